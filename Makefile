@@ -1,0 +1,35 @@
+# Every target uses the checkout's own .venv, made when it is missing or stale.
+.PHONY: help demo test lint bench lock clean venv
+PYTHON ?=
+export PYTHON
+bin := .venv/bin
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+demo: ## a whole sale on this machine, nothing installed outside the checkout; ARGS="--help"
+	@scripts/venv run
+	@$(bin)/flashsale demo $(ARGS)
+
+test: lint ## lint, types and all tests; ARGS="-k pacing" for some of them
+	@scripts/test-needs
+	@$(bin)/python -m pytest $(ARGS)
+
+lint: ## what pre-commit runs as well: ruff, mypy, import-linter
+	@scripts/venv dev
+	@$(bin)/ruff check .
+	@$(bin)/ruff format --check .
+	@$(bin)/mypy
+	@$(bin)/lint-imports
+
+bench: ## the speed of accept, confirm and drain on real servers; writes bench-results/
+	@scripts/venv dev
+	@scripts/test-needs wrk
+	@$(bin)/python -m loadtest.bench $(ARGS)
+
+lock: ## pin the newest versions that pyproject.toml allows
+	@scripts/lock
+
+clean: ## remove .venv, caches and results
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache \
+	    bench-results flashsale-demo.png

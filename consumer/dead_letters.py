@@ -1,0 +1,45 @@
+"""What could not be understood or written goes to the dead queue, with the reason."""
+
+import re
+import time
+
+import structlog
+
+from flashsale.broker import Broker, Delivery
+from flashsale.ledger import Drain
+from flashsale.metrics import ConsumerMetrics
+from flashsale.orders import OrderId
+
+log = structlog.get_logger()
+
+_ORDER_ID = re.compile(r"[0-9a-f]{32}\Z")
+_LONGEST_REASON = 500
+
+
+class DeadLetters:
+    """The way to the dead queue of the sale's orders."""
+
+    def __init__(self, broker: Broker, exchange: str, metrics: ConsumerMetrics) -> None:
+        self._broker = broker
+        self._exchange = exchange
+        self._metrics = metrics
+
+    async def bury(self, drain: Drain, delivery: Delivery, reason: str) -> None:
+        """Put a message in the dead queue, confirmed, and record its order as failed.
+
+        The broker's own dead-lettering is at most once
+        (https://www.rabbitmq.com/docs/dlx#safety), so this is a publish of ours; the caller
+        acknowledges after it. Dying in between leaves it in both queues, never in none.
+        """
+        reason = reason[:_LONGEST_REASON]
+        await self._broker.publish(
+            self._exchange,
+            "dead",
+            delivery.body,
+            message_id=delivery.message_id,
+            headers={"reason": reason, "died_at": time.time()},
+        )
+        if _ORDER_ID.match(delivery.message_id):
+            await drain.fail(OrderId(delivery.message_id), reason, time.time())
+        self._metrics.dead.inc()
+        log.error("order is dead", order_id=delivery.message_id, reason=reason)

@@ -1,0 +1,153 @@
+"""The drain: take orders from the queue at the pace, decide them, acknowledge them."""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+
+import msgspec
+import structlog
+
+from consumer.dead_letters import DeadLetters
+from consumer.releases import Gate
+from flashsale.broker import Broker, BrokerError, Deliveries, Delivery
+from flashsale.ledger import Drain, Ledger, LedgerBusy, LedgerError, LedgerRefused
+from flashsale.ledger.drain import SESSION_SECONDS
+from flashsale.metrics import ConsumerMetrics
+from flashsale.orders import Order, Outcome, decode_order
+
+log = structlog.get_logger()
+
+_TAKEOVER_SECONDS = 1.0
+_FIRST_RETRY_SECONDS = 0.05
+_LAST_RETRY_SECONDS = 2.0
+
+
+class Drainer:
+    """One of any number of drains of a sale, of which one at a time is active."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        ledger: Ledger,
+        gate: Gate,
+        dead_letters: DeadLetters,
+        metrics: ConsumerMetrics,
+        queue: str,
+        batch: int,
+    ) -> None:
+        """Drain `queue` in batches of at most `batch` orders."""
+        self._broker = broker
+        self._ledger = ledger
+        self._gate = gate
+        self._dead_letters = dead_letters
+        self._metrics = metrics
+        self._queue = queue
+        # One batch is decided while the next ones are on their way here.
+        self._prefetch = min(4 * batch, 65_535)
+        self._settling = asyncio.Lock()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Drain until `stop`; a batch in hand is settled first."""
+        draining = asyncio.create_task(self._run(), name="drain")
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((draining, stopping), return_when=asyncio.FIRST_COMPLETED)
+        async with self._settling:
+            draining.cancel()
+        stopping.cancel()
+        # A failure that nobody expected ends the process with it.
+        if (await asyncio.gather(draining, return_exceptions=True))[0] and not stop.is_set():
+            draining.result()
+
+    async def _run(self) -> None:
+        pause = _FIRST_RETRY_SECONDS
+        while True:
+            try:
+                async with self._ledger.hold_drain(self._queue) as drain:
+                    # The one before us may have released a full second's worth just now.
+                    await asyncio.sleep(_TAKEOVER_SECONDS)
+                    async with self._broker.consume(self._queue, self._prefetch) as deliveries:
+                        log.info("drain is active", queue=self._queue)
+                        self._metrics.active.set(1)
+                        pause = _FIRST_RETRY_SECONDS
+                        await self._drain(drain, deliveries)
+            except (BrokerError, LedgerError, TimeoutError) as error:
+                # What was in hand went back to the queue, and comes again in its old order.
+                log.warning("drain interrupted", reason=str(error) or type(error).__name__)
+            finally:
+                self._metrics.active.set(0)
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 not a secret
+            pause = min(2 * pause, _LAST_RETRY_SECONDS)
+
+    async def _drain(self, drain: Drain, deliveries: Deliveries) -> None:
+        while True:
+            await self._wait_for_orders(drain, deliveries)
+            await self._gate.opened()
+            batch = deliveries.take(self._gate.release(len(deliveries)))
+            if batch:
+                async with self._settling:
+                    await self._settle(drain, batch)
+                    deliveries.ack_through(batch[-1])
+
+    async def _wait_for_orders(self, drain: Drain, deliveries: Deliveries) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(SESSION_SECONDS / 4):
+                    return await deliveries.wait()
+            except TimeoutError:
+                # The session that holds the lock would end if it were idle for long.
+                await drain.touch()
+
+    async def _settle(self, drain: Drain, batch: Sequence[Delivery]) -> None:
+        """See that everything in the batch is decided or dead; only then may it be acked."""
+        self._metrics.released.inc(len(batch))
+        self._metrics.released_max.set(self._gate.log.max_in_one_second)
+        readable: list[tuple[Delivery, Order]] = []
+        for delivery in batch:
+            try:
+                readable.append((delivery, decode_order(delivery.body)))
+            except msgspec.DecodeError as error:
+                await self._dead_letters.bury(drain, delivery, f"not an order: {error}")
+        if not readable:
+            return
+        try:
+            await self._sell(drain, [order for _, order in readable])
+        except LedgerRefused:
+            await self._settle_alone(drain, readable)
+
+    async def _settle_alone(self, drain: Drain, readable: Sequence[tuple[Delivery, Order]]) -> None:
+        # One of them can't be written. Each alone, so that it takes no other with it.
+        for delivery, order in readable:
+            await self._release_again(1)
+            try:
+                await self._sell(drain, [order])
+            except LedgerRefused as error:
+                await self._dead_letters.bury(drain, delivery, f"refused: {error}")
+
+    async def _sell(self, drain: Drain, orders: Sequence[Order]) -> None:
+        pause = _FIRST_RETRY_SECONDS
+        while True:
+            started = time.perf_counter()
+            try:
+                outcomes = await drain.sell(orders, time.time())
+            except LedgerBusy as error:
+                log.warning("transaction tried again", reason=str(error))
+                self._metrics.retries.inc()
+                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311
+                pause = min(2 * pause, _LAST_RETRY_SECONDS)
+                await self._release_again(len(orders))
+            else:
+                self._metrics.transaction_seconds.observe(time.perf_counter() - started)
+                self._count(outcomes)
+                return
+
+    async def _release_again(self, count: int) -> None:
+        """Pass the gate once more: a transaction tried again is load like the first."""
+        await self._gate.opened(count)
+        self._metrics.released.inc(self._gate.release(count))
+        self._metrics.released_max.set(self._gate.log.max_in_one_second)
+
+    def _count(self, outcomes: Sequence[Outcome]) -> None:
+        self._metrics.batch_orders.observe(len(outcomes))
+        for outcome in outcomes:
+            self._metrics.decided.labels(outcome.reason or outcome.status).inc()

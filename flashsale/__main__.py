@@ -1,0 +1,5 @@
+"""`python -m flashsale` is `flashsale`."""
+
+from flashsale.cli import main
+
+main()

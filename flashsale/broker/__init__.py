@@ -1,0 +1,40 @@
+"""The broker port and its two adapters."""
+
+from flashsale.broker.base import (
+    Broker,
+    BrokerError,
+    BrokerUnavailable,
+    Deliveries,
+    Delivery,
+    Depth,
+    QueueFull,
+    TopologyMismatch,
+    Unroutable,
+)
+from flashsale.broker.embedded import EmbeddedBroker
+from flashsale.broker.rabbitmq import RabbitMQ
+from flashsale.broker.topology import Topology, sale_topology
+
+__all__ = [
+    "Broker",
+    "BrokerError",
+    "BrokerUnavailable",
+    "Deliveries",
+    "Delivery",
+    "Depth",
+    "EmbeddedBroker",
+    "QueueFull",
+    "RabbitMQ",
+    "Topology",
+    "TopologyMismatch",
+    "Unroutable",
+    "open_broker",
+    "sale_topology",
+]
+
+
+def open_broker(url: str, topology: Topology, publish_timeout: float) -> Broker:
+    """The broker that the URL names: `memory://` or `amqp(s)://...`. Entering it connects."""
+    if url.startswith("memory:"):
+        return EmbeddedBroker(topology)
+    return RabbitMQ(url, topology, publish_timeout=publish_timeout)

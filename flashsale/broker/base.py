@@ -1,0 +1,117 @@
+"""The broker port: what gateway, consumer and services ask of a broker, and how it may refuse."""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+Headers = Mapping[str, str | int | float]
+
+
+class BrokerError(Exception):
+    """A broker did not do what it was asked."""
+
+
+class QueueFull(BrokerError):
+    """The queue is at its limit: the message was refused and is nowhere."""
+
+
+class Unroutable(BrokerError):
+    """No queue is bound for the message: it is nowhere."""
+
+
+class BrokerUnavailable(BrokerError):
+    """No answer from the broker: the message may or may not be in the queue."""
+
+
+class TopologyMismatch(BrokerError):
+    """The broker holds a queue or exchange of this name with other arguments."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Delivery:
+    """A message in hand, unacknowledged. `number` counts up within its `Deliveries`."""
+
+    number: int
+    body: bytes
+    message_id: str = ""
+    headers: Headers = field(default_factory=dict)
+    redelivered: bool = False
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How many messages wait in a queue, delivered ones not counted, and who reads it."""
+
+    ready: int
+    consumers: int
+
+
+class Deliveries(ABC):
+    """A running consumer of one queue. What is not acknowledged at its end goes back in order."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many messages are at hand."""
+
+    @abstractmethod
+    async def wait(self) -> None:
+        """Return once a message is at hand. Raises `BrokerUnavailable` when none can come."""
+
+    @abstractmethod
+    def take(self, at_most: int) -> Sequence[Delivery]:
+        """Take the oldest messages at hand."""
+
+    @abstractmethod
+    def ack_through(self, delivery: Delivery) -> None:
+        """Acknowledge this delivery and every earlier one."""
+
+
+class Broker(ABC):
+    """A connection to a broker on which the topology stands. Enter it to connect.
+
+    Entering raises `BrokerUnavailable` or `TopologyMismatch`; later losses are mended by itself.
+    """
+
+    @abstractmethod
+    def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        *,
+        message_id: str,
+        headers: Headers | None = None,
+        mandatory: bool = True,
+    ) -> asyncio.Future[None]:
+        """Publish a persistent message; the future ends once the broker has confirmed it.
+
+        Either may raise `QueueFull`, `Unroutable` (if `mandatory`) or `BrokerUnavailable`.
+        """
+
+    @abstractmethod
+    def consume(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[Deliveries]:
+        """Consume a queue with at most `prefetch` unacknowledged. Raises `BrokerUnavailable`."""
+
+    @abstractmethod
+    async def depth(self, queue: str) -> Depth:
+        """Count a queue. Raises `BrokerUnavailable`."""
+
+    @property
+    @abstractmethod
+    def trouble(self) -> str | None:
+        """Why publishing can't work now, in words; None if it can."""
+
+    @abstractmethod
+    async def __aenter__(self) -> Self: ...
+
+    @abstractmethod
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...

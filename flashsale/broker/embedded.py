@@ -1,0 +1,222 @@
+"""A broker in this process, for trying things out and for tests: the port's contract in memory.
+
+Its messages do not survive the process.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+from flashsale.broker.base import (
+    Broker,
+    BrokerUnavailable,
+    Deliveries,
+    Delivery,
+    Depth,
+    Headers,
+    QueueFull,
+    Unroutable,
+)
+from flashsale.broker.topology import Exchange, Queue, Topology
+
+
+class _Message:
+    __slots__ = ("body", "headers", "message_id", "redelivered")
+
+    def __init__(self, body: bytes, message_id: str, headers: Headers) -> None:
+        self.body = body
+        self.message_id = message_id
+        self.headers = headers
+        self.redelivered = False
+
+
+class _Queue:
+    """Ready messages, and the consumers that share them in turn."""
+
+    def __init__(self, declared: Queue) -> None:
+        self.declared = declared
+        self.ready: deque[_Message] = deque()
+        self.consumers: deque[EmbeddedDeliveries] = deque()
+
+    @property
+    def full(self) -> bool:
+        limit = self.declared.max_length
+        return limit is not None and len(self.ready) >= limit
+
+    def dispatch(self) -> None:
+        """Hand ready messages to consumers whose prefetch allows it, round robin."""
+        idle = 0
+        while self.ready and idle < len(self.consumers):
+            consumer = self.consumers[0]
+            self.consumers.rotate(-1)
+            if consumer.wants_more:
+                consumer.deliver(self.ready.popleft())
+                idle = 0
+            else:
+                idle += 1
+
+
+class EmbeddedDeliveries(Deliveries):
+    """A consumer of an embedded queue."""
+
+    def __init__(self, queue: _Queue, prefetch: int) -> None:
+        self._queue = queue
+        self._prefetch = prefetch
+        self._at_hand: deque[Delivery] = deque()
+        self._unacked: dict[int, _Message] = {}
+        self._number = 0
+        self._arrived = asyncio.Event()
+        self._closed = False
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether its prefetch allows another message."""
+        return len(self._unacked) < self._prefetch
+
+    def deliver(self, message: _Message) -> None:
+        """Put a message at hand."""
+        self._number += 1
+        self._unacked[self._number] = message
+        self._at_hand.append(
+            Delivery(
+                self._number,
+                message.body,
+                message.message_id,
+                message.headers,
+                message.redelivered,
+            )
+        )
+        self._arrived.set()
+
+    def __len__(self) -> int:
+        return len(self._at_hand)
+
+    async def wait(self) -> None:
+        while not self._at_hand:
+            if self._closed:
+                raise BrokerUnavailable("the consumer is closed")
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def take(self, at_most: int) -> Sequence[Delivery]:
+        return [self._at_hand.popleft() for _ in range(min(at_most, len(self._at_hand)))]
+
+    def ack_through(self, delivery: Delivery) -> None:
+        while self._unacked and (first := next(iter(self._unacked))) <= delivery.number:
+            del self._unacked[first]
+        self._queue.dispatch()
+
+    def close(self) -> None:
+        """Give back what is not acknowledged, in its old order, ahead of what is ready."""
+        self._closed = True
+        for message in reversed(self._unacked.values()):
+            message.redelivered = True
+            self._queue.ready.appendleft(message)
+        self._unacked.clear()
+        self._at_hand.clear()
+        self._arrived.set()
+
+
+class EmbeddedBroker(Broker):
+    """Direct, topic and fanout exchanges and bounded queues, in memory."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._topology = topology
+        self._exchanges: dict[str, Exchange] = {e.name: e for e in topology.exchanges}
+        self._queues = {q.name: _Queue(q) for q in topology.queues}
+        self._open = False
+
+    def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        *,
+        message_id: str,
+        headers: Headers | None = None,
+        mandatory: bool = True,
+    ) -> asyncio.Future[None]:
+        if not self._open:
+            raise BrokerUnavailable("the embedded broker is closed")
+        queues = self._route(exchange, routing_key)
+        if mandatory and not queues:
+            raise Unroutable(f"nothing is bound to {exchange} for {routing_key}")
+        # As RabbitMQ does it: every queue with room takes the message, and one without refuses.
+        refused = False
+        for queue in queues:
+            if queue.full:
+                refused = True
+                continue
+            queue.ready.append(_Message(body, message_id, headers or {}))
+            queue.dispatch()
+        if refused:
+            raise QueueFull("the queue is at its limit")
+        done = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+    def _route(self, exchange: str, key: str) -> list[_Queue]:
+        if exchange not in self._exchanges:
+            raise Unroutable(f"no exchange {exchange}")
+        kind = self._exchanges[exchange].type
+        names = {
+            binding.queue: None
+            for binding in self._topology.bindings
+            if binding.exchange == exchange
+            and (
+                kind == "fanout"
+                or (kind == "direct" and binding.key == key)
+                or (kind == "topic" and topic_matches(binding.key.split("."), key.split(".")))
+            )
+        }
+        return [self._queues[name] for name in names]
+
+    @asynccontextmanager
+    async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
+        if not self._open:
+            raise BrokerUnavailable("the embedded broker is closed")
+        source = self._queues[queue]
+        deliveries = EmbeddedDeliveries(source, prefetch)
+        source.consumers.append(deliveries)
+        source.dispatch()
+        try:
+            yield deliveries
+        finally:
+            source.consumers.remove(deliveries)
+            deliveries.close()
+            source.dispatch()
+
+    async def depth(self, queue: str) -> Depth:
+        found = self._queues[queue]
+        return Depth(len(found.ready), len(found.consumers))
+
+    @property
+    def trouble(self) -> str | None:
+        return None if self._open else "the embedded broker is closed"
+
+    async def __aenter__(self) -> Self:
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._open = False
+        for queue in self._queues.values():
+            for deliveries in queue.consumers:
+                deliveries.close()
+
+
+def topic_matches(pattern: list[str], words: list[str]) -> bool:
+    """Whether a topic key matches: `*` stands for one word, `#` for any number of them."""
+    if not pattern:
+        return not words
+    if pattern[0] == "#":
+        return any(topic_matches(pattern[1:], words[skip:]) for skip in range(len(words) + 1))
+    return bool(words) and pattern[0] in ("*", words[0]) and topic_matches(pattern[1:], words[1:])

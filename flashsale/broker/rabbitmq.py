@@ -1,0 +1,292 @@
+"""RabbitMQ by pika: confirmed publishing over one supervised connection, consuming over others."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from pika import BasicProperties, DeliveryMode
+from pika.channel import Channel
+from pika.exceptions import AMQPError
+
+from flashsale.broker.base import (
+    Broker,
+    BrokerError,
+    BrokerUnavailable,
+    Deliveries,
+    Delivery,
+    Depth,
+    Headers,
+)
+from flashsale.broker.confirms import Confirms
+from flashsale.broker.link import Link, declare
+from flashsale.broker.topology import Topology
+
+log = structlog.get_logger()
+
+_EXPIRY_CHECK_SECONDS = 0.05
+_FIRST_RETRY_SECONDS = 0.1
+_LAST_RETRY_SECONDS = 5.0
+
+
+class RabbitMQ(Broker):
+    """A RabbitMQ broker, 3.10 to 4.x."""
+
+    def __init__(
+        self,
+        url: str,
+        topology: Topology,
+        *,
+        publish_timeout: float = 2.0,
+        max_in_flight: int = 10_000,
+    ) -> None:
+        """Prepare; entering connects. A publish gets its confirm in `publish_timeout` seconds.
+
+        More than `max_in_flight` unconfirmed messages are refused, so that a broker which stops
+        reading fills a list of known length and not the memory.
+        """
+        self._url = url
+        self._topology = topology
+        self._publish_timeout = publish_timeout
+        self._max_in_flight = max_in_flight
+        self._loop = asyncio.get_running_loop()
+        self._confirms = self._new_confirms()
+        self._link: Link | None = None
+        self._publishing: Channel | None = None
+        self._asking: Channel | None = None
+        self._asking_lock = asyncio.Lock()
+        self._counted: asyncio.Future[Depth] | None = None
+        self._lost = "not connected"
+        self._tasks: list[asyncio.Task[None]] = []
+        self.reconnects = 0
+
+    def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        *,
+        message_id: str,
+        headers: Headers | None = None,
+        mandatory: bool = True,
+    ) -> asyncio.Future[None]:
+        channel = self._publishing
+        if channel is None or (self._link is not None and self._link.blocked):
+            raise BrokerUnavailable(self.trouble or "not connected")
+        if len(self._confirms) >= self._max_in_flight:
+            raise BrokerUnavailable(f"{self._max_in_flight} messages wait for their confirm")
+        properties = BasicProperties(
+            message_id=message_id,
+            delivery_mode=DeliveryMode.Persistent,
+            headers=dict[str, Any](headers) if headers else None,
+        )
+        confirmed = self._confirms.add(self._loop.time(), message_id)
+        try:
+            channel.basic_publish(exchange, routing_key, body, properties, mandatory)
+        except AMQPError as error:
+            self._confirms.forget_last()
+            raise BrokerUnavailable(str(error) or type(error).__name__) from error
+        return confirmed
+
+    @property
+    def in_flight(self) -> int:
+        """How many messages wait for their confirm."""
+        return len(self._confirms)
+
+    @property
+    def trouble(self) -> str | None:
+        if self._publishing is None:
+            return self._lost
+        return self._link.blocked if self._link is not None else None
+
+    @asynccontextmanager
+    async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
+        # Its own connection: a publisher that the broker throttles must not stop the acks.
+        async with asyncio.timeout(self._publish_timeout + 10):
+            link = await Link.connect(self._url)
+        try:
+            await declare(link, self._topology)
+            deliveries = RabbitDeliveries(link)
+            await deliveries.start(queue, prefetch)
+            yield deliveries
+        finally:
+            await asyncio.shield(link.close())
+
+    async def depth(self, queue: str) -> Depth:
+        async with self._asking_lock:
+            if self._link is None:
+                raise BrokerUnavailable(self._lost)
+            try:
+                async with asyncio.timeout(self._publish_timeout):
+                    return await self._count(self._link, queue)
+            except TimeoutError as error:
+                self._asking = None
+                raise BrokerUnavailable("no answer in time") from error
+
+    async def _count(self, link: Link, queue: str) -> Depth:
+        counted: asyncio.Future[Depth] = self._loop.create_future()
+
+        def refused(reason: str) -> None:
+            # A passive declare of a missing queue closes its channel.
+            self._asking = None
+            if self._counted is not None and not self._counted.done():
+                self._counted.set_exception(BrokerUnavailable(reason))
+
+        def answered(frame: Any) -> None:
+            if not counted.done():
+                counted.set_result(Depth(frame.method.message_count, frame.method.consumer_count))
+
+        if self._asking is None:
+            self._asking = await link.channel(on_closed=refused)
+        self._counted = counted
+        try:
+            self._asking.queue_declare(queue, passive=True, callback=answered)
+        except AMQPError as error:
+            raise BrokerUnavailable(str(error)) from error
+        return await link.until_closed(counted)
+
+    async def __aenter__(self) -> Self:
+        await self._connect()
+        self._tasks = [
+            asyncio.create_task(self._supervise(), name="broker supervisor"),
+            asyncio.create_task(self._expire(), name="confirm deadlines"),
+        ]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._drop("the gateway is closing")
+
+    async def _connect(self) -> None:
+        link = await Link.connect(self._url)
+        try:
+            await declare(link, self._topology)
+            # A channel error leaves the connection up: end both, and begin again with both.
+            channel = await link.channel(on_closed=link.end)
+            confirms = self._new_confirms()
+            channel.add_on_return_callback(
+                lambda _, method, properties, __: confirms.returned(
+                    properties.message_id or "", f"{method.reply_text}: {method.routing_key}"
+                )
+            )
+            await link.call(
+                lambda answer: channel.confirm_delivery(
+                    lambda frame: _answered(confirms, frame.method), callback=answer
+                )
+            )
+        except BaseException:
+            await link.close()
+            raise
+        self._confirms, self._link, self._publishing = confirms, link, channel
+
+    async def _supervise(self) -> None:
+        """Keep the connection up: when it is lost, connect again with growing, random pauses."""
+        while self._link is not None:
+            reason = await asyncio.shield(self._link.closed)
+            log.warning("broker lost", reason=reason)
+            await self._drop(reason)
+            pause = _FIRST_RETRY_SECONDS
+            while True:
+                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 not a secret
+                try:
+                    async with asyncio.timeout(10):
+                        await self._connect()
+                    break
+                except (BrokerError, TimeoutError) as error:
+                    self._lost = str(error) or "no answer in time"
+                    log.warning("broker unreachable", reason=self._lost)
+                pause = min(pause * 2, _LAST_RETRY_SECONDS)
+            self.reconnects += 1
+            log.info("broker connected again")
+
+    async def _expire(self) -> None:
+        while True:
+            await asyncio.sleep(_EXPIRY_CHECK_SECONDS)
+            self._confirms.expire(self._loop.time())
+
+    async def _drop(self, reason: str) -> None:
+        self._lost = reason
+        link, self._link, self._publishing, self._asking = self._link, None, None, None
+        self._confirms.fail_all(reason)
+        if link is not None:
+            await link.close()
+
+    def _new_confirms(self) -> Confirms:
+        return Confirms(self._publish_timeout, self._loop.create_future)
+
+
+class RabbitDeliveries(Deliveries):
+    """A consumer on a connection of its own; what it holds is void once that is gone."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._channel: Channel | None = None
+        self._at_hand: deque[Delivery] = deque()
+        self._arrived = asyncio.Event()
+        link.closed.add_done_callback(lambda _: self._arrived.set())
+
+    async def start(self, queue: str, prefetch: int) -> None:
+        """Begin to consume."""
+        channel = await self._link.channel(on_closed=self._link.end)
+        await self._link.call(
+            lambda answer: channel.basic_qos(prefetch_count=prefetch, callback=answer)
+        )
+        # The queue deleted under us: the broker cancels, and nothing would ever come.
+        channel.add_on_cancel_callback(lambda _: self._link.end("the broker cancelled"))
+        await self._link.call(
+            lambda answer: channel.basic_consume(queue, self._on_message, callback=answer)
+        )
+        self._channel = channel
+
+    def __len__(self) -> int:
+        return 0 if self._link.closed.done() else len(self._at_hand)
+
+    async def wait(self) -> None:
+        while True:
+            if self._link.closed.done():
+                raise BrokerUnavailable(self._link.closed.result())
+            if self._at_hand:
+                return
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def take(self, at_most: int) -> Sequence[Delivery]:
+        return [self._at_hand.popleft() for _ in range(min(at_most, len(self)))]
+
+    def ack_through(self, delivery: Delivery) -> None:
+        # On a lost connection there is nothing to acknowledge: the message will come again.
+        if self._channel is not None and self._channel.is_open:
+            with suppress(AMQPError):
+                self._channel.basic_ack(delivery.number, multiple=True)
+
+    def _on_message(self, _: Channel, method: Any, properties: Any, body: bytes) -> None:
+        self._at_hand.append(
+            Delivery(
+                method.delivery_tag,
+                body,
+                properties.message_id or "",
+                properties.headers or {},
+                method.redelivered,
+            )
+        )
+        if not self._arrived.is_set():
+            self._arrived.set()
+
+
+def _answered(confirms: Confirms, method: Any) -> None:
+    """Basic.Ack or Basic.Nack."""
+    if method.NAME == "Basic.Ack":
+        confirms.ack(method.delivery_tag, method.multiple)
+    else:
+        confirms.nack(method.delivery_tag, method.multiple)

@@ -1,0 +1,276 @@
+"""`flashsale ...`: the one place that knows, and starts, every process."""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import structlog
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flashsale import __version__
+from flashsale.ledger import Ledger, open_ledger
+from flashsale.logs import configure_logs
+from flashsale.metrics import ConsumerMetrics, GatewayMetrics, serve_metrics
+from flashsale.orders import SKU_PATTERN
+from flashsale.process import fail, run
+from flashsale.selling import Sale
+from flashsale.settings import (
+    Settings,
+    SettingsError,
+    load_settings,
+    settings_table,
+    unknown_settings,
+)
+from flashsale.stack import Stack, open_stack
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    help="Take the flood of a flash sale, drain it into the database at a fixed rate, and tell"
+    " every shopper the truth. Settings come from FLASHSALE_... variables: see `flashsale"
+    " settings`.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+sale_app = typer.Typer(help="Create and look at sales.", no_args_is_help=True)
+app.add_typer(sale_app, name="sale")
+
+Sku = Annotated[str, typer.Argument(help="What is sold, such as tv-55.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"flashsale {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(name="run")
+def run_command() -> None:
+    """Run gateway and consumer in one process: the way to try it out, with no broker to install."""
+    settings = _settings()
+    run(lambda stop: _run_all(settings, stop))
+
+
+@app.command()
+def gateway() -> None:
+    """Run a gateway: it takes orders over HTTP and puts them in the queue."""
+    from gateway.app import run_gateway
+
+    settings = _settings()
+    run(lambda stop: run_gateway(settings, stop))
+
+
+@app.command()
+def consumer() -> None:
+    """Run a consumer: it drains the queue into the database. Further ones stand by."""
+    from consumer.app import run_consumer
+
+    settings = _settings()
+    run(lambda stop: run_consumer(settings, stop))
+
+
+@app.command()
+def migrate() -> None:
+    """Create the tables, or bring them to this version. Does no harm when they are."""
+    print(f"the database is at revision {_with_ledger(Ledger.migrate)}")
+
+
+@app.command()
+def settings() -> None:
+    """Print every setting, as a Markdown table."""
+    print(settings_table(), end="")
+
+
+@app.command()
+def check() -> None:
+    """Do the books balance? Exit code 1, and the rows that are wrong, if they do not."""
+
+    async def audit(ledger: Ledger) -> Any:
+        await ledger.verify_schema()
+        return await ledger.audit()
+
+    books = _with_ledger(audit)
+    for row in books.wrong:
+        print(f"wrong: {row}")
+    words = f"{books.sales} sales, {books.orders} orders, {books.sold} items sold"
+    if books.wrong:
+        fail(f"the books do not balance ({words}): {len(books.wrong)} wrong rows")
+    print(f"the books balance: {words}, {books.oversold} oversold")
+
+
+@sale_app.command("create")
+def create_sale(
+    sku: Sku,
+    stock: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Items for sale.")],
+    customer_limit: Annotated[
+        int | None, typer.Option(min=1, max=2**31 - 1, help="Items one customer may have.")
+    ] = None,
+    opens_at: Annotated[
+        datetime | None, typer.Option(help="When it begins, UTC. Now, if not given.")
+    ] = None,
+    closes_at: Annotated[
+        datetime | None, typer.Option(help="When it ends, UTC. Never, if not given.")
+    ] = None,
+) -> None:
+    """Create a sale. Gateways offer it within a second."""
+    if not re.match(SKU_PATTERN, sku):
+        fail(f"sku {sku!r}: 1 to 64 letters, digits, dots, underscores and hyphens")
+    if opens_at and closes_at and closes_at <= opens_at:
+        fail("the sale would end before it begins")
+    sale = Sale(sku, stock, 0, customer_limit, _seconds(opens_at), _seconds(closes_at))
+    _with_ledger(lambda ledger: ledger.create_sale(sale))
+    print(f"created the sale of {sku}, stock {stock}")
+
+
+@sale_app.command("list")
+def list_sales() -> None:
+    """List all sales."""
+    _print_sales(_with_ledger(Ledger.sales))
+
+
+@sale_app.command("show")
+def show_sale(sku: Sku) -> None:
+    """Show one sale."""
+    sales = [sale for sale in _with_ledger(Ledger.sales) if sale.sku == sku]
+    if not sales:
+        fail(f"there is no sale of {sku}")
+    _print_sales(sales)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[int, typer.Option(min=1, max=600, help="Length of the spike.")] = 10,
+    rate: Annotated[int, typer.Option(min=1, max=20_000, help="Orders a second in it.")] = 5000,
+    stock: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=2**31 - 1,
+            help="Items for sale. Unless given, as many as are drained in six tenths of the"
+            " spike, so that first the queue is the limit and then the stock. With"
+            " `--stock 2000` everything is sold within a second.",
+        ),
+    ] = None,
+    broker_url: Annotated[
+        str | None, typer.Option(help="A real broker, amqp://...; in this process if not given.")
+    ] = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option(help="A real database, postgresql+asyncpg://...; a file if not given."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the report there, too.")
+    ] = None,
+    chart: Annotated[Path, typer.Option(help="Where to draw the sale.")] = Path(
+        "flashsale-demo.png"
+    ),
+) -> None:
+    """See a whole sale: its spike over HTTP by Locust, a live view, and a report.
+
+    Exits with code 1 if a promise was broken: sold more than there was, lost an order that was
+    taken, drained faster than the limit.
+    """
+    try:
+        from loadtest.demo import Plan, run_demo
+    except ImportError as error:
+        fail(f"the demo needs the load test's packages ({error.name}): `make demo` installs them")
+    overrides = {"broker_url": broker_url, "database_url": database_url}
+    plan = Plan(seconds, rate, stock, json_file, chart)
+    raise SystemExit(run_demo(plan, {k: v for k, v in overrides.items() if v}))
+
+
+async def _run_all(settings: Settings, stop: asyncio.Event) -> None:
+    from consumer.app import run_drain
+    from gateway import app as gateway_app
+
+    metrics = GatewayMetrics()
+    drain_metrics = ConsumerMetrics(metrics.registry)
+    port = gateway_app.METRICS_PORT if settings.metrics_port is None else settings.metrics_port
+    stop_drain = asyncio.Event()
+    with serve_metrics(metrics.registry, settings.metrics_host, port):
+        async with open_stack(settings) as stack, asyncio.TaskGroup() as tasks:
+            if settings.embedded:
+                log.warning("the embedded broker's queued orders do not survive this process")
+            secret = await gateway_app.gateway_secret(settings, stack)
+            web = gateway_app.create_app(settings, stack, secret, metrics)
+            tasks.create_task(run_drain(settings, stack, drain_metrics, stop_drain))
+            async with gateway_app.serving(web):
+                await stop.wait()
+                await gateway_app.retire(web)
+            # Nothing new comes in now. What was taken is decided before its queue is gone.
+            if settings.embedded:
+                await _until_drained(stack)
+            stop_drain.set()
+
+
+async def _until_drained(stack: Stack) -> None:
+    while (await stack.broker.depth(stack.topology.orders)).ready:  # noqa: ASYNC110 a count
+        await asyncio.sleep(0.05)
+
+
+def _settings(**overrides: Any) -> Settings:
+    try:
+        loaded = load_settings(**overrides)
+    except SettingsError as error:
+        fail(str(error))
+    configure_logs(loaded.log_format)
+    for name in unknown_settings():
+        log.warning("unknown setting ignored", name=name)
+    return loaded
+
+
+def _with_ledger(ask: Callable[[Ledger], Coroutine[Any, Any, T]]) -> T:
+    settings = _settings()
+    answers: list[T] = []
+
+    async def go(_: asyncio.Event) -> None:
+        async with open_ledger(settings.database_url) as ledger:
+            answers.append(await ask(ledger))
+
+    run(go)
+    return answers[0]
+
+
+def _print_sales(sales: list[Sale]) -> None:
+    table = Table("sku", "stock", "sold", "remaining", "customer limit", "opens", "closes")
+    for sale in sales:
+        numbers = (sale.stock, sale.sold, sale.remaining, sale.customer_limit)
+        table.add_row(
+            sale.sku,
+            *("" if n is None else str(n) for n in numbers),
+            *(_moment(t) for t in (sale.opens_at, sale.closes_at)),
+        )
+    Console().print(table)
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
+
+
+def _moment(seconds: float | None) -> str:
+    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds))

@@ -1,0 +1,139 @@
+"""The ledger: sales, and what became of every order."""
+
+import secrets as random_secrets
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from sqlalchemy import event, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from flashsale.ledger import schema
+from flashsale.ledger.books import Books, audit
+from flashsale.ledger.drain import Drain, hold_drain
+from flashsale.ledger.errors import LedgerRefused, named_errors
+from flashsale.ledger.selling import as_outcome, as_sale
+from flashsale.ledger.tables import orders, sales, secrets
+from flashsale.orders import OrderId, Outcome
+from flashsale.selling import Sale
+
+CONNECT_SECONDS = 5
+
+
+class Ledger:
+    """The database behind the queue. Every method may raise `LedgerUnavailable`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def migrate(self) -> str:
+        """Bring the tables to this version; the revision they are at then."""
+        with named_errors():
+            async with self._writing() as connection:
+                return await connection.run_sync(schema.upgrade)
+
+    async def verify_schema(self) -> None:
+        """Raise `SchemaOutdated` unless the tables are those of this version."""
+        with named_errors():
+            async with self._engine.connect() as connection:
+                await connection.run_sync(schema.verify)
+
+    async def create_sale(self, sale: Sale) -> None:
+        """Add a sale. Raises `LedgerRefused` if there is one of this sku."""
+        try:
+            with named_errors():
+                async with self._writing() as connection:
+                    await connection.execute(insert(sales).values(vars(sale)))
+        except LedgerRefused as error:
+            if isinstance(error.__cause__, IntegrityError):
+                raise LedgerRefused(f"there is a sale of {sale.sku} already") from error
+            raise
+
+    async def sales(self) -> list[Sale]:
+        """All sales, by sku."""
+        with named_errors():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(select(sales).order_by(sales.c.sku))
+                return [as_sale(row) for row in rows]
+
+    async def outcome(self, order_id: OrderId) -> Outcome | None:
+        """What was decided about an order; None while nothing was."""
+        with named_errors():
+            async with self._engine.connect() as connection:
+                rows = await connection.execute(select(orders).where(orders.c.id == order_id))
+                row = rows.first()
+                return None if row is None else as_outcome(row)
+
+    async def audit(self) -> Books:
+        """Go through the books."""
+        with named_errors():
+            async with self._engine.connect() as connection:
+                if connection.dialect.name == "postgresql":
+                    # All rules look at one moment, also in the middle of a sale.
+                    await connection.execution_options(isolation_level="REPEATABLE READ")
+                return await audit(connection)
+
+    async def secret(self) -> bytes:
+        """The secret of the order ids: made by whoever asks first, the same for all after."""
+        mine = {"name": "order-ids", "value": random_secrets.token_hex(32)}
+        try:
+            with named_errors():
+                async with self._writing() as connection:
+                    await connection.execute(insert(secrets).values(mine))
+        except LedgerRefused:
+            pass  # somebody was first
+        with named_errors():
+            async with self._engine.connect() as connection:
+                value = await connection.scalar(
+                    select(secrets.c.value).where(secrets.c.name == mine["name"])
+                )
+                return bytes.fromhex(str(value))
+
+    def hold_drain(self, name: str) -> AbstractAsyncContextManager[Drain]:
+        """Become the one drain of the sale of that name; waits while there is another."""
+        return hold_drain(self._engine, name)
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[AsyncConnection]:
+        async with self._engine.connect() as connection:
+            await connection.execution_options(flashsale_writes=True)
+            async with connection.begin():
+                yield connection
+
+
+@asynccontextmanager
+async def open_ledger(url: str) -> AsyncIterator[Ledger]:
+    """Open the ledger at `postgresql+asyncpg://...` or `sqlite+aiosqlite:///FILE`."""
+    if url.startswith("sqlite"):
+        engine = create_async_engine(url)
+        _tune_sqlite(engine)
+    else:
+        engine = create_async_engine(
+            url,
+            pool_size=5,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"timeout": CONNECT_SECONDS, "command_timeout": 30},
+        )
+    try:
+        yield Ledger(engine)
+    finally:
+        await engine.dispose()
+
+
+def _tune_sqlite(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def on_connect(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # SQLAlchemy's begin is ours to write, below
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def on_begin(connection: Any) -> None:
+        # A transaction that begins by reading and then writes is refused if another wrote
+        # meanwhile: one that will write says so at its beginning.
+        writes = connection.get_execution_options().get("flashsale_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

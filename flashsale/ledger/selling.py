@@ -1,0 +1,115 @@
+"""Sell a batch: what one transaction reads, and what it writes. The rule itself is pure."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flashsale.ledger.bulk import among, insert_columns
+from flashsale.ledger.tables import orders, outbox, sales
+from flashsale.orders import Order, OrderId, Outcome, Status
+from flashsale.selling import Purchases, Sale, decide
+
+_add_sold = (
+    update(sales)
+    .where(sales.c.sku == bindparam("of_sku"))
+    .values(sold=sales.c.sold + bindparam("items"))
+)
+
+
+async def sell(connection: AsyncConnection, batch: Sequence[Order], now: float) -> list[Outcome]:
+    """Decide a batch inside the connection's transaction, at Unix time `now`.
+
+    Stock, orders and outbox change together. An order that was decided before keeps its outcome
+    and changes nothing, so the same batch may come any number of times.
+    """
+    terms = await _lock_sales(connection, {order.sku for order in batch})
+    decided = await _decided(connection, [order.id for order in batch])
+    bought = await _bought(connection, batch, terms)
+    outcomes = decide(batch, terms, bought, decided)
+    # A dict, as an order may stand twice in a batch; the first one decides.
+    new = {o.order.id: o for o in reversed(outcomes) if OrderId(o.order.id) not in decided}
+    if new:
+        await _write(connection, list(reversed(new.values())), now)
+    return outcomes
+
+
+async def _lock_sales(connection: AsyncConnection, skus: set[str]) -> dict[str, Sale]:
+    # In sku order, so that two transactions never wait for each other.
+    rows = await connection.execute(
+        select(sales)
+        .where(among(connection, sales.c.sku, sorted(skus)))
+        .order_by(sales.c.sku)
+        .with_for_update()
+    )
+    return {row.sku: as_sale(row) for row in rows}
+
+
+async def _decided(connection: AsyncConnection, ids: Sequence[str]) -> dict[OrderId, Outcome]:
+    rows = await connection.execute(select(orders).where(among(connection, orders.c.id, ids)))
+    return {OrderId(row.id): as_outcome(row) for row in rows}
+
+
+async def _bought(
+    connection: AsyncConnection, batch: Sequence[Order], terms: dict[str, Sale]
+) -> Purchases:
+    limited = [o for o in batch if o.sku in terms and terms[o.sku].customer_limit is not None]
+    if not limited:
+        return {}
+    rows = await connection.execute(
+        select(orders.c.sku, orders.c.customer_id, func.sum(orders.c.quantity))
+        .where(
+            orders.c.status == "confirmed",
+            among(connection, orders.c.sku, sorted({o.sku for o in limited})),
+            among(connection, orders.c.customer_id, sorted({o.customer_id for o in limited})),
+        )
+        .group_by(orders.c.sku, orders.c.customer_id)
+    )
+    return {(sku, customer): items for sku, customer, items in rows}
+
+
+async def _write(connection: AsyncConnection, new: Sequence[Outcome], now: float) -> None:
+    await insert_columns(
+        connection,
+        orders,
+        {
+            "id": [o.order.id for o in new],
+            "sku": [o.order.sku for o in new],
+            "customer_id": [o.order.customer_id for o in new],
+            "quantity": [o.order.quantity for o in new],
+            "status": [o.status.value for o in new],
+            "reason": [o.reason for o in new],
+            "accepted_at": [o.order.accepted_at for o in new],
+            "decided_at": [now] * len(new),
+        },
+    )
+    await insert_columns(
+        connection,
+        outbox,
+        {
+            "order_id": [o.order.id for o in new],
+            "topic": [f"order.{o.status}.{o.order.sku}" for o in new],
+            "created_at": [now] * len(new),
+        },
+    )
+    sold: defaultdict[str, int] = defaultdict(int)
+    for outcome in new:
+        if outcome.status is Status.CONFIRMED:
+            sold[outcome.order.sku] += outcome.order.quantity
+    # One update a sale, not one an order: the row is hot.
+    for sku, items in sorted(sold.items()):
+        await connection.execute(_add_sold, {"of_sku": sku, "items": items})
+
+
+def as_sale(row: Row[tuple[object, ...]]) -> Sale:
+    """Read a row of `sales`."""
+    return Sale(row.sku, row.stock, row.sold, row.customer_limit, row.opens_at, row.closes_at)
+
+
+def as_outcome(row: Row[tuple[object, ...]]) -> Outcome:
+    """Read a row of `orders`. Of a failed order only the id may be known."""
+    order = Order(
+        row.id, row.sku or "", row.customer_id or "", row.quantity or 0, row.accepted_at or 0.0
+    )
+    return Outcome(order, Status(row.status), row.reason)

@@ -1,0 +1,81 @@
+"""The tables. Times are Unix seconds; ids are 32 hexadecimal digits."""
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Double,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+sales = Table(
+    "sales",
+    metadata,
+    Column("sku", String(64), primary_key=True),
+    Column("stock", Integer, nullable=False),
+    Column("sold", Integer, nullable=False, server_default=text("0")),
+    Column("customer_limit", Integer),
+    Column("opens_at", Double),
+    Column("closes_at", Double),
+    CheckConstraint("sold >= 0 AND sold <= stock", name="sales_never_oversold"),
+    CheckConstraint("customer_limit IS NULL OR customer_limit > 0", name="sales_limit_positive"),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    # Of a failed order nothing but its id may be known.
+    Column("sku", String(64)),
+    Column("customer_id", String(128)),
+    Column("quantity", Integer),
+    Column("status", String(16), nullable=False),
+    Column("reason", Text),
+    Column("accepted_at", Double),
+    Column("decided_at", Double, nullable=False),
+    CheckConstraint("status IN ('confirmed', 'rejected', 'failed')", name="orders_status_known"),
+    CheckConstraint(
+        "status = 'failed' OR (sku IS NOT NULL AND customer_id IS NOT NULL AND quantity > 0)",
+        name="orders_decided_whole",
+    ),
+)
+
+# What a customer holds already is read for every batch of a sale with a limit.
+Index(
+    "orders_confirmed_by_customer",
+    orders.c.sku,
+    orders.c.customer_id,
+    postgresql_where=orders.c.status == text("'confirmed'"),
+    sqlite_where=orders.c.status == text("'confirmed'"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    # One event an order, under the order's id.
+    Column("order_id", String(32), primary_key=True),
+    Column("topic", String(128), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("sent_at", Double),
+)
+
+Index(
+    "outbox_unsent",
+    outbox.c.created_at,
+    postgresql_where=outbox.c.sent_at.is_(None),
+    sqlite_where=outbox.c.sent_at.is_(None),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", String(128), nullable=False),
+)

@@ -1,0 +1,65 @@
+"""How every process of ours runs: on uvloop, until a signal, its errors one clear line."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+import uvloop
+
+from flashsale.broker import BrokerUnavailable, TopologyMismatch
+from flashsale.ledger import LedgerError, LedgerUnavailable, SchemaOutdated
+from flashsale.settings import SettingsError
+
+Main = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
+# What to do about each, in the order in which they are looked for.
+_ADVICE: tuple[tuple[type[Exception], str], ...] = (
+    (SettingsError, "{error}"),
+    (SchemaOutdated, "{error}: run `flashsale migrate`"),
+    (TopologyMismatch, "the broker holds something else of that name: {error}; delete it there,"
+     " or set FLASHSALE_BROKER_PREFIX"),
+    (BrokerUnavailable, "no broker at FLASHSALE_BROKER_URL: {error}"),
+    (LedgerUnavailable, "no database at FLASHSALE_DATABASE_URL: {error}"),
+    (LedgerError, "{error}"),
+    (OSError, "{error}"),
+)  # fmt: skip
+
+
+def run(main: Main) -> None:
+    """Run until `main` is done; SIGTERM and SIGINT set the event that it is given.
+
+    A second signal ends the process at once. An expected failure is one line and exit code 1.
+    """
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_signal(main))
+    except tuple(kind for kind, _ in _ADVICE) as error:
+        fail(advice(error))
+
+
+def advice(error: Exception) -> str:
+    """The one line that says what is wrong and what to do."""
+    text = next(text for kind, text in _ADVICE if isinstance(error, kind))
+    return text.format(error=error)
+
+
+def fail(message: str) -> NoReturn:
+    """Say one line and exit with code 1."""
+    print(f"flashsale: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+async def _until_signal(main: Main) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set():
+            raise SystemExit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    await main(stop)

@@ -1,0 +1,162 @@
+"""Environment -> typed, validated settings. The README's table is made from this class."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+PREFIX = "FLASHSALE_"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class SettingsError(Exception):
+    """A setting has a wrong value. The message names it, its value and what is allowed."""
+
+
+class Settings(BaseSettings):
+    """Every setting, from `FLASHSALE_...` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    broker_url: str = Field(
+        "memory://",
+        description="`amqp://user:password@host:5672/` (or `amqps://`), or `memory://`: a broker"
+        " in this process, whose queued orders do not survive it",
+    )
+    broker_prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,64}$",
+        description="in front of every queue and exchange, so that several sales share a broker",
+    )
+    database_url: str = Field(
+        "sqlite+aiosqlite:///flashsale.db",
+        description="`postgresql+asyncpg://user:password@host/database` or"
+        " `sqlite+aiosqlite:///FILE`",
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="makes the order ids of keyed orders; 16 characters or more, the same for"
+        " every gateway. Unset: a random one that the database keeps",
+    )
+    queue_max_length: int = Field(
+        2000, ge=1, le=10_000_000, description="orders that may wait; more are refused with 503"
+    )
+    queue_type: Literal["classic", "quorum"] = Field(
+        "classic", description="type of RabbitMQ queue"
+    )
+    drain_rate: int = Field(
+        2000,
+        ge=1,
+        le=1_000_000,
+        description="orders a second that the database gets at the most, in any second",
+    )
+    drain_batch: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="orders in one transaction at the most, not over the drain rate. Unset: a"
+        " fortieth of the drain rate",
+    )
+    publish_timeout_seconds: float = Field(
+        2.0, gt=0, le=60, description="how long a gateway waits for the broker's confirm"
+    )
+    gateway_host: str = Field("127.0.0.1", description="address the gateway listens on")
+    gateway_port: Port = Field(8080, description="port the gateway listens on; 0: any free one")
+    metrics_host: str = Field("127.0.0.1", description="address of `/metrics`")
+    metrics_port: Port | None = Field(
+        None, description="port of `/metrics`. Unset: gateway and `run` 9090, consumer 9091"
+    )
+    shutdown_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=300,
+        description="how long a gateway that was told to stop still serves while `/readyz` says"
+        " 503, so that the balancer turns away first",
+    )
+    log_format: Literal["console", "json"] = Field("console", description="form of the log")
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_scheme(cls, url: str) -> str:
+        if url != "memory://" and not url.startswith(("amqp://", "amqps://")):
+            raise ValueError("must be memory://, amqp://... or amqps://...")
+        return url
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_driver(cls, url: str) -> str:
+        try:
+            driver = make_url(url).drivername
+        except ArgumentError:
+            driver = ""
+        if driver not in ("postgresql+asyncpg", "sqlite+aiosqlite"):
+            raise ValueError("must be postgresql+asyncpg://... or sqlite+aiosqlite:///FILE")
+        if driver.startswith("sqlite") and make_url(url).database in (None, "", ":memory:"):
+            raise ValueError("must name a file: sqlite+aiosqlite:///FILE")
+        return url
+
+    @model_validator(mode="after")
+    def _batch_fits_rate(self) -> "Settings":
+        if self.drain_batch is not None and self.drain_batch > self.drain_rate:
+            raise ValueError(
+                f"{PREFIX}DRAIN_BATCH={self.drain_batch}: must not be over the drain rate"
+                f" ({self.drain_rate})"
+            )
+        return self
+
+    @property
+    def batch(self) -> int:
+        """Orders in one transaction at the most."""
+        return self.drain_batch or max(1, self.drain_rate // 40)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the broker is in this process."""
+        return self.broker_url == "memory://"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings. Raises `SettingsError`."""
+    try:
+        return Settings(**{k: v for k, v in overrides.items() if v is not None})
+    except ValidationError as error:
+        raise SettingsError("; ".join(_in_words(error))) from error
+
+
+def unknown_settings(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Variables with our prefix that are no setting: a slip of the pen, most likely."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(
+        name
+        for name in environment
+        if name.startswith(PREFIX)
+        and name not in known
+        and not name.startswith((f"{PREFIX}TEST_", f"{PREFIX}LOAD_"))
+    )
+
+
+def _in_words(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        message = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:
+            yield message
+            continue
+        name = PREFIX + str(problem["loc"][0]).upper()
+        # A URL may hold a password, a secret is one.
+        shown = "..." if "SECRET" in name or "@" in str(problem["input"]) else problem["input"]
+        yield f"{name}={shown}: {message[0].lower()}{message[1:]}"
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table."""
+    rows = ["| variable | default | what it is |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default in (None, "") else f"`{field.default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"

@@ -1,0 +1,40 @@
+"""What stands behind every process: the broker with its topology, and the ledger."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from flashsale.broker import Broker, Topology, open_broker, sale_topology
+from flashsale.ledger import Ledger, open_ledger
+from flashsale.settings import PREFIX, Settings, SettingsError
+
+
+@dataclass(frozen=True)
+class Stack:
+    """An open broker and an open ledger."""
+
+    broker: Broker
+    ledger: Ledger
+    topology: Topology
+
+
+@asynccontextmanager
+async def open_stack(settings: Settings) -> AsyncIterator[Stack]:
+    """Open both. Raises `BrokerUnavailable`, `TopologyMismatch`, `LedgerError`."""
+    topology = sale_topology(settings.broker_prefix, settings.queue_max_length, settings.queue_type)
+    async with open_ledger(settings.database_url) as ledger:
+        if settings.embedded:
+            await ledger.migrate()
+        await ledger.verify_schema()
+        broker = open_broker(settings.broker_url, topology, settings.publish_timeout_seconds)
+        async with broker:
+            yield Stack(broker, ledger, topology)
+
+
+def require_shared_broker(settings: Settings, process: str) -> None:
+    """Raise `SettingsError` if the broker is one that no other process can reach."""
+    if settings.embedded:
+        raise SettingsError(
+            f"{PREFIX}BROKER_URL=memory://: `flashsale {process}` shares its broker with other"
+            " processes and needs amqp://...; `flashsale run` runs all in one process"
+        )

@@ -1,0 +1,134 @@
+"""The gateway: the application, and how it is served."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+
+from flashsale.metrics import GatewayMetrics, serve_metrics
+from flashsale.settings import Settings
+from flashsale.stack import Stack, open_stack, require_shared_broker
+from gateway.accepting import Desk
+from gateway.backlog import SAMPLE_SECONDS, Backlog
+from gateway.catalogue import Catalogue
+from gateway.health import LIFECYCLE, Lifecycle, healthz, readyz
+from gateway.keys import BACKLOG, BROKER, CATALOGUE, DESK, LEDGER, METRICS, SETTINGS
+from gateway.orders import get_order, post_order
+from gateway.problems import problems
+from gateway.reading import MAX_BODY_BYTES
+from gateway.sales import get_sale, get_sales
+
+log = structlog.get_logger()
+
+METRICS_PORT = 9090
+_KEEP_ALIVE_SECONDS = 75
+_LAST_ANSWERS_SECONDS = 10
+_LISTEN_BACKLOG = 4096  # connections of a spike that wait to be accepted
+
+
+def create_app(
+    settings: Settings, stack: Stack, secret: bytes, metrics: GatewayMetrics
+) -> web.Application:
+    """The gateway on an open stack; `secret` makes the ids of keyed orders."""
+    app = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
+    app[SETTINGS] = settings
+    app[METRICS] = metrics
+    app[LIFECYCLE] = Lifecycle()
+    app[BROKER] = stack.broker
+    app[LEDGER] = stack.ledger
+    app[CATALOGUE] = Catalogue(stack.ledger)
+    app[BACKLOG] = Backlog(stack.broker, stack.topology.orders, settings.drain_rate)
+    app[DESK] = Desk(stack.broker, stack.topology.orders, app[CATALOGUE], app[BACKLOG], secret)
+    app.router.add_post("/orders", post_order)
+    app.router.add_get("/orders/{order_id}", get_order)
+    app.router.add_get("/sales", get_sales)
+    app.router.add_get("/sales/{sku}", get_sale)
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.cleanup_ctx.append(_follow)
+    return app
+
+
+async def _follow(app: web.Application) -> AsyncIterator[None]:
+    """Keep catalogue, backlog and gauges fresh while the application runs."""
+    await app[CATALOGUE].read()
+    await app[BACKLOG].count()
+    tasks = [
+        asyncio.create_task(app[CATALOGUE].follow(), name="catalogue"),
+        asyncio.create_task(app[BACKLOG].follow(), name="backlog"),
+        asyncio.create_task(_gauge(app), name="gauges"),
+    ]
+    yield
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _gauge(app: web.Application) -> None:
+    metrics = app[METRICS]
+    metrics.backlog_limit.set(app[SETTINGS].queue_max_length)
+    while True:
+        metrics.backlog.set(app[BACKLOG].ready)
+        metrics.broker_up.set(app[BROKER].trouble is None)
+        for sale in app[CATALOGUE]:
+            metrics.stock.labels(sale.sku).set(sale.stock)
+            metrics.sold.labels(sale.sku).set(sale.sold)
+        await asyncio.sleep(SAMPLE_SECONDS)
+
+
+@asynccontextmanager
+async def serving(app: web.Application) -> AsyncIterator[str]:
+    """Serve the application; its URL. At the end accepted requests still get their answer.
+
+    Raises `OSError` if the port is taken.
+    """
+    settings = app[SETTINGS]
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handle_signals=False,
+        auto_decompress=False,
+        keepalive_timeout=_KEEP_ALIVE_SECONDS,
+        shutdown_timeout=_LAST_ANSWERS_SECONDS,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(
+            runner, settings.gateway_host, settings.gateway_port, backlog=_LISTEN_BACKLOG
+        )
+        await site.start()
+        host, port = runner.addresses[0][:2]
+        url = f"http://{host}:{port}"
+        log.info("gateway listens", url=url)
+        yield url
+    finally:
+        await runner.cleanup()
+
+
+async def retire(app: web.Application) -> None:
+    """Tell the balancer to turn away, and serve on for as long as that takes."""
+    app[LIFECYCLE].stopping = True
+    log.info("gateway stops", seconds=app[SETTINGS].shutdown_seconds)
+    await asyncio.sleep(app[SETTINGS].shutdown_seconds)
+
+
+async def gateway_secret(settings: Settings, stack: Stack) -> bytes:
+    """The secret of the order ids: the setting's, else the one that the database keeps."""
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value().encode()
+    return await stack.ledger.secret()
+
+
+async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
+    """Run a gateway process until `stop`. Raises what `open_stack` raises, and `OSError`."""
+    require_shared_broker(settings, "gateway")
+    metrics = GatewayMetrics()
+    port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
+    with serve_metrics(metrics.registry, settings.metrics_host, port):
+        async with open_stack(settings) as stack:
+            app = create_app(settings, stack, await gateway_secret(settings, stack), metrics)
+            async with serving(app):
+                await stop.wait()
+                await retire(app)

@@ -1,0 +1,37 @@
+"""`GET /healthz`: is the process alive? `GET /readyz`: should it get requests?"""
+
+from aiohttp import web
+
+from gateway.keys import BROKER, CATALOGUE
+from gateway.problems import Problem
+
+
+class Lifecycle:
+    """Whether the process was told to stop."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+
+
+LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
+
+
+async def healthz(_: web.Request) -> web.Response:
+    """Answer as long as the event loop turns."""
+    return web.json_response({"status": "alive"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Answer 200 if orders can be taken and looked up, else 503 with what stands in the way."""
+    app = request.app
+    troubles = {}
+    if app[LIFECYCLE].stopping:
+        troubles["process"] = "shutting down"
+    if broker := app[BROKER].trouble:
+        troubles["broker"] = broker
+    if app[CATALOGUE].stale:
+        troubles["database"] = app[CATALOGUE].trouble or "no answer"
+    if troubles:
+        detail = "; ".join(f"{part}: {trouble}" for part, trouble in troubles.items())
+        raise Problem("not-ready", detail, checks=troubles, retry_after=1)
+    return web.json_response({"status": "ready"})

@@ -1,0 +1,104 @@
+"""Everything that can be wrong with a request: problem details (RFC 9457) with stable types."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+log = structlog.get_logger()
+
+_encode = msgspec.json.Encoder().encode
+
+# type -> status and title. The types are part of the API: clients switch on them.
+_KINDS: Mapping[str, tuple[int, str]] = {
+    "bad-request": (400, "The request could not be read"),
+    "bad-json": (400, "The body is not JSON"),
+    "bad-idempotency-key": (400, "The Idempotency-Key is not valid"),
+    "not-found": (404, "Nothing is here"),
+    "unknown-order": (404, "No such order"),
+    "unknown-sku": (404, "No such sale"),
+    "method-not-allowed": (405, "This method is not for this address"),
+    "slow-request": (408, "The body did not come in time"),
+    "sale-not-open": (409, "The sale has not begun"),
+    "sale-closed": (409, "The sale is over"),
+    "sold-out": (409, "Sold out"),
+    "body-too-large": (413, "The body is too large"),
+    "unsupported-media-type": (415, "The body must be plain application/json"),
+    "invalid-order": (422, "The order is not valid"),
+    "key-reused": (422, "This Idempotency-Key came with another order"),
+    "internal": (500, "Something went wrong here"),
+    "queue-full": (503, "Too many orders are waiting"),
+    "broker-unavailable": (503, "It is not known whether the order was taken"),
+    "ledger-unavailable": (503, "The database does not answer"),
+    "not-ready": (503, "Not ready"),
+}
+_BY_STATUS = {
+    400: "bad-request",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+}
+
+
+class Problem(Exception):
+    """An answer other than the one that was hoped for."""
+
+    def __init__(
+        self,
+        kind: str,
+        detail: str,
+        *,
+        retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        """`retry_after` is in seconds; `members` are added to the body."""
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.members = members
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+
+    def response(self) -> web.Response:
+        """The problem as an HTTP response."""
+        status, title = _KINDS[self.kind]
+        body = {
+            "type": f"/problems/{self.kind}",
+            "title": title,
+            "status": status,
+            "detail": self.detail,
+            **self.members,
+        }
+        headers = self.headers | {"Content-Type": "application/problem+json"}
+        return web.Response(body=_encode(body), status=status, headers=headers)
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every failure as a problem, aiohttp's own included."""
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return problem.response()
+    except web.HTTPException as error:
+        kind = _BY_STATUS.get(error.status)
+        if kind is None:
+            raise
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return Problem(kind, error.reason, headers=allow).response()
+    except Exception:
+        # The top of the request: logged whole here, told in general terms outside.
+        log.exception("request failed", method=request.method, route=_route(request))
+        return Problem("internal", "The failure was logged.").response()
+
+
+def _route(request: web.Request) -> str:
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "none"

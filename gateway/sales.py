@@ -1,0 +1,77 @@
+"""`GET /sales` and `GET /sales/{sku}`."""
+
+import time
+from datetime import UTC, datetime
+
+import msgspec
+from aiohttp import web
+
+from flashsale.ledger import LedgerError
+from flashsale.selling import Sale
+from gateway.catalogue import SaleState, sale_state
+from gateway.keys import BACKLOG, CATALOGUE, SETTINGS
+from gateway.problems import Problem
+
+_encode = msgspec.json.Encoder().encode
+
+
+class SaleView(msgspec.Struct):
+    """A sale as shoppers see it. Items, orders waiting, orders a second."""
+
+    sku: str
+    state: SaleState
+    stock: int
+    sold: int
+    remaining: int
+    customer_limit: int | None
+    opens_at: datetime | None
+    closes_at: datetime | None
+    backlog: int
+    backlog_limit: int
+    drain_rate: int
+
+
+async def get_sales(request: web.Request) -> web.Response:
+    """Tell of all sales."""
+    views = [_view(request.app, sale) for sale in request.app[CATALOGUE]]
+    return _json({"sales": views})
+
+
+async def get_sale(request: web.Request) -> web.Response:
+    """Tell of one sale."""
+    sku = request.match_info["sku"]
+    try:
+        sale = await request.app[CATALOGUE].find(sku)
+    except LedgerError as error:
+        raise Problem("ledger-unavailable", "Try again.", retry_after=1) from error
+    if sale is None:
+        raise Problem("unknown-sku", "There is no sale of this sku.")
+    return _json(_view(request.app, sale))
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(
+        body=_encode(value),
+        headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
+    )
+
+
+def _view(app: web.Application, sale: Sale) -> SaleView:
+    settings = app[SETTINGS]
+    return SaleView(
+        sku=sale.sku,
+        state=sale_state(sale, time.time()),
+        stock=sale.stock,
+        sold=sale.sold,
+        remaining=sale.remaining,
+        customer_limit=sale.customer_limit,
+        opens_at=_moment(sale.opens_at),
+        closes_at=_moment(sale.closes_at),
+        backlog=app[BACKLOG].ready,
+        backlog_limit=settings.queue_max_length,
+        drain_rate=settings.drain_rate,
+    )
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
