@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -149,5 +150,5 @@ class Drainer:
 
     def _count(self, outcomes: Sequence[Outcome]) -> None:
         self._metrics.batch_orders.observe(len(outcomes))
-        for outcome in outcomes:
-            self._metrics.decided.labels(outcome.reason or outcome.status).inc()
+        for decision, count in Counter(o.reason or o.status for o in outcomes).items():
+            self._metrics.decided.labels(decision).inc(count)

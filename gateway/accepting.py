@@ -35,7 +35,7 @@ class Accepted:
     """An order that went to the broker. `number` is its place among this gateway's."""
 
     request: OrderRequest
-    confirm: asyncio.Future[None]
+    confirm: asyncio.Future[None] | None
     number: int | None = None
 
 
@@ -103,6 +103,8 @@ class Desk:
         return order
 
     async def _confirmed(self, order_id: OrderId, order: Accepted) -> int:
+        if order.confirm is None:  # long ago
+            return order.number or 0
         try:
             await order.confirm
         except BrokerError as error:
@@ -112,6 +114,7 @@ class Desk:
             raise self._problem(order_id, error) from error
         if order.number is None:
             order.number = self._backlog.published()
+            order.confirm = None
         return order.number
 
     def _problem(self, order_id: OrderId, error: BrokerError) -> Problem:

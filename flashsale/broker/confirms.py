@@ -41,11 +41,6 @@ class Confirms:
         self._pending[self._last_tag] = _Pending(future, now + self._timeout, message_id)
         return future
 
-    def forget_last(self) -> None:
-        """Take back the last `add`: its message could not be handed to the channel."""
-        del self._pending[self._last_tag]
-        self._last_tag -= 1
-
     def ack(self, tag: int, multiple: bool) -> None:
         """The broker has taken the message, and with `multiple` all before it."""
         for pending in self._pop(tag, multiple):

@@ -33,9 +33,13 @@ class JoinedWrites(AsyncioConnection):
     _transport: Any
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
+        self.write_frames(*marshaled_frames)
+
+    def write_frames(self, *frames: bytes) -> None:
+        """Write whole frames, in the order of these calls."""
         if not self._unwritten:
             asyncio.get_running_loop().call_soon(self._write)
-        self._unwritten.extend(marshaled_frames)
+        self._unwritten.extend(frames)
 
     def _write(self) -> None:
         joined = b"".join(self._unwritten)
@@ -83,6 +87,10 @@ class Link:
             lambda _, __: setattr(link, "blocked", None)
         )
         return link
+
+    def write_frames(self, frames: bytes) -> None:
+        """Write whole frames; a closed connection swallows them."""
+        self._connection.write_frames(frames)
 
     async def channel(self, on_closed: Callable[[str], None] | None = None) -> Channel:
         """Open a channel; `on_closed` hears why it ended. Raises `BrokerUnavailable`."""

@@ -23,11 +23,13 @@ from flashsale.broker.base import (
     Headers,
 )
 from flashsale.broker.confirms import Confirms
+from flashsale.broker.frames import message_frames
 from flashsale.broker.link import Link, declare
 from flashsale.broker.topology import Topology
 
 log = structlog.get_logger()
 
+_ONE_FRAME_BYTES = 4096 - 8  # the smallest frame that a peer may insist on, less its own bytes
 _EXPIRY_CHECK_SECONDS = 0.05
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 5.0
@@ -74,23 +76,25 @@ class RabbitMQ(Broker):
         headers: Headers | None = None,
         mandatory: bool = True,
     ) -> asyncio.Future[None]:
-        channel = self._publishing
-        if channel is None or (self._link is not None and self._link.blocked):
-            raise BrokerUnavailable(self.trouble or "not connected")
+        channel, link = self._publishing, self._link
+        if channel is None or link is None or link.blocked or not channel.is_open:
+            raise BrokerUnavailable(self.trouble or "the channel is closing")
         if len(self._confirms) >= self._max_in_flight:
             raise BrokerUnavailable(f"{self._max_in_flight} messages wait for their confirm")
-        properties = BasicProperties(
-            message_id=message_id,
-            delivery_mode=DeliveryMode.Persistent,
-            headers=dict[str, Any](headers) if headers else None,
-        )
-        confirmed = self._confirms.add(self._loop.time(), message_id)
-        try:
+        if headers or not 0 < len(body) <= _ONE_FRAME_BYTES:
+            properties = BasicProperties(
+                message_id=message_id,
+                delivery_mode=DeliveryMode.Persistent,
+                headers=dict[str, Any](headers or {}),
+            )
             channel.basic_publish(exchange, routing_key, body, properties, mandatory)
-        except AMQPError as error:
-            self._confirms.forget_last()
-            raise BrokerUnavailable(str(error) or type(error).__name__) from error
-        return confirmed
+        else:
+            link.write_frames(
+                message_frames(
+                    channel.channel_number, exchange, routing_key, message_id, body, mandatory
+                )
+            )
+        return self._confirms.add(self._loop.time(), message_id)
 
     @property
     def in_flight(self) -> int:

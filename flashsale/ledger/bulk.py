@@ -1,27 +1,40 @@
 """Many rows in one statement whose text never changes, on PostgreSQL and on SQLite."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ARRAY, ColumnElement, Insert, Table, any_, bindparam, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 
+Column = Sequence[Any] | float
+
+
 async def insert_columns(
-    connection: AsyncConnection, table: Table, columns: Mapping[str, Sequence[Any]]
+    connection: AsyncConnection, table: Table, columns: Mapping[str, Column]
 ) -> None:
-    """Insert rows given by column."""
+    """Insert rows given by column; a number stands for a column that holds it in every row."""
     if connection.dialect.name == "postgresql":
-        await connection.execute(_insert_unnested(table, tuple(columns)), dict(columns))
+        lists = frozenset(name for name, column in columns.items() if isinstance(column, Sequence))
+        await connection.execute(_insert_unnested(table, tuple(columns), lists), dict(columns))
     else:
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        count = max(len(column) for column in columns.values() if isinstance(column, Sequence))
+        filled = [c if isinstance(c, Sequence) else [c] * count for c in columns.values()]
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*filled, strict=True)]
         await connection.execute(insert(table), rows)
 
 
-def _insert_unnested(table: Table, names: tuple[str, ...]) -> Insert:
+@lru_cache(maxsize=64)
+def _insert_unnested(table: Table, names: tuple[str, ...], lists: frozenset[str]) -> Insert:
     # One plan for every batch size, and one parameter a column instead of one a value.
-    arrays = [func.unnest(bindparam(name, type_=ARRAY(table.c[name].type))) for name in names]
-    return insert(table).from_select(list(names), select(*arrays))
+    values = [
+        func.unnest(bindparam(name, type_=ARRAY(table.c[name].type)))
+        if name in lists
+        else bindparam(name, type_=table.c[name].type)
+        for name in names
+    ]
+    return insert(table).from_select(list(names), select(*values))
 
 
 def among(

@@ -81,7 +81,7 @@ async def _write(connection: AsyncConnection, new: Sequence[Outcome], now: float
             "status": [o.status.value for o in new],
             "reason": [o.reason for o in new],
             "accepted_at": [o.order.accepted_at for o in new],
-            "decided_at": [now] * len(new),
+            "decided_at": now,
         },
     )
     await insert_columns(
@@ -90,7 +90,7 @@ async def _write(connection: AsyncConnection, new: Sequence[Outcome], now: float
         {
             "order_id": [o.order.id for o in new],
             "topic": [f"order.{o.status}.{o.order.sku}" for o in new],
-            "created_at": [now] * len(new),
+            "created_at": now,
         },
     )
     sold: defaultdict[str, int] = defaultdict(int)

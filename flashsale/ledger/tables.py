@@ -12,13 +12,20 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.types import TypeEngine
 
 metadata = MetaData()
+
+
+def _key(length: int) -> TypeEngine[str]:
+    # Keys are compared for equality: the order of a language would only cost time.
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
 
 sales = Table(
     "sales",
     metadata,
-    Column("sku", String(64), primary_key=True),
+    Column("sku", _key(64), primary_key=True),
     Column("stock", Integer, nullable=False),
     Column("sold", Integer, nullable=False, server_default=text("0")),
     Column("customer_limit", Integer),
@@ -31,10 +38,10 @@ sales = Table(
 orders = Table(
     "orders",
     metadata,
-    Column("id", String(32), primary_key=True),
+    Column("id", _key(32), primary_key=True),
     # Of a failed order nothing but its id may be known.
-    Column("sku", String(64)),
-    Column("customer_id", String(128)),
+    Column("sku", _key(64)),
+    Column("customer_id", _key(128)),
     Column("quantity", Integer),
     Column("status", String(16), nullable=False),
     Column("reason", Text),
@@ -60,7 +67,7 @@ outbox = Table(
     "outbox",
     metadata,
     # One event an order, under the order's id.
-    Column("order_id", String(32), primary_key=True),
+    Column("order_id", _key(32), primary_key=True),
     Column("topic", String(128), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("sent_at", Double),

@@ -9,10 +9,14 @@ branch_labels = None
 depends_on = None
 
 
+def key(length: int) -> sa.types.TypeEngine[str]:
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
+
 def upgrade() -> None:
     op.create_table(
         "sales",
-        sa.Column("sku", sa.String(64), primary_key=True),
+        sa.Column("sku", key(64), primary_key=True),
         sa.Column("stock", sa.Integer(), nullable=False),
         sa.Column("sold", sa.Integer(), nullable=False, server_default=sa.text("0")),
         sa.Column("customer_limit", sa.Integer()),
@@ -25,9 +29,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "orders",
-        sa.Column("id", sa.String(32), primary_key=True),
-        sa.Column("sku", sa.String(64)),
-        sa.Column("customer_id", sa.String(128)),
+        sa.Column("id", key(32), primary_key=True),
+        sa.Column("sku", key(64)),
+        sa.Column("customer_id", key(128)),
         sa.Column("quantity", sa.Integer()),
         sa.Column("status", sa.String(16), nullable=False),
         sa.Column("reason", sa.Text()),
@@ -51,7 +55,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "outbox",
-        sa.Column("order_id", sa.String(32), primary_key=True),
+        sa.Column("order_id", key(32), primary_key=True),
         sa.Column("topic", sa.String(128), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("sent_at", sa.Double()),

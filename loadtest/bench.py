@@ -1,0 +1,194 @@
+"""`make bench`: how fast orders are accepted, confirmed and drained, on servers of its own."""
+
+import argparse
+import asyncio
+import json
+import re
+import statistics
+import subprocess
+import tempfile
+import time
+from collections import deque
+from contextlib import ExitStack
+from pathlib import Path
+
+import asyncpg
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from flashsale.ledger import open_ledger
+from flashsale.selling import Sale
+from loadtest.processes import process
+from loadtest.servers import PostgresServer, RabbitNode, free_port, postgres, rabbitmq
+
+RESULTS = Path("bench-results")
+_CONNECTIONS = 64
+_DRAINED = 50_000
+_PACE = 2000
+_PACED_SECONDS = 20
+
+_ORDER = """
+wrk.method = "POST"
+wrk.path = "/orders"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = '{"sku": "bench", "customer_id": "c-123", "quantity": 1}'
+done = function(summary, latency, requests)
+    io.write(string.format("not 2xx: %d\\n", summary.errors.status))
+end
+"""
+
+
+def main() -> None:
+    """Measure, print a table, write bench-results/bench.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="of accepting (default: 3)")
+    parser.add_argument("--seconds", type=int, default=5, help="of each (default: 5)")
+    arguments = parser.parse_args()
+    figures = measure(arguments.rounds, arguments.seconds)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "bench.json").write_text(json.dumps(figures, indent=2) + "\n")
+    table = Table("figure", "value")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:,}")
+    Console().print(table)
+
+
+def measure(rounds: int, seconds: int) -> dict[str, float]:
+    """All figures of the benchmark. Bare handler and gateway take turns on a noisy machine."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        node = stack.enter_context(rabbitmq())
+        database = stack.enter_context(postgres())  # durable, as a shop's would be
+        asyncio.run(_prepare(database.url()))
+        script = folder / "order.lua"
+        script.write_text(_ORDER)
+
+        bare_port, gateway_port = free_port(), free_port()
+        stack.enter_context(process(["loadtest.bare", str(bare_port)], folder / "bare.log"))
+        environment = _environment(node, database) | {
+            "FLASHSALE_QUEUE_MAX_LENGTH": "10000000",
+            "FLASHSALE_METRICS_PORT": "0",
+        }
+        with process(
+            ["flashsale", "gateway"],
+            folder / "gateway.log",
+            environment | {"FLASHSALE_GATEWAY_PORT": str(gateway_port)},
+        ) as gateway:
+            gateway.await_url(f"http://127.0.0.1:{gateway_port}/readyz")
+            bare, accepted = [], []
+            for _ in track(range(rounds), "accepting"):
+                bare.append(_wrk(bare_port, script, seconds))
+                accepted.append(_wrk(gateway_port, script, seconds))
+            waiting = round(sum(accepted) * seconds)
+            while waiting < _PACE * (_PACED_SECONDS + 2) + _DRAINED:
+                waiting += round(_wrk(gateway_port, script, seconds) * seconds)
+
+        pace = {"FLASHSALE_DRAIN_RATE": str(_PACE)}
+        with process(["flashsale", "consumer"], folder / "paced.log", environment | pace):
+            paced = asyncio.run(_decided(database.dsn(), _PACE * _PACED_SECONDS, after=0.0))
+        after = max(moment for moment, _ in paced)
+        free = {"FLASHSALE_DRAIN_RATE": "1000000", "FLASHSALE_DRAIN_BATCH": "500"}
+        with process(["flashsale", "consumer"], folder / "free.log", environment | free):
+            unpaced = asyncio.run(_decided(database.dsn(), _DRAINED, after=after))
+    seconds_of_drain = unpaced[-1][0] - unpaced[0][0]
+    # The first batch is where the clock starts: what came after it was done in that time.
+    drained = sum(count for _, count in unpaced[1:])
+    bare_rate, accepted_rate = statistics.median(bare), statistics.median(accepted)
+    ratios = [ours / limit for ours, limit in zip(accepted, bare, strict=True)]
+    return {
+        "bare_per_second": round(bare_rate),
+        "accepted_per_second": round(accepted_rate),
+        "accepted_ratio_to_bare": round(statistics.median(ratios), 3),
+        "drain_unpaced_per_second": round(drained / seconds_of_drain),
+        "drain_paced_min_1s": _fewest(paced),
+        "drain_paced_max_1s": _most(paced),
+    }
+
+
+def _environment(node: RabbitNode, database: PostgresServer) -> dict[str, str]:
+    return {"FLASHSALE_BROKER_URL": node.url, "FLASHSALE_DATABASE_URL": database.url()}
+
+
+async def _prepare(url: str) -> None:
+    async with open_ledger(url) as ledger:
+        await ledger.migrate()
+        await ledger.create_sale(Sale("bench", stock=1_000_000_000))
+
+
+def _wrk(port: int, script: Path, seconds: int) -> float:
+    """202 answers a second, by a closed loop. Raises if any other answer came."""
+    url = f"http://127.0.0.1:{port}"
+    command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", "-s", str(script), url]
+    _await_port(port)
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    if "not 2xx: 0\n" not in output or "Socket errors" in output:
+        raise RuntimeError(f"the gateway refused orders:\n{output}")
+    found = re.search(r"Requests/sec:\s+([\d.]+)", output)
+    if found is None:
+        raise RuntimeError(f"wrk printed no rate:\n{output}")
+    return float(found[1])
+
+
+def _await_port(port: int) -> None:
+    import socket
+
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+async def _decided(dsn: str, wanted: int, after: float) -> list[tuple[float, int]]:
+    """Batches by the time they went to the database, once `wanted` orders are in them."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        before = await connection.fetchval(
+            "SELECT count(*) FROM orders WHERE decided_at <= $1", after
+        )
+        deadline = time.monotonic() + 120
+        # Every order here is of one item, so the one row of the sale counts them all.
+        while await connection.fetchval("SELECT sold FROM sales") - before < wanted:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"fewer than {wanted} orders drained in 120 s")
+            await asyncio.sleep(0.1)
+        rows = await connection.fetch(
+            "SELECT decided_at, count(*) FROM orders WHERE decided_at > $1"
+            " GROUP BY decided_at ORDER BY decided_at",
+            after,
+        )
+        return [(moment, count) for moment, count in rows]
+    finally:
+        await connection.close()
+
+
+def _fewest(batches: list[tuple[float, int]]) -> int:
+    """The fewest orders in one of the whole seconds since the first batch."""
+    start = batches[0][0]
+    seconds = [0] * int(batches[-1][0] - start)
+    for moment, count in batches:
+        if int(moment - start) < len(seconds):
+            seconds[int(moment - start)] += count
+    return min(seconds)
+
+
+def _most(batches: list[tuple[float, int]]) -> int:
+    """The most orders in any one second, wherever it begins."""
+    window: deque[tuple[float, int]] = deque()
+    total = most = 0
+    for moment, count in batches:
+        window.append((moment, count))
+        total += count
+        while window[0][0] <= moment - 1:
+            total -= window.popleft()[1]
+        most = max(most, total)
+    return most
+
+
+if __name__ == "__main__":
+    main()
