@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import ARRAY, ColumnElement, Insert, Table, any_, bindparam, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-
 Column = Sequence[Any] | float
 
 

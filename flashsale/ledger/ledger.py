@@ -3,9 +3,8 @@
 import secrets as random_secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
 
-from sqlalchemy import event, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -14,6 +13,7 @@ from flashsale.ledger.books import Books, audit
 from flashsale.ledger.drain import Drain, hold_drain
 from flashsale.ledger.errors import LedgerRefused, named_errors
 from flashsale.ledger.selling import as_outcome, as_sale
+from flashsale.ledger.sqlite import sqlite_engine
 from flashsale.ledger.tables import orders, sales, secrets
 from flashsale.orders import OrderId, Outcome
 from flashsale.selling import Sale
@@ -65,6 +65,14 @@ class Ledger:
                 row = rows.first()
                 return None if row is None else as_outcome(row)
 
+    async def outcomes(self, sku: str) -> dict[str, Outcome]:
+        """Every order of a sale that was decided, and every failed one, by id."""
+        with named_errors():
+            async with self._engine.connect() as connection:
+                mine = (orders.c.sku == sku) | (orders.c.sku.is_(None))
+                rows = await connection.execute(select(orders).where(mine))
+                return {row.id: as_outcome(row) for row in rows}
+
     async def audit(self) -> Books:
         """Go through the books."""
         with named_errors():
@@ -106,8 +114,7 @@ class Ledger:
 async def open_ledger(url: str) -> AsyncIterator[Ledger]:
     """Open the ledger at `postgresql+asyncpg://...` or `sqlite+aiosqlite:///FILE`."""
     if url.startswith("sqlite"):
-        engine = create_async_engine(url)
-        _tune_sqlite(engine)
+        engine = sqlite_engine(url)
     else:
         engine = create_async_engine(
             url,
@@ -120,20 +127,3 @@ async def open_ledger(url: str) -> AsyncIterator[Ledger]:
         yield Ledger(engine)
     finally:
         await engine.dispose()
-
-
-def _tune_sqlite(engine: AsyncEngine) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
-    def on_connect(connection: Any, _: object) -> None:
-        connection.isolation_level = None  # SQLAlchemy's begin is ours to write, below
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def on_begin(connection: Any) -> None:
-        # A transaction that begins by reading and then writes is refused if another wrote
-        # meanwhile: one that will write says so at its beginning.
-        writes = connection.get_execution_options().get("flashsale_writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
