@@ -1,5 +1,5 @@
 # Every target uses the checkout's own .venv, made when it is missing or stale.
-.PHONY: help demo test lint bench lock clean venv
+.PHONY: help demo test lint bench lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin

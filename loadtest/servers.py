@@ -159,6 +159,15 @@ class RabbitNode(Server):
             _await_port(self._ports["epmd"])
         super().start()
 
+    def control(self, *arguments: str) -> None:
+        """Run `rabbitmqctl` on the node."""
+        subprocess.run(
+            [str(self._script.with_name("rabbitmqctl")), "--node", self._name, *arguments],
+            check=True,
+            env=self._environment(),
+            stdout=subprocess.DEVNULL,
+        )
+
     def close(self) -> None:
         """End the node and its epmd."""
         self.stop()

@@ -50,31 +50,39 @@ class Drain:
         Raises `LedgerBusy` or `LedgerRefused`, when nothing was written, or `LedgerUnavailable`,
         when it may have been; the same batch again gives the same outcomes.
         """
-        with named_errors():
-            async with self._connection.begin():
-                return await sell(self._connection, batch, now)
+        async with self._transaction() as connection:
+            return await sell(connection, batch, now)
 
     async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
         """Record that an order could not be decided, unless it was. Raises as `sell` does."""
-        with named_errors():
-            async with self._connection.begin():
-                known = await self._connection.execute(
-                    select(orders.c.id).where(orders.c.id == order_id)
+        async with self._transaction() as connection:
+            known = await connection.execute(select(orders.c.id).where(orders.c.id == order_id))
+            if known.first() is None:
+                await insert_columns(
+                    connection,
+                    orders,
+                    {
+                        "id": [order_id],
+                        "status": ["failed"],
+                        # NUL is the one character that a text cannot hold.
+                        "reason": [reason.replace("\0", "")],
+                        "decided_at": now,
+                    },
                 )
-                if known.first() is None:
-                    # NUL is the one character that a text cannot hold.
-                    row = {"id": order_id, "status": "failed", "reason": reason.replace("\0", "")}
-                    await insert_columns(
-                        self._connection,
-                        orders,
-                        {name: [value] for name, value in row.items()} | {"decided_at": now},
-                    )
 
     async def touch(self) -> None:
         """Keep the session alive while there is nothing to do. Raises `LedgerUnavailable`."""
+        async with self._transaction() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
         with named_errors():
+            if self._connection.invalidated:
+                # SQLAlchemy would connect again: to a session that does not hold the lock.
+                raise LedgerUnavailable("the session of this drain is lost")
             async with self._connection.begin():
-                await self._connection.execute(text("SELECT 1"))
+                yield self._connection
 
 
 @asynccontextmanager

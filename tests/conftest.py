@@ -1,0 +1,122 @@
+"""Builders, and the real servers that integration tests share."""
+
+import itertools
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flashsale.broker import Topology, sale_topology
+from flashsale.ledger import Ledger, open_ledger
+from flashsale.orders import Order, random_order_id
+from loadtest.servers import PostgresServer, RabbitNode, ServerNotFound, postgres, rabbitmq
+
+_numbers = itertools.count(1)
+
+
+def unique(name: str) -> str:
+    """A name that no other test uses."""
+    return f"{name}-{os.getpid()}-{next(_numbers)}"
+
+
+def an_order(**changes: Any) -> Order:
+    """An order of one tv by a customer of its own."""
+    fields: dict[str, Any] = {
+        "id": random_order_id(),
+        "sku": "tv",
+        "customer_id": unique("c"),
+        "quantity": 1,
+        "accepted_at": time.time(),
+    }
+    return Order(**(fields | changes))
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[ExitStack]:
+    """Keeps what the session started."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def rabbit_node(servers: ExitStack) -> RabbitNode:
+    """A RabbitMQ node of our own."""
+    try:
+        return servers.enter_context(rabbitmq())
+    except ServerNotFound as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def rabbit_url(request: pytest.FixtureRequest) -> str:
+    """A RabbitMQ: the one that FLASHSALE_TEST_BROKER_URL names, else a node of our own."""
+    given = os.environ.get("FLASHSALE_TEST_BROKER_URL")
+    if given:
+        return given
+    node: RabbitNode = request.getfixturevalue("rabbit_node")
+    return node.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server(servers: ExitStack) -> PostgresServer:
+    """A PostgreSQL cluster of our own; tests don't need it to survive a power cut."""
+    try:
+        return servers.enter_context(postgres(fsync="off"))
+    except ServerNotFound as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest) -> str:
+    """An empty database: of the server FLASHSALE_TEST_DATABASE_URL names, else of our own."""
+    given = os.environ.get("FLASHSALE_TEST_DATABASE_URL")
+    if given:
+        return _create_database(given, unique("test").replace("-", "_"))
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    return server.create_database(unique("test"))
+
+
+def _create_database(url: str, name: str) -> str:
+    import asyncio
+
+    from sqlalchemy import make_url, text
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    async def create() -> None:
+        engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+        async with engine.connect() as connection:
+            await connection.execute(text(f'CREATE DATABASE "{name}"'))
+        await engine.dispose()
+
+    asyncio.run(create())
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """An empty SQLite file."""
+    return f"sqlite+aiosqlite:///{tmp_path / 'ledger.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database of each kind."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+async def ledger(database_url: str) -> AsyncIterator[Ledger]:
+    """A ledger with its tables, on each kind of database."""
+    async with open_ledger(database_url) as opened:
+        await opened.migrate()
+        yield opened
+
+
+@pytest.fixture
+def topology() -> Topology:
+    """A topology of its own, so that tests can share a node. The queue holds ten orders."""
+    return sale_topology(f"{unique('t')}.", max_length=10, queue_type="classic")

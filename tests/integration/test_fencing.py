@@ -1,0 +1,76 @@
+"""One drain at a time on PostgreSQL, and no power without the lock."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from flashsale.ledger import Ledger, LedgerUnavailable, open_ledger
+from flashsale.selling import Sale
+from tests.conftest import an_order
+
+NOW = 1_800_000_000.0
+
+
+async def held(ledger: Ledger, name: str, got: asyncio.Event, release: asyncio.Event) -> None:
+    async with ledger.hold_drain(name):
+        got.set()
+        await release.wait()
+
+
+async def terminate_drains(url: str) -> int:
+    """Do what a database does to a session that it gives up."""
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    ended = await connection.fetchval(
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE application_name = 'flashsale drain' AND datname = current_database()"
+    )
+    await connection.close()
+    return int(ended)
+
+
+async def test_a_standby_waits_until_the_active_one_is_gone(postgres_url: str) -> None:
+    async with open_ledger(postgres_url) as ledger:
+        first, second, release = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        active = asyncio.create_task(held(ledger, "sale", first, release))
+        await first.wait()
+        standby = asyncio.create_task(held(ledger, "sale", second, release))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await second.wait()
+        async with asyncio.timeout(5):
+            async with ledger.hold_drain("another sale"):
+                pass
+        active.cancel()
+        async with asyncio.timeout(5):
+            await second.wait()
+        release.set()
+        await standby
+
+
+async def test_who_lost_the_session_can_write_nothing(postgres_url: str) -> None:
+    async with open_ledger(postgres_url) as ledger:
+        await ledger.migrate()
+        await ledger.create_sale(Sale("tv", 5))
+        async with ledger.hold_drain("sale") as zombie:
+            assert await terminate_drains(postgres_url) == 1
+            async with asyncio.timeout(5):
+                async with ledger.hold_drain("sale") as successor:
+                    await successor.sell([an_order()], NOW)
+                    with pytest.raises(LedgerUnavailable):
+                        await zombie.sell([an_order()], NOW)
+                    with pytest.raises(LedgerUnavailable):
+                        await zombie.touch()
+        [sale] = await ledger.sales()
+        assert sale.sold == 1
+
+
+async def test_the_session_has_its_timeouts(postgres_url: str) -> None:
+    async with open_ledger(postgres_url) as ledger, ledger.hold_drain("sale") as drain:
+        from sqlalchemy import text
+
+        for name in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
+            value = await drain._connection.scalar(text(f"SHOW {name}"))
+            await drain._connection.commit()
+            assert value == "10s"
+        await drain.touch()

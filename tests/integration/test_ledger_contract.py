@@ -1,0 +1,215 @@
+"""What the ledger promises, on SQLite and on PostgreSQL."""
+
+import time
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import text
+
+from flashsale.ledger import (
+    Drain,
+    Ledger,
+    LedgerRefused,
+    LedgerUnavailable,
+    SchemaOutdated,
+    open_ledger,
+)
+from flashsale.orders import Order, OrderId, Outcome, Status
+from flashsale.selling import Sale
+from loadtest.servers import free_port
+from tests.conftest import an_order
+
+NOW = 1_800_000_000.0
+
+
+async def statuses(drain: Drain, batch: Sequence[Order]) -> list[str]:
+    return [outcome.reason or outcome.status for outcome in await drain.sell(batch, NOW)]
+
+
+async def stored(ledger: Ledger, order: Order) -> Outcome | None:
+    return await ledger.outcome(OrderId(order.id))
+
+
+async def test_a_batch_is_sold_and_can_be_looked_up(ledger: Ledger) -> None:
+    await ledger.create_sale(Sale("tv", 2))
+    batch = [an_order(), an_order(), an_order()]
+    async with ledger.hold_drain("sale") as drain:
+        assert await statuses(drain, batch) == ["confirmed", "confirmed", "sold_out"]
+    [sale] = await ledger.sales()
+    assert (sale.stock, sale.sold) == (2, 2)
+    assert await stored(ledger, batch[0]) == Outcome(batch[0], Status.CONFIRMED)
+    assert await stored(ledger, batch[2]) == Outcome(batch[2], Status.REJECTED, "sold_out")
+    assert await stored(ledger, an_order()) is None
+    books = await ledger.audit()
+    assert books.wrong == ()
+    assert (books.orders, books.sold) == (3, 2)
+
+
+async def test_the_same_batch_again_changes_nothing(ledger: Ledger) -> None:
+    await ledger.create_sale(Sale("tv", 2))
+    batch = [an_order(), an_order(), an_order()]
+    async with ledger.hold_drain("sale") as drain:
+        first = await drain.sell(batch, NOW)
+        assert await drain.sell(batch, NOW + 1) == first
+        assert await drain.sell([batch[1], an_order(), batch[1]], NOW) != first
+    books = await ledger.audit()
+    assert books.wrong == ()
+    assert (books.orders, books.sold) == (4, 2)
+
+
+async def test_an_order_twice_in_one_batch_is_one_order(ledger: Ledger) -> None:
+    await ledger.create_sale(Sale("tv", 5))
+    order = an_order(quantity=2)
+    async with ledger.hold_drain("sale") as drain:
+        assert await statuses(drain, [order, order]) == ["confirmed", "confirmed"]
+    [sale] = await ledger.sales()
+    assert sale.sold == 2
+
+
+async def test_a_customer_never_holds_more_than_the_limit(ledger: Ledger) -> None:
+    await ledger.create_sale(Sale("tv", 10, customer_limit=2))
+    async with ledger.hold_drain("sale") as drain:
+        mine = [an_order(customer_id="me") for _ in range(3)]
+        assert await statuses(drain, mine) == ["confirmed", "confirmed", "customer_limit"]
+        later = [an_order(customer_id="me"), an_order(customer_id="you", quantity=2)]
+        assert await statuses(drain, later) == ["customer_limit", "confirmed"]
+    assert (await ledger.audit()).wrong == ()
+
+
+async def test_several_sales_in_one_batch(ledger: Ledger) -> None:
+    await ledger.create_sale(Sale("tv", 1))
+    await ledger.create_sale(Sale("phone", 1))
+    skus = ["phone", "tv", "radio", "tv", "phone"]
+    async with ledger.hold_drain("sale") as drain:
+        found = await statuses(drain, [an_order(sku=sku) for sku in skus])
+    assert found == ["confirmed", "confirmed", "unknown_sku", "sold_out", "sold_out"]
+    assert [(s.sku, s.sold) for s in await ledger.sales()] == [("phone", 1), ("tv", 1)]
+    assert (await ledger.audit()).wrong == ()
+
+
+async def test_a_failed_order_is_known_by_its_id_alone(ledger: Ledger) -> None:
+    order = an_order()
+    async with ledger.hold_drain("sale") as drain:
+        await drain.fail(OrderId(order.id), "not\0 an order", NOW)
+        await drain.fail(OrderId(order.id), "again", NOW)
+    outcome = await stored(ledger, order)
+    assert outcome is not None
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "not an order")
+    assert (await ledger.audit()).wrong == ()
+
+
+async def test_a_decided_order_does_not_fail_any_more(ledger: Ledger) -> None:
+    await ledger.create_sale(Sale("tv", 2))
+    order = an_order()
+    async with ledger.hold_drain("sale") as drain:
+        await drain.sell([order], NOW)
+        await drain.fail(OrderId(order.id), "late", NOW)
+    assert await stored(ledger, order) == Outcome(order, Status.CONFIRMED)
+
+
+@pytest.mark.parametrize("ledger_kind", ["postgres"])
+async def test_a_row_that_cannot_be_written_is_refused_and_the_rest_can_follow(
+    ledger_kind: str, postgres_url: str
+) -> None:
+    async with open_ledger(postgres_url) as ledger:
+        await ledger.migrate()
+        await ledger.create_sale(Sale("tv", 5))
+        poison, good = an_order(customer_id="nul\0"), an_order()
+        async with ledger.hold_drain("sale") as drain:
+            with pytest.raises(LedgerRefused):
+                await drain.sell([good, poison], NOW)
+            assert await stored(ledger, good) is None
+            assert await statuses(drain, [good]) == ["confirmed"]
+        assert (await ledger.audit()).wrong == ()
+
+
+async def test_a_sale_is_created_once(ledger: Ledger) -> None:
+    await ledger.create_sale(Sale("tv", 2))
+    with pytest.raises(LedgerRefused, match="there is a sale of tv already"):
+        await ledger.create_sale(Sale("tv", 3))
+
+
+async def test_the_secret_is_made_once(ledger: Ledger) -> None:
+    secret = await ledger.secret()
+    assert len(secret) == 32
+    assert await ledger.secret() == secret
+
+
+async def test_migrating_twice_does_no_harm_and_verifies(ledger: Ledger) -> None:
+    await ledger.create_sale(Sale("tv", 2))
+    await ledger.migrate()
+    await ledger.verify_schema()
+    assert len(await ledger.sales()) == 1
+
+
+async def test_an_empty_database_is_outdated(database_url: str) -> None:
+    async with open_ledger(database_url) as ledger:
+        with pytest.raises(SchemaOutdated, match="at revision none"):
+            await ledger.verify_schema()
+        with pytest.raises((SchemaOutdated, LedgerUnavailable)):
+            await ledger.sales()
+
+
+async def test_an_unreachable_database_is_unavailable() -> None:
+    url = f"postgresql+asyncpg://nobody@127.0.0.1:{free_port()}/none"
+    async with open_ledger(url) as ledger:
+        with pytest.raises(LedgerUnavailable):
+            await ledger.sales()
+        with pytest.raises(LedgerUnavailable):
+            async with ledger.hold_drain("sale"):
+                pass
+
+
+# Each of these breaks one rule of the books by hand; the audit must name the row.
+BREAKS = [
+    ("UPDATE sales SET sold = sold + 1 WHERE sku = 'tv'", "sale tv: 3 counted as sold, 2 items"),
+    ("UPDATE sales SET customer_limit = 1", "customer 'me' holds 2, limit 1"),
+    ("DELETE FROM outbox", "confirmed, but no event"),
+    ("UPDATE outbox SET topic = 'order.rejected.tv'", "belongs to no such order"),
+    (
+        "INSERT INTO outbox (order_id, topic, created_at) VALUES ('x', 'order.confirmed.tv', 0)",
+        "outbox x",
+    ),
+    ("UPDATE orders SET sku = 'radio'", "confirmed for radio, of which there is no sale"),
+    ("UPDATE orders SET quantity = 7", "2 counted as sold, 7 items"),
+]
+
+
+@pytest.mark.parametrize(("statement", "row"), BREAKS)
+async def test_the_audit_names_the_row_that_is_wrong(
+    ledger: Ledger, statement: str, row: str
+) -> None:
+    await ledger.create_sale(Sale("tv", 5))
+    async with ledger.hold_drain("sale") as drain:
+        await drain.sell([an_order(customer_id="me", quantity=2)], NOW)
+    assert (await ledger.audit()).wrong == ()
+    async with ledger._writing() as connection:
+        await connection.execute(text(statement))
+    assert any(row in wrong for wrong in (await ledger.audit()).wrong)
+
+
+async def test_no_oversell_gets_past_the_tables_themselves(ledger: Ledger) -> None:
+    await ledger.create_sale(Sale("tv", 1))
+    from sqlalchemy.exc import IntegrityError
+
+    with pytest.raises(IntegrityError):
+        async with ledger._writing() as connection:
+            await connection.execute(text("UPDATE sales SET sold = 2"))
+
+
+async def test_a_long_sale_stays_fast(ledger: Ledger) -> None:
+    """The plans made while the tables were empty must not scan them when they are full."""
+    await ledger.create_sale(Sale("tv", 10**9, customer_limit=5))
+    async with ledger.hold_drain("sale") as drain:
+
+        async def sell(batches: int) -> float:
+            started = time.perf_counter()
+            for _ in range(batches):
+                await drain.sell([an_order() for _ in range(200)], NOW)
+            return time.perf_counter() - started
+
+        early = await sell(20)
+        await sell(60)
+        late = await sell(20)
+    # A scan makes it four times slower by then; noise does not.
+    assert late < 3 * early

@@ -1,0 +1,230 @@
+"""What only a real RabbitMQ can do to us."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from unittest.mock import patch
+
+import pytest
+
+from flashsale.broker import (
+    BrokerUnavailable,
+    Deliveries,
+    RabbitMQ,
+    Topology,
+    TopologyMismatch,
+    open_broker,
+    sale_topology,
+)
+from flashsale.broker.link import JoinedWrites
+from loadtest.servers import RabbitNode, free_port, rabbitmq
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[RabbitNode]:
+    """A node that these tests may kill."""
+    with rabbitmq() as own:
+        yield own
+
+
+async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 conditions of all kinds
+            await asyncio.sleep(0.02)
+
+
+async def until_void(deliveries: Deliveries) -> None:
+    """Take what still comes, until nothing can any more."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await deliveries.wait()
+            except BrokerUnavailable:
+                return
+            deliveries.take(5)
+
+
+async def refused(broker: RabbitMQ, topology: Topology) -> None:
+    """Publish until the broker stops taking it."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await publish(broker, topology)
+            except BrokerUnavailable:
+                return
+
+
+async def publish(broker: RabbitMQ, topology: Topology, body: bytes = b"m") -> None:
+    await broker.publish(topology.orders, "order", body, message_id="m")
+
+
+async def test_an_unreachable_broker_is_one_clear_line() -> None:
+    url = f"amqp://guest:guest@127.0.0.1:{free_port()}/"
+    with pytest.raises(BrokerUnavailable, match=r"(?i)refused|connect"):
+        async with RabbitMQ(url, sale_topology("", 10, "classic")):
+            pass
+
+
+async def test_a_wrong_password_is_one_clear_line(rabbit_url: str, topology: Topology) -> None:
+    with pytest.raises(BrokerUnavailable) as caught:
+        async with RabbitMQ(rabbit_url.replace("guest:guest", "guest:wrong"), topology):
+            pass
+    assert "\n" not in str(caught.value)
+    assert str(caught.value)
+
+
+async def test_another_queue_of_that_name_is_a_mismatch_that_names_it(
+    rabbit_url: str, topology: Topology
+) -> None:
+    async with RabbitMQ(rabbit_url, topology):
+        pass
+    prefix = topology.orders.removesuffix("sale.orders")
+    with pytest.raises(TopologyMismatch, match=r"x-max-length.*current is '10'") as caught:
+        async with RabbitMQ(rabbit_url, sale_topology(prefix, 11, "classic")):
+            pass
+    assert topology.orders in str(caught.value)
+
+
+async def test_declaring_again_changes_nothing(rabbit_url: str, topology: Topology) -> None:
+    async with RabbitMQ(rabbit_url, topology) as first:
+        await publish(first, topology)
+        async with RabbitMQ(rabbit_url, topology) as second:
+            assert (await second.depth(topology.orders)).ready == 1
+
+
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+async def test_each_queue_type_takes_its_arguments(rabbit_url: str, queue_type: str) -> None:
+    topology = sale_topology(f"{queue_type}.", 10, queue_type)  # type: ignore[arg-type]
+    async with RabbitMQ(rabbit_url, topology, publish_timeout=10) as broker:
+        await publish(broker, topology)
+        async with broker.consume(topology.orders, prefetch=1) as deliveries:
+            await deliveries.wait()
+            deliveries.ack_through(deliveries.take(1)[0])
+
+
+async def test_frames_of_many_messages_leave_in_one_write(
+    rabbit_url: str, topology: Topology
+) -> None:
+    async with RabbitMQ(rabbit_url, topology) as broker:
+        writes = 0
+        write = JoinedWrites._write
+
+        def counted(self: JoinedWrites) -> None:
+            nonlocal writes
+            writes += 1
+            write(self)
+
+        with patch.object(JoinedWrites, "_write", counted):
+            confirms = [
+                broker.publish(topology.orders, "order", b"m", message_id=str(n)) for n in range(9)
+            ]
+            assert writes == 0
+            await asyncio.gather(*confirms)
+        # One of ours for nine messages; had pika gone past the hook there were none.
+        assert writes == 1
+
+
+async def test_what_pika_writes_itself_goes_through_the_hook(
+    rabbit_url: str, topology: Topology
+) -> None:
+    async with RabbitMQ(rabbit_url, topology, publish_timeout=5) as broker:
+        await broker.publish(
+            topology.orders, "order", b"m" * 10_000, message_id="m", headers={"a": "b"}
+        )
+        async with broker.consume(topology.orders, prefetch=1) as deliveries:
+            await deliveries.wait()
+            [delivery] = deliveries.take(1)
+            assert len(delivery.body) == 10_000
+
+
+async def test_more_than_the_bound_in_flight_is_refused_not_buffered(
+    rabbit_url: str, topology: Topology
+) -> None:
+    async with RabbitMQ(rabbit_url, topology, max_in_flight=3) as broker:
+        confirms = [
+            broker.publish(topology.orders, "order", b"m", message_id=str(n)) for n in range(3)
+        ]
+        with pytest.raises(BrokerUnavailable, match="3 messages wait"):
+            broker.publish(topology.orders, "order", b"m", message_id="4")
+        await asyncio.gather(*confirms)
+        await publish(broker, topology)
+
+
+async def test_a_frozen_broker_is_unknown_at_the_deadline_and_heals(
+    node: RabbitNode, topology: Topology
+) -> None:
+    async with RabbitMQ(node.url, topology, publish_timeout=0.3) as broker:
+        node.pause()
+        try:
+            with pytest.raises(BrokerUnavailable, match="no confirm in time"):
+                await publish(broker, topology)
+            assert broker.in_flight == 1
+        finally:
+            node.resume()
+        await until(lambda: broker.in_flight == 0)
+        await publish(broker, topology)
+        assert (await broker.depth(topology.orders)).ready == 2  # the first was taken after all
+
+
+async def test_a_killed_broker_fails_what_is_in_flight_and_is_found_again(
+    node: RabbitNode, topology: Topology
+) -> None:
+    async with open_broker(node.url, topology, 5) as broker:
+        assert isinstance(broker, RabbitMQ)
+        for n in range(5):
+            await publish(broker, topology, b"%d" % n)
+        async with broker.consume(topology.orders, prefetch=2) as deliveries:
+            await deliveries.wait()
+            unanswered = broker.publish(topology.orders, "order", b"?", message_id="m")
+            node.kill()
+            with pytest.raises(BrokerUnavailable):
+                await unanswered
+            await until_void(deliveries)
+            assert len(deliveries) == 0
+        assert broker.trouble is not None
+        with pytest.raises(BrokerUnavailable):
+            await publish(broker, topology)
+        with pytest.raises(BrokerUnavailable):
+            await broker.depth(topology.orders)
+        node.start()
+        await until(lambda: broker.trouble is None)
+        assert broker.reconnects == 1
+        await publish(broker, topology, b"5")
+        # Whatever was confirmed is there, in order; "?" may be or not.
+        async with broker.consume(topology.orders, prefetch=10) as deliveries:
+            bodies: list[bytes] = []
+            async with asyncio.timeout(10):
+                while b"5" not in bodies:
+                    await deliveries.wait()
+                    bodies += [delivery.body for delivery in deliveries.take(10)]
+        assert [body for body in bodies if body != b"?"] == [b"0", b"1", b"2", b"3", b"4", b"5"]
+
+
+async def test_a_memory_alarm_blocks_at_once_and_lifts(
+    node: RabbitNode, topology: Topology
+) -> None:
+    async with RabbitMQ(node.url, topology, publish_timeout=1) as broker:
+        await publish(broker, topology)
+        node.control("set_vm_memory_high_watermark", "0.0000001")
+        try:
+            # RabbitMQ tells a connection that it is blocked when that publishes.
+            await refused(broker, topology)
+            await until(lambda: broker.trouble is not None)
+            assert "blocked" in str(broker.trouble)
+        finally:
+            node.control("set_vm_memory_high_watermark", "0.6")
+        await until(lambda: broker.trouble is None)
+        await publish(broker, topology)
+
+
+async def test_a_queue_deleted_under_the_consumer_ends_it(
+    rabbit_url: str, topology: Topology
+) -> None:
+    async with (
+        RabbitMQ(rabbit_url, topology) as broker,
+        broker.consume(topology.orders, prefetch=1) as deliveries,
+    ):
+        assert broker._link is not None
+        channel = await broker._link.channel()
+        channel.queue_delete(topology.orders)
+        with pytest.raises(BrokerUnavailable, match="cancelled"):
+            await deliveries.wait()

@@ -1,0 +1,105 @@
+"""Reading an order: strict, and told field by field."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flashsale.orders import OrderRequest
+from gateway.problems import Problem
+from gateway.reading import parse_order
+
+
+def problem_of(body: bytes) -> Problem:
+    with pytest.raises(Problem) as caught:
+        parse_order(body)
+    return caught.value
+
+
+def wrong_fields(body: bytes) -> list[str]:
+    problem = problem_of(body)
+    assert problem.kind == "invalid-order"
+    return [error["field"] for error in problem.members["errors"]]
+
+
+def test_a_plain_order() -> None:
+    order = parse_order(b'{"sku": "tv-55", "customer_id": "c-123", "quantity": 2}')
+    assert order == OrderRequest("tv-55", "c-123", 2)
+
+
+def test_the_quantity_is_one_if_not_given() -> None:
+    assert parse_order(b'{"sku": "tv-55", "customer_id": "c"}').quantity == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b'{"sku": "tv", "customer_id": "c"',
+        b'{"sku": "tv", "customer_id": "c"} x',
+        b'{"sku": "tv", "customer_id": "c", "quantity": NaN}',
+        b'{"sku": "tv", "customer_id": "c", "quantity": Infinity}',
+        b'{"sku": "tv", "sku": "tv", "customer_id": "c"}',
+        b'{"sku": "tv", "customer_id": "c", "quantity": 1, "quantity": 1}',
+        b'{"sku": "tv", "customer_id": "c", "quantity": 1, "quantity": "x"}',
+        b'{"sku": "tv", "customer_id": "c", "\\u0073ku": "phone"}',
+        b'{"sku": "tv", "customer_id": "\\ud800"}',
+        b'{"sku": "tv", "customer_id": "\xff"}',
+        b"\xef\xbb\xbf{}",
+        b"[" * 8000,
+        b'{"a":' * 2000,
+    ],
+)
+def test_what_is_not_json_is_400(body: bytes) -> None:
+    assert problem_of(body).kind == "bad-json"
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({}, ["sku", "customer_id"]),
+        ({"sku": "tv"}, ["customer_id"]),
+        ({"sku": 1, "customer_id": None, "quantity": "1"}, ["sku", "customer_id", "quantity"]),
+        ({"sku": "tv", "customer_id": "c", "colour": "red"}, ["colour"]),
+        ({"sku": "tv", "customer_id": "c", "quantity": 0}, ["quantity"]),
+        ({"sku": "tv", "customer_id": "c", "quantity": -1}, ["quantity"]),
+        ({"sku": "tv", "customer_id": "c", "quantity": 1.5}, ["quantity"]),
+        ({"sku": "tv", "customer_id": "c", "quantity": True}, ["quantity"]),
+        ({"sku": "tv", "customer_id": "c", "quantity": 10**9}, ["quantity"]),
+        ({"sku": "tv", "customer_id": "c", "quantity": 10**40}, ["quantity"]),
+        ({"sku": "tv\0", "customer_id": "c"}, ["sku"]),
+        ({"sku": "tv\n", "customer_id": "c"}, ["sku"]),
+        ({"sku": "../tv", "customer_id": "c"}, ["sku"]),
+        ({"sku": "tv", "customer_id": "c\0"}, ["customer_id"]),
+        ({"sku": "tv", "customer_id": ""}, ["customer_id"]),
+        ({"sku": "t" * 10_000, "customer_id": "c" * 10_000}, ["sku", "customer_id"]),
+    ],
+)
+def test_every_wrong_field_is_named(fields: dict[str, object], wrong: list[str]) -> None:
+    assert wrong_fields(json.dumps(fields).encode()) == wrong
+
+
+@pytest.mark.parametrize("body", [b"[]", b"1", b'"order"', b"null", b"true"])
+def test_an_order_is_an_object(body: bytes) -> None:
+    assert wrong_fields(body) == [""]
+
+
+def test_a_lone_surrogate_in_a_name_can_be_answered() -> None:
+    problem = problem_of(b'{"sku": "tv", "customer_id": "c", "\\ud800": 1, "quantity": 0}')
+    assert problem.response().status in (400, 422)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["sku", "customer_id", "quantity", "x"]),
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    )
+)
+def test_whatever_comes_is_an_order_or_a_problem(fields: dict[str, object]) -> None:
+    body = json.dumps(fields).encode()
+    try:
+        assert parse_order(body).sku == fields["sku"]
+    except Problem:
+        assert problem_of(body).response().status in (400, 422)

@@ -1,0 +1,93 @@
+"""The rule of the sale."""
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flashsale.orders import Order, OrderId, Outcome, Reason, Status
+from flashsale.selling import Sale, decide
+from tests.conftest import an_order
+
+orders = st.builds(
+    an_order,
+    id=st.integers(0, 60).map(lambda n: f"{n:032x}"),
+    sku=st.sampled_from(["tv", "phone", "none"]),
+    customer_id=st.sampled_from(["a", "b", "c"]),
+    quantity=st.integers(1, 4),
+    accepted_at=st.floats(0, 20),
+)
+
+
+@given(
+    st.lists(st.lists(orders, max_size=12), max_size=12),
+    st.integers(0, 30),
+    st.one_of(st.none(), st.integers(1, 6)),
+)
+def test_stock_and_limits_hold_and_nothing_is_decided_twice(
+    batches: list[list[Order]], stock: int, limit: int | None
+) -> None:
+    sales = {
+        "tv": Sale("tv", stock, 0, limit),
+        "phone": Sale("phone", 10, 0, None, opens_at=5, closes_at=15),
+    }
+    decided: dict[OrderId, Outcome] = {}
+    bought: Counter[tuple[str, str]] = Counter()
+    sold: Counter[str] = Counter()
+    for batch in batches:
+        outcomes = decide(batch, sales, bought, decided)
+        assert [o.order.id for o in outcomes] == [order.id for order in batch]
+        for outcome in outcomes:
+            order = outcome.order
+            if OrderId(order.id) in decided:
+                assert decided[OrderId(order.id)] == outcome, "an outcome changed"
+                continue
+            decided[OrderId(order.id)] = outcome
+            if outcome.status is Status.CONFIRMED:
+                bought[order.sku, order.customer_id] += order.quantity
+                sold[order.sku] += order.quantity
+        sales = {
+            sku: Sale(sku, s.stock, sold[sku], s.customer_limit, s.opens_at, s.closes_at)
+            for sku, s in sales.items()
+        }
+        assert all(sale.sold <= sale.stock for sale in sales.values())
+        assert limit is None or all(
+            items <= limit for (sku, _), items in bought.items() if sku == "tv"
+        )
+
+
+def test_the_queue_decides_who_gets_the_last_one() -> None:
+    first, second = an_order(), an_order()
+    outcomes = decide([first, second], {"tv": Sale("tv", 1)}, {}, {})
+    assert [o.status for o in outcomes] == [Status.CONFIRMED, Status.REJECTED]
+    assert outcomes[1].reason is Reason.SOLD_OUT
+
+
+def test_an_order_too_large_for_the_rest_leaves_it_to_a_smaller_one() -> None:
+    outcomes = decide([an_order(quantity=3), an_order(quantity=2)], {"tv": Sale("tv", 2)}, {}, {})
+    assert [o.status for o in outcomes] == [Status.REJECTED, Status.CONFIRMED]
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        (an_order(sku="radio"), Reason.UNKNOWN_SKU),
+        (an_order(accepted_at=9.0), Reason.SALE_NOT_OPEN),
+        (an_order(accepted_at=20.0), Reason.SALE_CLOSED),
+        (an_order(accepted_at=15.0, quantity=3), Reason.CUSTOMER_LIMIT),
+        (an_order(accepted_at=15.0, customer_id="regular"), Reason.CUSTOMER_LIMIT),
+        (an_order(accepted_at=15.0, quantity=2), Reason.SOLD_OUT),
+    ],
+)
+def test_every_reason(order: Order, reason: Reason) -> None:
+    sale = Sale("tv", 5, 4, customer_limit=2, opens_at=10, closes_at=20)
+    bought = {("tv", "regular"): 2}
+    [outcome] = decide([order], {"tv": sale}, bought, {})
+    assert (outcome.status, outcome.reason) == (Status.REJECTED, reason)
+
+
+def test_an_order_accepted_in_time_is_sold_though_the_sale_closed_while_it_waited() -> None:
+    sale = Sale("tv", 5, closes_at=20)
+    [outcome] = decide([an_order(accepted_at=19.9)], {"tv": sale}, {}, {})
+    assert outcome.status is Status.CONFIRMED

@@ -1,0 +1,88 @@
+"""Settings: typed, validated, and every wrong value one clear line."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flashsale.settings import (
+    Settings,
+    SettingsError,
+    load_settings,
+    settings_table,
+    unknown_settings,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in os.environ:
+        if name.startswith("FLASHSALE_"):
+            monkeypatch.delenv(name)
+
+
+def test_the_defaults_are_the_sale_of_the_readme() -> None:
+    settings = load_settings()
+    assert settings.embedded
+    assert (settings.queue_max_length, settings.drain_rate, settings.batch) == (2000, 2000, 50)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("DRAIN_RATE", "fast", "valid integer"),
+        ("DRAIN_RATE", "0", "greater than or equal to 1"),
+        ("DRAIN_RATE", "2.5", "valid integer"),
+        ("QUEUE_MAX_LENGTH", "-1", "greater than or equal to 1"),
+        ("QUEUE_TYPE", "lazy", "'classic' or 'quorum'"),
+        ("BROKER_URL", "http://rabbit", "memory://, amqp://"),
+        ("DATABASE_URL", "postgres://db/shop", "postgresql+asyncpg://"),
+        ("DATABASE_URL", "sqlite+aiosqlite://", "must name a file"),
+        ("DATABASE_URL", "", "postgresql+asyncpg://"),
+        ("GATEWAY_PORT", "70000", "less than or equal to 65535"),
+        ("PUBLISH_TIMEOUT_SECONDS", "0", "greater than 0"),
+        ("BROKER_PREFIX", "a b", "pattern"),
+        ("LOG_FORMAT", "xml", "'console' or 'json'"),
+        ("DRAIN_BATCH", "2001", "must not be over the drain rate (2000)"),
+    ],
+)
+def test_a_wrong_value_names_the_variable_the_value_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(f"FLASHSALE_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    message = str(caught.value)
+    assert message.startswith(f"FLASHSALE_{name}={value}: ")
+    assert words in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("SECRET_KEY", "too-short"), ("DATABASE_URL", "mysql://me:hunter2@db/shop")],
+)
+def test_a_message_tells_no_secret(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"FLASHSALE_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert "too-short" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@given(st.integers(1, 1_000_000))
+def test_the_default_batch_is_a_fortieth_of_the_rate(rate: int) -> None:
+    batch = Settings(drain_rate=rate).batch
+    assert 1 <= batch <= rate
+    assert batch == max(1, rate // 40)
+
+
+def test_a_slip_of_the_pen_is_found() -> None:
+    environment = {"FLASHSALE_DRAIN_RATES": "1", "FLASHSALE_DRAIN_RATE": "1", "HOME": "/"}
+    assert unknown_settings(environment) == ["FLASHSALE_DRAIN_RATES"]
+
+
+def test_the_table_has_every_setting() -> None:
+    table = settings_table()
+    assert all(f"`FLASHSALE_{name.upper()}`" in table for name in Settings.model_fields)
