@@ -9,7 +9,8 @@ help: ## this list
 
 demo: ## a whole sale on this machine, nothing installed outside the checkout; ARGS="--help"
 	@scripts/venv run
-	@$(bin)/flashsale demo $(ARGS)
+	@# matplotlib keeps a list of fonts, by default in the home folder
+	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/flashsale demo $(ARGS)
 
 test: lint ## lint, types and all tests; ARGS="-k pacing" for some of them
 	@scripts/test-needs

@@ -51,14 +51,17 @@ class Drainer:
     async def run(self, stop: asyncio.Event) -> None:
         """Drain until `stop`; a batch in hand is settled first."""
         draining = asyncio.create_task(self._run(), name="drain")
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait((draining, stopping), return_when=asyncio.FIRST_COMPLETED)
-        async with self._settling:
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait((draining, stopping), return_when=asyncio.FIRST_COMPLETED)
+            async with self._settling:
+                draining.cancel()
+        finally:
             draining.cancel()
-        stopping.cancel()
-        # A failure that nobody expected ends the process with it.
-        if (await asyncio.gather(draining, return_exceptions=True))[0] and not stop.is_set():
-            draining.result()
+            stopping.cancel()
+            await asyncio.wait((draining, stopping))
+        if not draining.cancelled():
+            draining.result()  # it never ends by itself: raises what nobody expected
 
     async def _run(self) -> None:
         pause = _FIRST_RETRY_SECONDS

@@ -48,7 +48,12 @@ async def _read(request: web.Request) -> bytes:
         raise _too_large() from error
     except TimeoutError as error:
         raise Problem("slow-request", f"Send the body within {BODY_SECONDS} s.") from error
-    except (ClientPayloadError, HttpProcessingError, web.RequestPayloadError) as error:
+    except (
+        ClientPayloadError,
+        ConnectionError,
+        HttpProcessingError,
+        web.RequestPayloadError,
+    ) as error:
         raise Problem("bad-request", "The body ended before it was whole.") from error
 
 
