@@ -37,7 +37,7 @@ class DeadLetters:
             "dead",
             delivery.body,
             message_id=delivery.message_id,
-            headers={"reason": reason, "died_at": time.time()},
+            headers={"reason": reason, "died_at": int(time.time())},
         )
         if _ORDER_ID.match(delivery.message_id):
             await drain.fail(OrderId(delivery.message_id), reason, time.time())

@@ -36,8 +36,18 @@ def run(main: Main) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_signal(main))
-    except tuple(kind for kind, _ in _ADVICE) as error:
-        fail(advice(error))
+    except Exception as error:
+        cause = _sole(error)
+        if not isinstance(cause, tuple(kind for kind, _ in _ADVICE)):
+            raise
+        fail(advice(cause))
+
+
+def _sole(error: Exception) -> Exception:
+    """The one error that a group of tasks ended with."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def advice(error: Exception) -> str:

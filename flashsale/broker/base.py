@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-Headers = Mapping[str, str | int | float]
+Headers = Mapping[str, str | int]
+"""pika encodes no float."""
 
 
 class BrokerError(Exception):

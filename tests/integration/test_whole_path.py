@@ -1,0 +1,300 @@
+"""The whole path in processes of its own, on real RabbitMQ and PostgreSQL, and its worst moments."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from flashsale.broker import RabbitMQ, sale_topology
+from flashsale.ledger import Ledger, open_ledger
+from flashsale.orders import Outcome, Status, encode_order
+from flashsale.selling import Sale
+from loadtest.processes import Process, process, scrape
+from loadtest.servers import RabbitNode, free_port, rabbitmq
+from tests.conftest import an_order, unique
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[RabbitNode]:
+    """A node that these tests may kill."""
+    with rabbitmq() as own:
+        yield own
+
+
+@dataclass
+class Shop:
+    """Addresses of one sale's parts, and how to start them."""
+
+    ledger: Ledger
+    environment: dict[str, str]
+    folder: Path
+    port: int
+    client: aiohttp.ClientSession
+    accepted: list[str] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, name: str, **changes: str) -> AbstractContextManager[Process]:
+        changed = {f"FLASHSALE_{key.upper()}": value for key, value in changes.items()}
+        log = self.folder / f"{unique(name)}.log"
+        return process(["flashsale", name], log, self.environment | changed)
+
+    def ready(self, gateway: Process) -> None:
+        gateway.await_url(f"{self.url}/readyz")
+
+    async def order(self) -> int:
+        """Order one item, with a key, and send it again as long as the outcome is not known."""
+        key = unique("key")
+        headers = {"Idempotency-Key": key}
+        body = {"sku": "tv", "customer_id": key, "quantity": 1}
+        for _ in range(200):
+            try:
+                async with self.client.post(
+                    f"{self.url}/orders", json=body, headers=headers
+                ) as answer:
+                    self.statuses.append(answer.status)
+                    if answer.status == 202:
+                        self.accepted.append((await answer.json())["order_id"])
+                        return 202
+                    if answer.status != 503:
+                        return answer.status
+            except aiohttp.ClientError:
+                self.statuses.append(0)
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"never answered: {set(self.statuses)}")
+
+    async def orders(self, count: int, at_once: int = 50) -> None:
+        slots = asyncio.Semaphore(at_once)
+
+        async def one() -> None:
+            async with slots:
+                await self.order()
+
+        await asyncio.gather(*(one() for _ in range(count)))
+
+    async def outcomes(self) -> dict[str, Outcome]:
+        return await self.ledger.outcomes("tv")
+
+    async def decided(self, count: int, seconds: float = 60) -> dict[str, Outcome]:
+        """Wait until at least so many orders are decided."""
+        async with asyncio.timeout(seconds):
+            while len(found := await self.outcomes()) < count:
+                await asyncio.sleep(0.1)
+            return found
+
+    async def balanced(self, count: int) -> None:
+        """Every accepted order was decided, none twice, and the books balance."""
+        found = await self.decided(count)
+        assert len(set(self.accepted)) == len(self.accepted)
+        assert set(self.accepted) <= set(found)
+        assert len(found) == count
+        assert (await self.ledger.audit()).wrong == ()
+
+
+@pytest.fixture
+async def shop(node: RabbitNode, postgres_url: str, tmp_path: Path) -> AsyncIterator[Shop]:
+    port = free_port()
+    environment = {
+        "FLASHSALE_BROKER_URL": node.url,
+        "FLASHSALE_BROKER_PREFIX": f"{unique('w')}.",
+        "FLASHSALE_DATABASE_URL": postgres_url,
+        "FLASHSALE_GATEWAY_PORT": str(port),
+        "FLASHSALE_METRICS_PORT": "0",
+        "FLASHSALE_SHUTDOWN_SECONDS": "0.5",
+    }
+    async with open_ledger(postgres_url) as ledger, aiohttp.ClientSession() as client:
+        await ledger.migrate()
+        await ledger.create_sale(Sale("tv", 1_000_000))
+        yield Shop(ledger, environment, tmp_path, port, client)
+
+
+async def test_a_spike_fills_the_queue_and_drains_at_the_rate(shop: Shop) -> None:
+    metrics = free_port()
+    limits = {"drain_rate": "400", "queue_max_length": "200"}
+    with (
+        shop.start("gateway", **limits) as gateway,
+        shop.start("consumer", **limits, metrics_port=str(metrics)),
+    ):
+        shop.ready(gateway)
+        await shop.orders(1500)
+        await shop.balanced(1500)
+        released = scrape(metrics)
+        assert 390 <= released["flashsale_released_max_1s_orders", ""] <= 400
+    assert 503 in shop.statuses  # the queue was full, and nobody lost by it
+    moments = await decided_at(shop)
+    assert most_in_a_second(moments) <= 400
+
+
+async def decided_at(shop: Shop) -> list[float]:
+    from sqlalchemy import text
+
+    async with shop.ledger._engine.connect() as connection:
+        rows = await connection.execute(text("SELECT decided_at FROM orders ORDER BY decided_at"))
+        return [moment for (moment,) in rows]
+
+
+def most_in_a_second(moments: list[float]) -> int:
+    """The most in any half-open second, by two fingers."""
+    most = first = 0
+    for last, moment in enumerate(moments):
+        while moments[first] <= moment - 1:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+async def test_kill_9_of_the_consumer_in_the_middle_of_a_drain(shop: Shop) -> None:
+    rate = {"drain_rate": "500"}
+    with shop.start("gateway", **rate) as gateway:
+        shop.ready(gateway)
+        with shop.start("consumer", **rate) as first:
+            await shop.orders(1000)
+            await shop.decided(100)
+            first.kill()
+            decided = len(await shop.outcomes())
+            assert decided < 1000
+        with shop.start("consumer", **rate):
+            await shop.balanced(1000)
+    assert most_in_a_second(await decided_at(shop)) <= 500
+
+
+async def test_a_standby_takes_over_and_the_rate_holds_across_it(shop: Shop) -> None:
+    rate = {"drain_rate": "500"}
+    with (
+        shop.start("gateway", **rate) as gateway,
+        shop.start("consumer", **rate) as first,
+    ):
+        shop.ready(gateway)
+        await shop.orders(1500)
+        await shop.decided(1)
+        with shop.start("consumer", **rate):
+            first.kill()
+            await shop.balanced(1500)
+    assert most_in_a_second(await decided_at(shop)) <= 500
+
+
+async def test_kill_9_of_the_broker_in_the_middle_of_everything(
+    shop: Shop, node: RabbitNode
+) -> None:
+    rate = {"drain_rate": "400", "publish_timeout_seconds": "1"}
+    with shop.start("gateway", **rate) as gateway, shop.start("consumer", **rate) as consumer:
+        shop.ready(gateway)
+        ordering = asyncio.create_task(shop.orders(1500))
+        await shop.decided(200)
+        node.kill()
+        await asyncio.to_thread(node.start)
+        await ordering
+        await shop.balanced(1500)
+        assert gateway.running
+        assert consumer.running
+        # It heals without a restart: one more order goes all the way.
+        await shop.order()
+        await shop.balanced(1501)
+    assert most_in_a_second(await decided_at(shop)) <= 400
+
+
+async def test_a_poison_message_takes_no_other_with_it(shop: Shop, node: RabbitNode) -> None:
+    topology = sale_topology(shop.environment["FLASHSALE_BROKER_PREFIX"], 2000, "classic")
+    unreadable, unwritable = an_order(), an_order(customer_id="ok")
+    good = [an_order() for _ in range(20)]
+    # What the gateway never lets through: a NUL, which PostgreSQL refuses.
+    poison = encode_order(unwritable).replace(b"\xa2ok", b"\xa2o\0")
+    bodies = [(order.id, encode_order(order)) for order in good]
+    bodies[5:5] = [(unreadable.id, b"no order"), (unwritable.id, poison), ("", b"no id either")]
+    async with RabbitMQ(node.url, topology) as broker:
+        for order_id, body in bodies:
+            await broker.publish(topology.orders, "order", body, message_id=order_id)
+        with shop.start("consumer"):
+            outcomes = await shop.decided(22)
+            assert all(outcomes[order.id].status is Status.CONFIRMED for order in good)
+            for dead in (unreadable, unwritable):
+                assert outcomes[dead.id].status is Status.FAILED
+            async with asyncio.timeout(10):
+                while (await broker.depth(topology.orders)).ready:
+                    await asyncio.sleep(0.05)
+        assert (await broker.depth(topology.dead_orders)).ready == 3
+        async with broker.consume(topology.dead_orders, prefetch=3) as deliveries:
+            letters = []
+            while len(letters) < 3:
+                await deliveries.wait()
+                letters += deliveries.take(3)
+        assert {letter.body for letter in letters} == {b"no order", poison, b"no id either"}
+        assert all("not an order" in str(letter.headers["reason"]) for letter in letters)
+    assert (await shop.ledger.audit()).wrong == ()
+
+
+async def test_sigterm_answers_what_was_accepted_and_loses_nothing(shop: Shop) -> None:
+    with shop.start("gateway") as gateway, shop.start("consumer"):
+        shop.ready(gateway)
+        ordering = asyncio.create_task(shop.orders(600, at_once=20))
+        await shop.decided(50)
+        gateway.signal(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            while True:
+                async with shop.client.get(f"{shop.url}/readyz") as answer:
+                    if answer.status == 503:
+                        break
+        assert await asyncio.to_thread(gateway.wait) == 0
+        with shop.start("gateway") as successor:
+            shop.ready(successor)
+            await ordering
+            await shop.balanced(600)
+    # Nobody heard anything but 202 and, while no gateway listened, a refused connection.
+    assert set(shop.statuses) <= {202, 0}
+
+
+async def test_sigterm_ends_a_consumer_after_its_batch(shop: Shop) -> None:
+    with shop.start("gateway") as gateway:
+        shop.ready(gateway)
+        await shop.orders(500)
+        with shop.start("consumer", drain_rate="200") as consumer:
+            await shop.decided(50)
+            assert consumer.stop() == 0
+        left = 500 - len(await shop.outcomes())
+        assert left > 0
+        with shop.start("consumer"):
+            await shop.balanced(500)
+
+
+async def test_the_database_goes_away_and_comes_back(shop: Shop, postgres_url: str) -> None:
+    import asyncpg
+
+    rate = {"drain_rate": "500"}
+    with shop.start("gateway", **rate) as gateway, shop.start("consumer", **rate):
+        shop.ready(gateway)
+        ordering = asyncio.create_task(shop.orders(1000))
+        await shop.decided(50)
+        connection = await asyncpg.connect(postgres_url.replace("+asyncpg", ""))
+        for _ in range(3):  # as an operator's mistake would, three times
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
+                " application_name = 'flashsale drain' AND datname = current_database()"
+            )
+            await asyncio.sleep(0.5)
+        await connection.close()
+        await ordering
+        await shop.balanced(1000)
+    assert most_in_a_second(await decided_at(shop)) <= 500
+
+
+async def test_an_idle_drain_keeps_its_session_and_sells_at_once(shop: Shop) -> None:
+    with shop.start("gateway") as gateway, shop.start("consumer"):
+        shop.ready(gateway)
+        await shop.order()
+        await shop.decided(1)
+        await asyncio.sleep(12)  # longer than an idle session lives
+        started = time.monotonic()
+        await shop.order()
+        await shop.decided(2)
+        assert time.monotonic() - started < 5
+    logs = "".join(log.read_text() for log in shop.folder.glob("consumer-*.log"))
+    assert "drain interrupted" not in logs
