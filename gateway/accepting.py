@@ -17,6 +17,7 @@ from flashsale.orders import (
     keyed_order_id,
     random_order_id,
 )
+from flashsale.selling import Sale
 from gateway.backlog import Backlog
 from gateway.catalogue import Catalogue, sale_state
 from gateway.problems import Problem
@@ -28,6 +29,15 @@ _REFUSALS = {
     "closed": ("sale-closed", "This sale is over."),
     "sold_out": ("sold-out", "Every item of this sale is sold."),
 }
+
+
+def _require_open(sale: Sale, keyed_id: OrderId | None) -> None:
+    state = sale_state(sale, time.time())
+    if state != "open":
+        kind, detail = _REFUSALS[state]
+        # An attempt before this one, at another gateway, may have been taken all the same.
+        members: dict[str, Any] = {"order_id": keyed_id} if keyed_id else {}
+        raise Problem(kind, detail, **members)
 
 
 @dataclass(slots=True)
@@ -61,33 +71,29 @@ class Desk:
             order_id = keyed_order_id(self._secret, request.customer_id, key)
         order = self._accepted.get(order_id)
         if order is None:
-            await self._require_open_sale(request.sku, order_id if key else None)
+            sale = self._catalogue.get(request.sku) or await self._find_sale(request.sku)
+            _require_open(sale, order_id if key else None)
             # Its twin may have come while the sale was looked up: ask again.
             order = self._accepted.get(order_id) or self._publish(order_id, request)
         if order.request != request:
             raise Problem("key-reused", "Use a new key for a new order.")
-        return order_id, await self._confirmed(order_id, order)
+        if order.confirm is not None:
+            await self._confirmed(order_id, order, order.confirm)
+        return order_id, order.number or 0
 
     def number(self, order_id: OrderId) -> int | None:
         """The number of an order that this gateway put in the queue; None if it knows of none."""
         order = self._accepted.get(order_id)
         return None if order is None else order.number
 
-    async def _require_open_sale(self, sku: str, keyed_id: OrderId | None) -> None:
-        sale = self._catalogue.get(sku)
-        if sale is None:
-            try:
-                sale = await self._catalogue.find(sku)
-            except LedgerError as error:
-                raise Problem("ledger-unavailable", "Try again.", retry_after=1) from error
+    async def _find_sale(self, sku: str) -> Sale:
+        try:
+            sale = await self._catalogue.find(sku)
+        except LedgerError as error:
+            raise Problem("ledger-unavailable", "Try again.", retry_after=1) from error
         if sale is None:
             raise Problem("unknown-sku", f"There is no sale of {sku}.")
-        state = sale_state(sale, time.time())
-        if state != "open":
-            kind, detail = _REFUSALS[state]
-            # An attempt before this one, at another gateway, may have been taken all the same.
-            members: dict[str, Any] = {"order_id": keyed_id} if keyed_id else {}
-            raise Problem(kind, detail, **members)
+        return sale
 
     def _publish(self, order_id: OrderId, request: OrderRequest) -> Accepted:
         body = encode_order(
@@ -102,11 +108,11 @@ class Desk:
             self._accepted.popitem(last=False)
         return order
 
-    async def _confirmed(self, order_id: OrderId, order: Accepted) -> int:
-        if order.confirm is None:  # long ago
-            return order.number or 0
+    async def _confirmed(
+        self, order_id: OrderId, order: Accepted, confirm: asyncio.Future[None]
+    ) -> None:
         try:
-            await order.confirm
+            await confirm
         except BrokerError as error:
             # Forgotten, so that a retry publishes again; the ledger knows both as one order.
             if self._accepted.get(order_id) is order:
@@ -115,7 +121,6 @@ class Desk:
         if order.number is None:
             order.number = self._backlog.published()
             order.confirm = None
-        return order.number
 
     def _problem(self, order_id: OrderId, error: BrokerError) -> Problem:
         if isinstance(error, QueueFull):

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from gateway.answers import Answer
 from gateway.keys import BROKER, CATALOGUE
 from gateway.problems import Problem
 
@@ -16,12 +17,12 @@ class Lifecycle:
 LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
 
 
-async def healthz(_: web.Request) -> web.Response:
+async def healthz(_: web.Request) -> Answer:
     """Answer as long as the event loop turns."""
-    return web.json_response({"status": "alive"})
+    return Answer(b'{"status":"alive"}')
 
 
-async def readyz(request: web.Request) -> web.Response:
+async def readyz(request: web.Request) -> Answer:
     """Answer 200 if orders can be taken and looked up, else 503 with what stands in the way."""
     app = request.app
     troubles = {}
@@ -34,4 +35,4 @@ async def readyz(request: web.Request) -> web.Response:
     if troubles:
         detail = "; ".join(f"{part}: {trouble}" for part, trouble in troubles.items())
         raise Problem("not-ready", detail, checks=troubles, retry_after=1)
-    return web.json_response({"status": "ready"})
+    return Answer(b'{"status":"ready"}')

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from flashsale.ledger import LedgerError
 from flashsale.orders import OrderId, Status
+from gateway.answers import Answer
 from gateway.keys import BACKLOG, DESK, LEDGER, METRICS
 from gateway.problems import Problem
 from gateway.reading import idempotency_key, read_order
@@ -35,7 +36,7 @@ class Decided(msgspec.Struct, omit_defaults=True):
     quantity: int | None = None
 
 
-async def post_order(request: web.Request) -> web.Response:
+async def post_order(request: web.Request) -> Answer:
     """Take an order: 202 once the broker has confirmed it."""
     app = request.app
     metrics, backlog = app[METRICS], app[BACKLOG]
@@ -51,23 +52,16 @@ async def post_order(request: web.Request) -> web.Response:
     answer = Queued(order_id, Status.QUEUED, position, backlog.eta_seconds(position))
     metrics.accepted.inc()
     metrics.accept_seconds.observe(time.perf_counter() - started)
-    return web.Response(
-        body=_encode(answer),
-        status=202,
-        headers={"Content-Type": "application/json", "Location": f"/orders/{order_id}"},
-    )
+    return Answer(_encode(answer), 202, {"Location": f"/orders/{order_id}"})
 
 
-async def get_order(request: web.Request) -> web.Response:
+async def get_order(request: web.Request) -> Answer:
     """Tell what became of an order."""
     order_id = OrderId(request.match_info["order_id"])
     answer = await _look_up(request.app, order_id) if _ORDER_ID.match(order_id) else None
     if answer is None:
         raise Problem("unknown-order", "No order of this id is known here.")
-    return web.Response(
-        body=_encode(answer),
-        headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
-    )
+    return Answer(_encode(answer), headers={"Cache-Control": "no-store"})
 
 
 async def _look_up(app: web.Application, order_id: OrderId) -> Decided | Queued | None:

@@ -9,6 +9,8 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.answers import Answer
+
 log = structlog.get_logger()
 
 _encode = msgspec.json.Encoder().encode
@@ -66,7 +68,7 @@ class Problem(Exception):
         if retry_after is not None:
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
 
-    def response(self) -> web.Response:
+    def response(self) -> Answer:
         """The problem as an HTTP response."""
         status, title = _KINDS[self.kind]
         body = {
@@ -76,8 +78,7 @@ class Problem(Exception):
             "detail": self.detail,
             **self.members,
         }
-        headers = self.headers | {"Content-Type": "application/problem+json"}
-        return web.Response(body=_encode(body), status=status, headers=headers)
+        return Answer(_encode(body), status, self.headers, "application/problem+json")
 
 
 @web.middleware

@@ -26,13 +26,14 @@ async def read_order(request: web.Request) -> OrderRequest:
     """Read the body of `POST /orders`. Raises `Problem`."""
     if "Content-Encoding" in request.headers:
         raise Problem("unsupported-media-type", "Send the body without a Content-Encoding.")
-    if request.content_type != "application/json" or not _is_utf8(request.charset):
+    if request.headers.get("Content-Type") != "application/json" and not _is_json(request):
         raise Problem("unsupported-media-type", "Send application/json in UTF-8.")
     return parse_order(await _read(request))
 
 
-def _is_utf8(charset: str | None) -> bool:
-    return charset is None or charset.lower() in ("utf-8", "utf8", "us-ascii")
+def _is_json(request: web.Request) -> bool:
+    charset = (request.charset or "utf-8").lower()
+    return request.content_type == "application/json" and charset in ("utf-8", "utf8", "us-ascii")
 
 
 async def _read(request: web.Request) -> bytes:
@@ -40,7 +41,11 @@ async def _read(request: web.Request) -> bytes:
         raise _too_large()
     try:
         if request.content.is_eof():
-            return await request.read()
+            # As a rule the body came with the headers, and there is nothing to wait for.
+            body = request.content.read_nowait()
+            if len(body) > MAX_BODY_BYTES:
+                raise _too_large()
+            return body
         # The body is still on its way, and aiohttp would wait for ever.
         async with asyncio.timeout(BODY_SECONDS):
             return await request.read()

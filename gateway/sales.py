@@ -8,6 +8,7 @@ from aiohttp import web
 
 from flashsale.ledger import LedgerError
 from flashsale.selling import Sale
+from gateway.answers import Answer
 from gateway.catalogue import SaleState, sale_state
 from gateway.keys import BACKLOG, CATALOGUE, SETTINGS
 from gateway.problems import Problem
@@ -31,13 +32,13 @@ class SaleView(msgspec.Struct):
     drain_rate: int
 
 
-async def get_sales(request: web.Request) -> web.Response:
+async def get_sales(request: web.Request) -> Answer:
     """Tell of all sales."""
     views = [_view(request.app, sale) for sale in request.app[CATALOGUE]]
     return _json({"sales": views})
 
 
-async def get_sale(request: web.Request) -> web.Response:
+async def get_sale(request: web.Request) -> Answer:
     """Tell of one sale."""
     sku = request.match_info["sku"]
     try:
@@ -49,11 +50,8 @@ async def get_sale(request: web.Request) -> web.Response:
     return _json(_view(request.app, sale))
 
 
-def _json(value: object) -> web.Response:
-    return web.Response(
-        body=_encode(value),
-        headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
-    )
+def _json(value: object) -> Answer:
+    return Answer(_encode(value), headers={"Cache-Control": "no-store"})
 
 
 def _view(app: web.Application, sale: Sale) -> SaleView:

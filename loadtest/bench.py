@@ -42,8 +42,8 @@ end
 def main() -> None:
     """Measure, print a table, write bench-results/bench.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="of accepting (default: 3)")
-    parser.add_argument("--seconds", type=int, default=5, help="of each (default: 5)")
+    parser.add_argument("--rounds", type=int, default=7, help="of accepting (default: 7)")
+    parser.add_argument("--seconds", type=int, default=3, help="of each (default: 3)")
     arguments = parser.parse_args()
     figures = measure(arguments.rounds, arguments.seconds)
     RESULTS.mkdir(exist_ok=True)

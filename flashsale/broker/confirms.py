@@ -34,6 +34,16 @@ class Confirms:
         """How many messages are in flight."""
         return len(self._pending)
 
+    @property
+    def first(self) -> int:
+        """The lowest tag that the broker has not answered for."""
+        return next(iter(self._pending), self._last_tag + 1)
+
+    @property
+    def last(self) -> int:
+        """The tag of the message that was published last."""
+        return self._last_tag
+
     def add(self, now: float, message_id: str) -> asyncio.Future[None]:
         """Register the message that is published next on the channel."""
         self._last_tag += 1

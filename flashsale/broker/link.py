@@ -33,18 +33,20 @@ class JoinedWrites(AsyncioConnection):
     _transport: Any
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
-        self.write_frames(*marshaled_frames)
-
-    def write_frames(self, *frames: bytes) -> None:
-        """Write whole frames, in the order of these calls."""
         if not self._unwritten:
-            asyncio.get_running_loop().call_soon(self._write)
-        self._unwritten.extend(frames)
+            asyncio.get_running_loop().call_soon(self.flush)
+        self._unwritten.extend(marshaled_frames)
 
-    def _write(self) -> None:
+    def write_frames(self, frames: bytes) -> None:
+        """Write whole frames now, after what was marshalled before them."""
+        self._unwritten.append(frames)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what this turn has gathered so far."""
         joined = b"".join(self._unwritten)
         self._unwritten.clear()
-        if self._transport is not None:
+        if joined and self._transport is not None:
             self._transport.write(joined)
 
 
@@ -89,7 +91,7 @@ class Link:
         return link
 
     def write_frames(self, frames: bytes) -> None:
-        """Write whole frames; a closed connection swallows them."""
+        """Write whole frames now; a closed connection swallows them."""
         self._connection.write_frames(frames)
 
     async def channel(self, on_closed: Callable[[str], None] | None = None) -> Channel:

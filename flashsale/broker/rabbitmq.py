@@ -25,6 +25,7 @@ from flashsale.broker.base import (
 from flashsale.broker.confirms import Confirms
 from flashsale.broker.frames import message_frames
 from flashsale.broker.link import Link, declare
+from flashsale.broker.nagle import Nagle
 from flashsale.broker.topology import Topology
 
 log = structlog.get_logger()
@@ -57,6 +58,7 @@ class RabbitMQ(Broker):
         self._max_in_flight = max_in_flight
         self._loop = asyncio.get_running_loop()
         self._confirms = self._new_confirms()
+        self._nagle = Nagle(lambda _: None)
         self._link: Link | None = None
         self._publishing: Channel | None = None
         self._asking: Channel | None = None
@@ -82,19 +84,22 @@ class RabbitMQ(Broker):
         if len(self._confirms) >= self._max_in_flight:
             raise BrokerUnavailable(f"{self._max_in_flight} messages wait for their confirm")
         if headers or not 0 < len(body) <= _ONE_FRAME_BYTES:
+            # Tags are given in the order in which messages arrive.
+            self._nagle.flush()
             properties = BasicProperties(
                 message_id=message_id,
                 delivery_mode=DeliveryMode.Persistent,
                 headers=dict[str, Any](headers or {}),
             )
             channel.basic_publish(exchange, routing_key, body, properties, mandatory)
+            confirm = self._confirms.add(self._loop.time(), message_id)
         else:
-            link.write_frames(
-                message_frames(
-                    channel.channel_number, exchange, routing_key, message_id, body, mandatory
-                )
+            frames = message_frames(
+                channel.channel_number, exchange, routing_key, message_id, body, mandatory
             )
-        return self._confirms.add(self._loop.time(), message_id)
+            confirm = self._confirms.add(self._loop.time(), message_id)
+            self._nagle.add(frames, self._confirms.last)
+        return confirm
 
     @property
     def in_flight(self) -> int:
@@ -178,7 +183,7 @@ class RabbitMQ(Broker):
             await declare(link, self._topology)
             # A channel error leaves the connection up: end both, and begin again with both.
             channel = await link.channel(on_closed=link.end)
-            confirms = self._new_confirms()
+            confirms, nagle = self._new_confirms(), Nagle(link.write_frames)
             channel.add_on_return_callback(
                 lambda _, method, properties, __: confirms.returned(
                     properties.message_id or "", f"{method.reply_text}: {method.routing_key}"
@@ -186,13 +191,14 @@ class RabbitMQ(Broker):
             )
             await link.call(
                 lambda answer: channel.confirm_delivery(
-                    lambda frame: _answered(confirms, frame.method), callback=answer
+                    lambda frame: _answered(confirms, nagle, frame.method), callback=answer
                 )
             )
         except BaseException:
             await link.close()
             raise
-        self._confirms, self._link, self._publishing = confirms, link, channel
+        self._confirms, self._nagle = confirms, nagle
+        self._link, self._publishing = link, channel
 
     async def _supervise(self) -> None:
         """Keep the connection up: when it is lost, connect again with growing, random pauses."""
@@ -288,9 +294,10 @@ class RabbitDeliveries(Deliveries):
             self._arrived.set()
 
 
-def _answered(confirms: Confirms, method: Any) -> None:
+def _answered(confirms: Confirms, nagle: Nagle, method: Any) -> None:
     """Basic.Ack or Basic.Nack."""
     if method.NAME == "Basic.Ack":
         confirms.ack(method.delivery_tag, method.multiple)
     else:
         confirms.nack(method.delivery_tag, method.multiple)
+    nagle.confirmed_below(confirms.first)

@@ -82,7 +82,7 @@ async def until(
     ask: Callable[[], Awaitable[Answer]], condition: Callable[[Answer], bool]
 ) -> Answer:
     async with asyncio.timeout(10):
-        while not condition(answer := await ask()):  # noqa: ASYNC110 of another process
+        while not condition(answer := await ask()):
             await asyncio.sleep(0.02)
         return answer
 

@@ -12,6 +12,7 @@ from flashsale.broker import (
     RabbitMQ,
     Topology,
     TopologyMismatch,
+    Unroutable,
     open_broker,
     sale_topology,
 )
@@ -28,7 +29,7 @@ def node() -> Iterator[RabbitNode]:
 
 async def until(condition: Callable[[], bool], seconds: float = 30) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 conditions of all kinds
+        while not condition():
             await asyncio.sleep(0.02)
 
 
@@ -106,14 +107,14 @@ async def test_frames_of_many_messages_leave_in_one_write(
 ) -> None:
     async with RabbitMQ(rabbit_url, topology) as broker:
         writes = 0
-        write = JoinedWrites._write
+        write = JoinedWrites.flush
 
         def counted(self: JoinedWrites) -> None:
             nonlocal writes
             writes += 1
             write(self)
 
-        with patch.object(JoinedWrites, "_write", counted):
+        with patch.object(JoinedWrites, "flush", counted):
             confirms = [
                 broker.publish(topology.orders, "order", b"m", message_id=str(n)) for n in range(9)
             ]
@@ -134,6 +135,32 @@ async def test_what_pika_writes_itself_goes_through_the_hook(
             await deliveries.wait()
             [delivery] = deliveries.take(1)
             assert len(delivery.body) == 10_000
+
+
+async def test_messages_of_all_kinds_keep_their_order_and_their_confirms(
+    rabbit_url: str, topology: Topology
+) -> None:
+    async with RabbitMQ(rabbit_url, topology) as broker:
+        confirms = []
+        for n in range(60):
+            body = b"%d " % n + b"m" * (10_000 if n % 7 == 0 else 1)
+            headers = {"n": n} if n % 5 == 0 else None
+            key = "nowhere" if n % 4 == 0 else "dead"
+            confirms.append(
+                broker.publish(topology.orders, key, body, message_id=str(n), headers=headers)
+            )
+            if n % 3 == 0:
+                await asyncio.sleep(0)
+        answers = await asyncio.gather(*confirms, return_exceptions=True)
+        for n, answer in enumerate(answers):
+            assert isinstance(answer, Unroutable) if n % 4 == 0 else answer is None
+        routed = [n for n in range(60) if n % 4]
+        arrived: list[int] = []
+        async with broker.consume(topology.dead_orders, prefetch=100) as deliveries:
+            while len(arrived) < len(routed):
+                await deliveries.wait()
+                arrived += [int(d.message_id) for d in deliveries.take(100)]
+        assert arrived == routed
 
 
 async def test_more_than_the_bound_in_flight_is_refused_not_buffered(

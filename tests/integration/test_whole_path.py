@@ -1,4 +1,4 @@
-"""The whole path in processes of its own, on real RabbitMQ and PostgreSQL, and its worst moments."""
+"""The whole path in processes of its own, on real servers, and its worst moments."""
 
 import asyncio
 import signal
@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from flashsale.broker import RabbitMQ, sale_topology
+from flashsale.broker import Delivery, RabbitMQ, sale_topology
 from flashsale.ledger import Ledger, open_ledger
 from flashsale.orders import Outcome, Status, encode_order
 from flashsale.selling import Sale
@@ -223,7 +223,7 @@ async def test_a_poison_message_takes_no_other_with_it(shop: Shop, node: RabbitN
                     await asyncio.sleep(0.05)
         assert (await broker.depth(topology.dead_orders)).ready == 3
         async with broker.consume(topology.dead_orders, prefetch=3) as deliveries:
-            letters = []
+            letters: list[Delivery] = []
             while len(letters) < 3:
                 await deliveries.wait()
                 letters += deliveries.take(3)

@@ -1,0 +1,71 @@
+import asyncio
+
+import pytest
+
+from flashsale.broker.nagle import Nagle
+
+
+@pytest.fixture
+def writes() -> list[bytes]:
+    return []
+
+
+@pytest.fixture
+async def nagle(writes: list[bytes]) -> Nagle:
+    return Nagle(writes.append)
+
+
+async def turn() -> None:
+    await asyncio.sleep(0)
+
+
+async def test_with_nothing_in_flight_a_message_leaves_at_the_end_of_the_turn(
+    nagle: Nagle, writes: list[bytes]
+) -> None:
+    nagle.add(b"a", 1)
+    nagle.add(b"b", 2)
+    assert writes == []
+    await turn()
+    assert writes == [b"ab"]
+
+
+async def test_a_third_write_waits_for_a_confirm_and_takes_all_that_came(
+    nagle: Nagle, writes: list[bytes]
+) -> None:
+    for tag, message in enumerate([b"a", b"b", b"c", b"d"], start=1):
+        nagle.add(message, tag)
+        await turn()
+    assert writes == [b"a", b"b"]
+    nagle.confirmed_below(1)
+    assert writes == [b"a", b"b"]
+    nagle.confirmed_below(2)
+    assert writes == [b"a", b"b", b"cd"]
+    nagle.add(b"e", 5)
+    await turn()
+    assert writes == [b"a", b"b", b"cd"]
+
+
+async def test_a_late_confirm_holds_nothing_back_for_long(
+    nagle: Nagle, writes: list[bytes]
+) -> None:
+    for tag in (1, 2, 3):
+        nagle.add(b"%d" % tag, tag)
+        await turn()
+    assert writes == [b"1", b"2"]
+    async with asyncio.timeout(5):
+        while len(writes) < 3:
+            await asyncio.sleep(0.001)
+    assert writes == [b"1", b"2", b"3"]
+
+
+async def test_flush_writes_in_order_whatever_is_unconfirmed(
+    nagle: Nagle, writes: list[bytes]
+) -> None:
+    for tag in (1, 2, 3):
+        nagle.add(b"%d" % tag, tag)
+        await turn()
+    nagle.flush()
+    assert writes == [b"1", b"2", b"3"]
+    nagle.flush()
+    await turn()
+    assert writes == [b"1", b"2", b"3"]
