@@ -21,7 +21,9 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """Every setting, from `FLASHSALE_...` in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
     broker_url: str = Field(
         "memory://",

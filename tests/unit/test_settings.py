@@ -39,7 +39,6 @@ def test_the_defaults_are_the_sale_of_the_readme() -> None:
         ("BROKER_URL", "http://rabbit", "memory://, amqp://"),
         ("DATABASE_URL", "postgres://db/shop", "postgresql+asyncpg://"),
         ("DATABASE_URL", "sqlite+aiosqlite://", "must name a file"),
-        ("DATABASE_URL", "", "postgresql+asyncpg://"),
         ("GATEWAY_PORT", "70000", "less than or equal to 65535"),
         ("PUBLISH_TIMEOUT_SECONDS", "0", "greater than 0"),
         ("BROKER_PREFIX", "a b", "pattern"),
@@ -86,3 +85,9 @@ def test_a_slip_of_the_pen_is_found() -> None:
 def test_the_table_has_every_setting() -> None:
     table = settings_table()
     assert all(f"`FLASHSALE_{name.upper()}`" in table for name in Settings.model_fields)
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As Compose passes `${FLASHSALE_SECRET_KEY:-}` on.
+    monkeypatch.setenv("FLASHSALE_SECRET_KEY", "")
+    assert load_settings().secret_key is None

@@ -1,0 +1,29 @@
+# One image for every process: `gateway`, `consumer`, `migrate`, ... is its argument.
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS build
+WORKDIR /build
+RUN python -m venv /opt/flashsale
+COPY requirements-image.lock ./
+# Hashes: the same files everywhere. Wheels only: no compiler here.
+RUN /opt/flashsale/bin/pip install --no-cache-dir --disable-pip-version-check \
+    --require-hashes --only-binary :all: -r requirements-image.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY flashsale ./flashsale
+COPY gateway ./gateway
+COPY consumer ./consumer
+COPY loadtest ./loadtest
+RUN /opt/flashsale/bin/pip install --no-cache-dir --disable-pip-version-check \
+    --no-deps --no-build-isolation .
+
+FROM ${BASE}
+COPY --from=build /opt/flashsale /opt/flashsale
+ENV PATH=/opt/flashsale/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    FLASHSALE_GATEWAY_HOST=0.0.0.0 \
+    FLASHSALE_METRICS_HOST=0.0.0.0
+# A number, so that an orchestrator can tell that it is not root.
+USER 10001:10001
+EXPOSE 8080 9090 9091
+ENTRYPOINT ["flashsale"]
+CMD ["--help"]

@@ -1,0 +1,19 @@
+"""Private servers on free loopback ports, for demos, benchmarks and tests."""
+
+from loadtest.servers.base import Server, ServerDidNotStart, ServerNotFound, free_port
+from loadtest.servers.postgresql import PostgresServer, postgres
+from loadtest.servers.prometheus import Prometheus, prometheus
+from loadtest.servers.rabbit import RabbitNode, rabbitmq
+
+__all__ = [
+    "PostgresServer",
+    "Prometheus",
+    "RabbitNode",
+    "Server",
+    "ServerDidNotStart",
+    "ServerNotFound",
+    "free_port",
+    "postgres",
+    "prometheus",
+    "rabbitmq",
+]

@@ -1,0 +1,148 @@
+"""A server process of our own: start it, end it, freeze it, start it again."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_START_SECONDS = 60
+_STOP_SECONDS = 30
+
+
+class ServerNotFound(Exception):
+    """The server is not installed. The message says what to install."""
+
+
+class ServerDidNotStart(Exception):
+    """The server ended, or did not answer in time. The message holds the end of its log."""
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server(ABC):
+    """A server process that one may end, freeze and start again on the same data and ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._log = folder / "server.log"
+        self._process: psutil.Popen | None = None
+
+    def start(self) -> None:
+        """Start, and return once it answers. Raises `ServerDidNotStart`."""
+        with self._log.open("ab") as log:
+            self._process = psutil.Popen(
+                self._command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                start_new_session=True,  # a Ctrl-C at the test's terminal is not for the server
+                **self._options(),
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise ServerDidNotStart(self._log.read_text(errors="replace")[-2000:])
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it in good order."""
+        self._end(self._stop_signal)
+
+    def kill(self) -> None:
+        """End it with SIGKILL, its children too."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Freeze it (SIGSTOP)."""
+        for process in self._family():
+            process.suspend()
+
+    def resume(self) -> None:
+        """Thaw it."""
+        for process in self._family():
+            process.resume()
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is None:
+            return
+        family = self._family()
+        # The server proper may be a child of its start script: all of them are killed at once,
+        # but asked in good order only the first one can be.
+        for process in family if number == signal.SIGKILL else [self._process]:
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
+                process.send_signal(number)
+        _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
+        for process in alive:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(alive, timeout=_STOP_SECONDS)
+        self._process.wait()
+        self._process = None
+
+    def _family(self) -> list[psutil.Process]:
+        if self._process is None:
+            return []
+        with suppress(psutil.NoSuchProcess):
+            return [*self._process.children(recursive=True), self._process]
+        return [self._process]
+
+    _stop_signal = signal.SIGTERM
+
+    @abstractmethod
+    def _command(self) -> Sequence[str]: ...
+
+    @abstractmethod
+    def _options(self) -> dict[str, Any]: ...
+
+    @abstractmethod
+    def _answers(self) -> bool: ...
+
+
+@contextmanager
+def folder_of(name: str) -> Iterator[Path]:
+    """A folder for a server of that name, gone at the end."""
+    folder = Path(tempfile.mkdtemp(prefix=f"flashsale-{name}-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def find(program: str, package: str) -> str:
+    """Where the program is. Raises `ServerNotFound` naming the package that has it."""
+    newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    path = os.pathsep.join(
+        [os.environ.get("PATH", ""), *map(str, newest), "/usr/sbin", "/usr/local/sbin"]
+    )
+    found = shutil.which(program, path=path)
+    if found is None:
+        raise ServerNotFound(f"no {program} here: install {package}")
+    return found
+
+
+def await_port(port: int) -> None:
+    """Return once something listens there. Raises `ServerDidNotStart`."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.02)
+    raise ServerDidNotStart(f"nothing listens on port {port}")

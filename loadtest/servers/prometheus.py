@@ -1,0 +1,69 @@
+"""A private Prometheus that scrapes given ports every 200 ms."""
+
+import json
+import time
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from loadtest.processes import get
+from loadtest.servers.base import Server, find, folder_of, free_port
+
+SCRAPE_SECONDS = 0.2
+
+
+class Prometheus(Server):
+    """A Prometheus server."""
+
+    def __init__(self, folder: Path, jobs: Mapping[str, Sequence[int]]) -> None:
+        """Scrape the loopback ports of each job."""
+        super().__init__(folder)
+        self.port = free_port()
+        # JSON is YAML.
+        config = {
+            "global": {"scrape_interval": f"{round(SCRAPE_SECONDS * 1000)}ms"},
+            "scrape_configs": [
+                {
+                    "job_name": job,
+                    "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}],
+                }
+                for job, ports in jobs.items()
+            ],
+        }
+        (folder / "prometheus.yml").write_text(json.dumps(config))
+
+    def query(self, expression: str) -> list[float]:
+        """The values of an instant query, now. Raises `ValueError` if it is not PromQL."""
+        asked = urllib.parse.urlencode({"query": expression, "time": time.time()})
+        answer = get(f"http://127.0.0.1:{self.port}/api/v1/query?{asked}")
+        if answer is None:
+            raise ValueError(f"not answered: {expression}")
+        return [float(row["value"][1]) for row in json.loads(answer)["data"]["result"]]
+
+    def _command(self) -> Sequence[str]:
+        return [
+            find("prometheus", "prometheus"),
+            f"--config.file={self._folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self._folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+        ]
+
+    def _options(self) -> dict[str, Any]:
+        return {}
+
+    def _answers(self) -> bool:
+        return get(f"http://127.0.0.1:{self.port}/-/ready") is not None
+
+
+@contextmanager
+def prometheus(jobs: Mapping[str, Sequence[int]]) -> Iterator[Prometheus]:
+    """Run a Prometheus. Raises `ServerNotFound` or `ServerDidNotStart`."""
+    with folder_of("prometheus") as folder:
+        server = Prometheus(folder, jobs)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()

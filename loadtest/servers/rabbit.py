@@ -1,0 +1,126 @@
+"""A private RabbitMQ node."""
+
+import os
+import secrets
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from loadtest.servers.base import Server, ServerNotFound, await_port, find, folder_of, free_port
+
+
+class RabbitNode(Server):
+    """A RabbitMQ node, with an epmd of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._script = _rabbitmq_script()
+        self._name = f"flashsale-{secrets.token_hex(4)}@localhost"
+        self._ports = {"node": free_port(), "dist": free_port(), "epmd": free_port()}
+        self._epmd: subprocess.Popen[bytes] | None = None
+        for part in ("mnesia", "log"):
+            (folder / part).mkdir()
+        (folder / "enabled_plugins").write_text("[].\n")
+        (folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self._ports['node']}\n"
+            "disk_free_limit.absolute = 50MB\n"
+            "vm_memory_high_watermark.relative = 0.6\n"
+        )
+
+    @property
+    def url(self) -> str:
+        """The node's AMQP address."""
+        return f"amqp://guest:guest@127.0.0.1:{self._ports['node']}/"
+
+    def start(self) -> None:
+        """Start the node, and its epmd the first time."""
+        if self._epmd is None:
+            # Erlang would start one in the background, and leave it.
+            self._epmd = subprocess.Popen(
+                [find("epmd", "erlang-base"), "-port", str(self._ports["epmd"])],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=self._environment(),
+                start_new_session=True,
+            )
+            await_port(self._ports["epmd"])
+        super().start()
+
+    def control(self, *arguments: str) -> None:
+        """Run `rabbitmqctl` on the node."""
+        subprocess.run(
+            [str(self._script.with_name("rabbitmqctl")), "--node", self._name, *arguments],
+            check=True,
+            env=self._environment(),
+            stdout=subprocess.DEVNULL,
+        )
+
+    def close(self) -> None:
+        """End the node and its epmd."""
+        self.stop()
+        if self._epmd is not None:
+            self._epmd.kill()
+            self._epmd.wait()
+
+    def _command(self) -> Sequence[str]:
+        return [str(self._script)]
+
+    def _options(self) -> dict[str, Any]:
+        return {"env": self._environment()}
+
+    def _environment(self) -> dict[str, str]:
+        folder = str(self._folder)
+        return {
+            "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LANG": "C.UTF-8",
+            "HOME": folder,
+            "ERL_EPMD_PORT": str(self._ports["epmd"]),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": self._name,
+            "RABBITMQ_NODE_PORT": str(self._ports["node"]),
+            "RABBITMQ_DIST_PORT": str(self._ports["dist"]),
+            "RABBITMQ_MNESIA_BASE": f"{folder}/mnesia",
+            "RABBITMQ_LOG_BASE": f"{folder}/log",
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq",
+            "RABBITMQ_CONF_ENV_FILE": f"{folder}/none",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/enabled_plugins",
+            "RABBITMQ_PID_FILE": f"{folder}/pid",
+        }
+
+    def _answers(self) -> bool:
+        # The greeting of AMQP 0-9-1; the node answers with Connection.Start: type 1, channel 0.
+        with (
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", self._ports["node"]), timeout=2) as client,
+        ):
+            client.sendall(b"AMQP\x00\x00\x09\x01")
+            return client.recv(7)[:3] == b"\x01\x00\x00"
+        return False
+
+
+@contextmanager
+def rabbitmq() -> Iterator[RabbitNode]:
+    """Run a RabbitMQ node. Raises `ServerNotFound` or `ServerDidNotStart`."""
+    with folder_of("rabbitmq") as folder:
+        node = RabbitNode(folder)
+        try:
+            node.start()
+            yield node
+        finally:
+            node.close()
+
+
+def _rabbitmq_script() -> Path:
+    # On Debian the one on PATH runs the node by `su`, in a session that outlives its caller.
+    for script in (
+        Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
+        Path(find("rabbitmq-server", "rabbitmq-server")),
+    ):
+        if script.exists():
+            return script
+    raise ServerNotFound("no rabbitmq-server here: install rabbitmq-server")

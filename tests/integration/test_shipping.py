@@ -1,0 +1,236 @@
+"""What ships beside the code: Compose, Prometheus and Grafana files, and the metrics they read."""
+
+import asyncio
+import http.client
+import itertools
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flashsale.ledger import open_ledger
+from flashsale.metrics import ConsumerMetrics, GatewayMetrics
+from flashsale.selling import Sale
+from flashsale.settings import PREFIX, Settings
+from loadtest.processes import get, process
+from loadtest.servers import Prometheus, ServerNotFound, free_port, prometheus
+
+ROOT = Path(__file__).parents[2]
+DASHBOARDS = sorted((ROOT / "grafana/dashboards").glob("*.json"))
+# What Grafana puts in for its own variables.
+_GRAFANA = {"$__rate_interval": "5s", "$sku": ".*"}
+
+
+def panels(dashboard: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(dashboard.read_text())["panels"]
+    return found
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    for dashboard in DASHBOARDS:
+        for panel in panels(dashboard):
+            for target in panel["targets"]:
+                yield f"{dashboard.stem}: {panel['title']}", target["expr"]
+
+
+def compose(folder: Path, **environment: str) -> dict[str, Any]:
+    """The Compose file as Compose reads it, in a folder with no .env of the developer's."""
+    shutil.copy(ROOT / "docker-compose.yml", folder)
+    program = Path(sys.executable).with_name("docker-compose")
+    done = subprocess.run(
+        [str(program), "config", "--format", "json"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "is not set" not in done.stderr
+    config: dict[str, Any] = json.loads(done.stdout)
+    return config
+
+
+def test_compose_is_valid_without_an_env_file(tmp_path: Path) -> None:
+    config = compose(tmp_path)
+    assert set(config["services"]) == {
+        *("rabbitmq", "postgres", "migrate", "gateway", "consumer", "prometheus", "grafana")
+    }
+    assert config["services"]["consumer"]["deploy"]["replicas"] == 2
+    for name, service in config["services"].items():
+        for port in service.get("ports", ()):
+            assert port["host_ip"] == "127.0.0.1", f"{name} is published to the world"
+
+
+def test_compose_starts_processes_with_settings_that_exist(tmp_path: Path) -> None:
+    services = compose(tmp_path)["services"]
+    for name in ("migrate", "gateway", "consumer"):
+        variables = {k: v for k, v in services[name]["environment"].items() if v}
+        given = {k.removeprefix(PREFIX).lower(): v for k, v in variables.items()}
+        assert set(given) <= set(Settings.model_fields), name
+        assert not Settings.model_validate(given).embedded
+        assert services[name]["read_only"] is True
+
+
+def test_every_variable_of_the_example_is_used_by_compose(tmp_path: Path) -> None:
+    example = dict(
+        line.split("=", 1)
+        for line in (ROOT / ".env.example").read_text().splitlines()
+        if line and not line.startswith("#")
+    )
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert set(example) == set(re.findall(r"\$\{(\w+)", text))
+    compose(tmp_path, **example)
+
+
+def test_the_image_holds_no_load_test_and_names_no_index() -> None:
+    lock = (ROOT / "requirements-image.lock").read_text()
+    assert "locust" not in lock
+    assert "://" not in lock
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert ignored[0] == "*"
+    for copied in re.findall(r"^COPY (?!--)(.*) \S+$", (ROOT / "Dockerfile").read_text(), re.M):
+        assert all(f"!{name}" in ignored for name in copied.split()), copied
+
+
+def test_prometheus_takes_the_scrape_config() -> None:
+    subprocess.run(
+        ["promtool", "check", "config", "prometheus/prometheus.yml"], check=True, cwd=ROOT
+    )
+
+
+def test_grafana_finds_its_data_source() -> None:
+    provisioned = yaml.safe_load(
+        (ROOT / "grafana/provisioning/datasources/prometheus.yml").read_text()
+    )
+    [source] = provisioned["datasources"]
+    for dashboard in DASHBOARDS:
+        for panel in panels(dashboard):
+            sources = [panel["datasource"], *(t["datasource"] for t in panel["targets"])]
+            assert all(found["uid"] == source["uid"] for found in sources)
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_keeps_the_rules_of_good_ones(dashboard: Path) -> None:
+    found = json.loads(dashboard.read_text())
+    assert found["title"]
+    assert found["uid"]
+    assert len({panel["id"] for panel in found["panels"]}) == len(found["panels"])
+    for panel in found["panels"]:
+        assert panel["title"]
+        assert panel["description"].endswith("."), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        for target in panel["targets"]:
+            assert target["legendFormat"]
+            ranges = re.findall(r"\[(.*?)\]", target["expr"])
+            assert all(found == "$__rate_interval" for found in ranges), target["expr"]
+            assert bool(ranges) == bool(re.search(r"rate\(|increase\(", target["expr"]))
+
+
+def test_dashboards_ask_for_metrics_that_exist() -> None:
+    # A histogram's samples are not all there before its first observation.
+    suffixes = ("", "_bucket", "_sum", "_count", "_total")
+    collected = [
+        family
+        for metrics in (GatewayMetrics(), ConsumerMetrics())
+        for family in metrics.registry.collect()
+    ]
+    names = {family.name + suffix for family in collected for suffix in suffixes}
+    for title, expression in expressions():
+        asked = set(re.findall(r"flashsale_\w+", expression))
+        assert asked, title
+        assert asked <= names, title
+
+
+@dataclass
+class Watched:
+    """A sale that runs, and the Prometheus that watches it."""
+
+    server: Prometheus
+    metrics_port: int
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    folder = tmp_path_factory.mktemp("watched")
+    url = f"sqlite+aiosqlite:///{folder / 'sale.db'}"
+    asyncio.run(_a_sale(url))
+    port, metrics_port = free_port(), free_port()
+    environment = {
+        "FLASHSALE_DATABASE_URL": url,
+        "FLASHSALE_GATEWAY_PORT": str(port),
+        "FLASHSALE_METRICS_PORT": str(metrics_port),
+        "FLASHSALE_SHUTDOWN_SECONDS": "0",
+        "FLASHSALE_DRAIN_RATE": "200",
+        "FLASHSALE_QUEUE_MAX_LENGTH": "100",
+    }
+    done = threading.Event()
+    try:
+        with (
+            process(["flashsale", "run"], folder / "run.log", environment) as running,
+            prometheus({"run": [metrics_port]}) as server,
+        ):
+            running.await_url(f"http://127.0.0.1:{port}/readyz")
+            spike = threading.Thread(target=_spike, args=(port, done))
+            spike.start()
+            yield Watched(server, metrics_port)
+            done.set()
+            spike.join()
+    except ServerNotFound as error:
+        pytest.skip(str(error))
+
+
+async def _a_sale(url: str) -> None:
+    async with open_ledger(url) as ledger:
+        await ledger.migrate()
+        await ledger.create_sale(Sale("tv", stock=1_000_000))
+
+
+def _spike(port: int, done: threading.Event) -> None:
+    """Order and order, a little over the drain's rate, until the tests are done."""
+    client = http.client.HTTPConnection("127.0.0.1", port)
+    headers = {"Content-Type": "application/json"}
+    for number in itertools.count():
+        body = json.dumps({"sku": "tv", "customer_id": f"c-{number}"})
+        client.request("POST", "/orders", body, headers)
+        client.getresponse().read()
+        if done.wait(0.003):
+            break
+    client.close()
+
+
+def test_metrics_are_clean(watched: Watched) -> None:
+    page = get(f"http://127.0.0.1:{watched.metrics_port}/metrics")
+    assert page is not None
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=page, text=True, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(("title", "expression"), list(expressions()))
+def test_every_panel_shows_data_of_a_running_sale(
+    watched: Watched, title: str, expression: str
+) -> None:
+    for variable, value in _GRAFANA.items():
+        expression = expression.replace(variable, value)
+    assert "$" not in expression
+    deadline = time.monotonic() + 30
+    while True:
+        values = watched.server.query(expression)
+        if values and all(math.isfinite(value) for value in values):
+            return
+        assert time.monotonic() < deadline, (title, expression, values)
+        time.sleep(0.1)
