@@ -133,7 +133,8 @@ class Drainer:
         while True:
             started = time.perf_counter()
             try:
-                outcomes = await drain.sell(orders, time.time())
+                # The moment of the release, not this one: the ledger then shows the pace as it is.
+                outcomes = await drain.sell(orders, self._gate.released_at)
             except LedgerBusy as error:
                 log.warning("transaction tried again", reason=str(error))
                 self._metrics.retries.inc()

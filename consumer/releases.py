@@ -38,6 +38,8 @@ class Gate:
         self._pacer = pacer
         self._sleeper = ThreadPoolExecutor(1, thread_name_prefix="pace")
         self.log = ReleaseLog()
+        self.released_at = 0.0
+        """When the latest orders passed, in Unix seconds."""
 
     async def opened(self, count: int = 1) -> None:
         """Wait until `count` orders may pass, or a whole batch if that is less."""
@@ -50,10 +52,11 @@ class Gate:
 
     def release(self, wanted: int) -> int:
         """Let up to `wanted` orders pass now; how many of them."""
-        now = time.monotonic()
+        now, wall = time.monotonic(), time.time()
         count = self._pacer.take(now, wanted)
         if count:
             self.log.add(now, count)
+            self.released_at = wall
         return count
 
     def close(self) -> None:

@@ -117,9 +117,8 @@ class View:
         now, watch = self._watch.samples[-1], self._watch
         return (
             f"arrivals {watch.rate('arrived'):5.0f}/s  accepted {watch.rate('accepted'):5.0f}/s"
-            f"  backlog {now.backlog:5}/{watch.backlog_limit}"
-            f"  drained {watch.rate('released'):5.0f}/s of {watch.drain_rate}"
-            f"  stock left {now.stock - now.sold}"
+            f"  backlog {now.backlog:5}  drained {watch.rate('released'):5.0f}/s"
+            f"  left {now.stock - now.sold:5}"
         )
 
     def _picture(self) -> Group:
