@@ -2,9 +2,11 @@
 
 import asyncio
 
+from consumer.announcing import Announcer
 from consumer.dead_letters import DeadLetters
 from consumer.drain import Drainer
 from consumer.releases import Gate
+from consumer.speed import Speed
 from flashsale.metrics import ConsumerMetrics, serve_metrics
 from flashsale.pacing import Pacer
 from flashsale.settings import Settings
@@ -20,11 +22,13 @@ async def run_drain(
     metrics.rate_limit.set(settings.drain_rate)
     gate = Gate(Pacer(settings.drain_rate, settings.batch))
     orders = stack.topology.orders
+    announcer = Announcer(stack.broker, stack.topology.outcomes, Speed(settings.drain_rate))
     drainer = Drainer(
         stack.broker,
         stack.ledger,
         gate,
-        DeadLetters(stack.broker, orders, metrics),
+        DeadLetters(stack.broker, orders, announcer, metrics),
+        announcer,
         metrics,
         orders,
         settings.batch,

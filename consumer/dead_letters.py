@@ -5,10 +5,12 @@ import time
 
 import structlog
 
+from consumer.announcing import Announcer
+from flashsale.announcements import Decision
 from flashsale.broker import Broker, Delivery
 from flashsale.ledger import Drain
 from flashsale.metrics import ConsumerMetrics
-from flashsale.orders import OrderId
+from flashsale.orders import OrderId, Status
 
 log = structlog.get_logger()
 
@@ -19,7 +21,10 @@ _LONGEST_REASON = 500
 class DeadLetters:
     """The way to the dead queue of the sale's orders."""
 
-    def __init__(self, broker: Broker, exchange: str, metrics: ConsumerMetrics) -> None:
+    def __init__(
+        self, broker: Broker, exchange: str, announcer: Announcer, metrics: ConsumerMetrics
+    ) -> None:
+        self._announcer = announcer
         self._broker = broker
         self._exchange = exchange
         self._metrics = metrics
@@ -41,5 +46,6 @@ class DeadLetters:
         )
         if _ORDER_ID.match(delivery.message_id):
             await drain.fail(OrderId(delivery.message_id), reason, time.time())
+            self._announcer.tell_failed(Decision(delivery.message_id, Status.FAILED, reason, "", 0))
         self._metrics.dead.inc()
         log.error("order is dead", order_id=delivery.message_id, reason=reason)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 import structlog
 
+from consumer.announcing import Announcer
 from consumer.dead_letters import DeadLetters
 from consumer.releases import Gate
 from flashsale.broker import Broker, BrokerError, Deliveries, Delivery
@@ -16,6 +17,7 @@ from flashsale.ledger import Drain, Ledger, LedgerBusy, LedgerError, LedgerRefus
 from flashsale.ledger.drain import SESSION_SECONDS
 from flashsale.metrics import ConsumerMetrics
 from flashsale.orders import Order, Outcome, decode_order
+from flashsale.selling import Verdict
 
 log = structlog.get_logger()
 
@@ -33,6 +35,7 @@ class Drainer:
         ledger: Ledger,
         gate: Gate,
         dead_letters: DeadLetters,
+        announcer: Announcer,
         metrics: ConsumerMetrics,
         queue: str,
         batch: int,
@@ -42,6 +45,7 @@ class Drainer:
         self._ledger = ledger
         self._gate = gate
         self._dead_letters = dead_letters
+        self._announcer = announcer
         self._metrics = metrics
         self._queue = queue
         # One batch is decided while the next ones are on their way here.
@@ -90,8 +94,10 @@ class Drainer:
             batch = deliveries.take(self._gate.release(len(deliveries)))
             if batch:
                 async with self._settling:
-                    await self._settle(drain, batch)
+                    verdicts = await self._settle(drain, batch)
                     deliveries.ack_through(batch[-1])
+                    for verdict in verdicts:
+                        self._announcer.tell(verdict, behind=len(deliveries) > 0)
 
     async def _wait_for_orders(self, drain: Drain, deliveries: Deliveries) -> None:
         while True:
@@ -102,7 +108,7 @@ class Drainer:
                 # The session that holds the lock would end if it were idle for long.
                 await drain.touch()
 
-    async def _settle(self, drain: Drain, batch: Sequence[Delivery]) -> None:
+    async def _settle(self, drain: Drain, batch: Sequence[Delivery]) -> list[Verdict]:
         """See that everything in the batch is decided or dead; only then may it be acked."""
         self._metrics.released.inc(len(batch))
         self._metrics.released_max.set(self._gate.log.max_in_one_second)
@@ -113,28 +119,32 @@ class Drainer:
             except msgspec.DecodeError as error:
                 await self._dead_letters.bury(drain, delivery, f"not an order: {error}")
         if not readable:
-            return
+            return []
         try:
-            await self._sell(drain, [order for _, order in readable])
+            return [await self._sell(drain, [order for _, order in readable])]
         except LedgerRefused:
-            await self._settle_alone(drain, readable)
+            return await self._settle_alone(drain, readable)
 
-    async def _settle_alone(self, drain: Drain, readable: Sequence[tuple[Delivery, Order]]) -> None:
+    async def _settle_alone(
+        self, drain: Drain, readable: Sequence[tuple[Delivery, Order]]
+    ) -> list[Verdict]:
         # One of them can't be written. Each alone, so that it takes no other with it.
+        verdicts = []
         for delivery, order in readable:
             await self._release_again(1)
             try:
-                await self._sell(drain, [order])
+                verdicts.append(await self._sell(drain, [order]))
             except LedgerRefused as error:
                 await self._dead_letters.bury(drain, delivery, f"refused: {error}")
+        return verdicts
 
-    async def _sell(self, drain: Drain, orders: Sequence[Order]) -> None:
+    async def _sell(self, drain: Drain, orders: Sequence[Order]) -> Verdict:
         pause = _FIRST_RETRY_SECONDS
         while True:
             started = time.perf_counter()
             try:
                 # The moment of the release, not this one: the ledger then shows the pace as it is.
-                outcomes = await drain.sell(orders, self._gate.released_at)
+                verdict = await drain.sell(orders, self._gate.released_at)
             except LedgerBusy as error:
                 log.warning("transaction tried again", reason=str(error))
                 self._metrics.retries.inc()
@@ -143,8 +153,8 @@ class Drainer:
                 await self._release_again(len(orders))
             else:
                 self._metrics.transaction_seconds.observe(time.perf_counter() - started)
-                self._count(outcomes)
-                return
+                self._count(verdict.outcomes)
+                return verdict
 
     async def _release_again(self, count: int) -> None:
         """Pass the gate once more: a transaction tried again is load like the first."""

@@ -49,6 +49,26 @@ class GatewayMetrics(_Metrics):
             buckets=_ACCEPT_BUCKETS,
             registry=self.registry,
         )
+        self.polls = Counter(
+            "flashsale_status_requests",
+            "Requests for an order's status, by where the answer was: memory, ledger, nowhere",
+            ["source"],
+            registry=self.registry,
+        )
+        self.lookups = Counter(
+            "flashsale_status_queries",
+            "Queries to the database for orders that the gateway did not know",
+            registry=self.registry,
+        )
+        self.remembered = Gauge(
+            "flashsale_status_orders", "Orders whose status is in memory", registry=self.registry
+        )
+        self.streams = Gauge("flashsale_streams_open", "Open event streams", registry=self.registry)
+        self.streams_dropped = Counter(
+            "flashsale_streams_dropped",
+            "Event streams ended because their reader was too slow",
+            registry=self.registry,
+        )
         self.backlog = Gauge(
             "flashsale_backlog_orders",
             "Orders ready in the queue, by the latest count",

@@ -31,6 +31,14 @@ class Sale:
         return self.closes_at is not None and self.closes_at <= at
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided about a batch, in its order, and how far its sales are sold by it."""
+
+    outcomes: list[Outcome]
+    sales: list[Sale]
+
+
 Purchases = Mapping[tuple[str, str], int]
 """(sku, customer) -> items confirmed for that customer so far."""
 

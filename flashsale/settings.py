@@ -74,6 +74,28 @@ class Settings(BaseSettings):
     metrics_port: Port | None = Field(
         None, description="port of `/metrics`. Unset: gateway and `run` 9090, consumer 9091"
     )
+    status_orders: int = Field(
+        200_000,
+        ge=1_000,
+        le=10_000_000,
+        description="orders that a gateway remembers; more than may wait, some 400 bytes each",
+    )
+    status_seconds: float = Field(
+        600.0, gt=0, le=86_400, description="how long a gateway remembers an order that was decided"
+    )
+    status_queries: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="queries a second at the most by which a gateway looks up orders that it does"
+        " not know, whatever arrives",
+    )
+    wait_seconds: float = Field(
+        30.0, gt=0, le=300, description="how long a request with `Prefer: wait` may wait"
+    )
+    streams: int = Field(
+        20_000, ge=1, le=1_000_000, description="event streams that a gateway keeps open"
+    )
     shutdown_seconds: float = Field(
         1.0,
         ge=0,

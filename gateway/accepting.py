@@ -20,15 +20,25 @@ from flashsale.orders import (
 from flashsale.selling import Sale
 from gateway.backlog import Backlog
 from gateway.catalogue import Catalogue, sale_state
+from gateway.hearing import Hearing
+from gateway.memory import Known, Memory
 from gateway.problems import Problem
 
-REMEMBERED_ORDERS = 100_000
+REMEMBERED_KEYS = 100_000
 
 _REFUSALS = {
     "scheduled": ("sale-not-open", "This sale has not begun."),
     "closed": ("sale-closed", "This sale is over."),
     "sold_out": ("sold-out", "Every item of this sale is sold."),
 }
+
+
+@dataclass(slots=True)
+class Keyed:
+    """An order that came with a key; `confirm` is what it waits for, if it does."""
+
+    request: OrderRequest
+    confirm: asyncio.Future[None] | None
 
 
 def _require_open(sale: Sale, keyed_id: OrderId | None) -> None:
@@ -40,51 +50,62 @@ def _require_open(sale: Sale, keyed_id: OrderId | None) -> None:
         raise Problem(kind, detail, **members)
 
 
-@dataclass(slots=True)
-class Accepted:
-    """An order that went to the broker. `number` is its place among this gateway's."""
-
-    request: OrderRequest
-    confirm: asyncio.Future[None] | None
-    number: int | None = None
-
-
 class Desk:
-    """Takes orders for the queue, and remembers the latest, so that a retry meets them."""
+    """Takes orders for the queue, and remembers keyed ones, so that a retry meets them."""
 
     def __init__(
-        self, broker: Broker, exchange: str, catalogue: Catalogue, backlog: Backlog, secret: bytes
+        self,
+        broker: Broker,
+        exchange: str,
+        catalogue: Catalogue,
+        backlog: Backlog,
+        memory: Memory,
+        hearing: Hearing,
+        secret: bytes,
     ) -> None:
         """Publish to `exchange`; `secret` makes the ids of keyed orders."""
         self._broker = broker
         self._exchange = exchange
         self._catalogue = catalogue
         self._backlog = backlog
+        self._memory = memory
+        self._hearing = hearing
         self._secret = secret
-        self._accepted: OrderedDict[OrderId, Accepted] = OrderedDict()
+        self._keyed: OrderedDict[OrderId, Keyed] = OrderedDict()
 
-    async def accept(self, request: OrderRequest, key: str | None) -> tuple[OrderId, int]:
-        """Put the order in the queue; its id and its number. Raises `Problem`."""
+    async def accept(self, request: OrderRequest, key: str | None) -> Known:
+        """Put the order in the queue; what is known of it then. Raises `Problem`."""
         if key is None:
             order_id = random_order_id()
-        else:
-            order_id = keyed_order_id(self._secret, request.customer_id, key)
-        order = self._accepted.get(order_id)
-        if order is None:
-            sale = self._catalogue.get(request.sku) or await self._find_sale(request.sku)
-            _require_open(sale, order_id if key else None)
+            _require_open(await self._sale(request.sku), None)
+            await self._confirmed(order_id, self._publish(order_id, request))
+            return self._taken(order_id, request)
+        order_id = keyed_order_id(self._secret, request.customer_id, key)
+        keyed = self._keyed.get(order_id)
+        if keyed is None:
+            _require_open(await self._sale(request.sku), order_id)
             # Its twin may have come while the sale was looked up: ask again.
-            order = self._accepted.get(order_id) or self._publish(order_id, request)
-        if order.request != request:
+            keyed = self._keyed.get(order_id)
+        if keyed is None:
+            keyed = Keyed(request, self._publish(order_id, request))
+            self._keyed[order_id] = keyed
+            if len(self._keyed) > REMEMBERED_KEYS:
+                self._keyed.popitem(last=False)
+        if keyed.request != request:
             raise Problem("key-reused", "Use a new key for a new order.")
-        if order.confirm is not None:
-            await self._confirmed(order_id, order, order.confirm)
-        return order_id, order.number or 0
+        if keyed.confirm is not None:
+            try:
+                await self._confirmed(order_id, keyed.confirm)
+            except Problem:
+                # Forgotten, so that a retry publishes again; the ledger knows both as one order.
+                if self._keyed.get(order_id) is keyed:
+                    del self._keyed[order_id]
+                raise
+            keyed.confirm = None
+        return self._taken(order_id, request)
 
-    def number(self, order_id: OrderId) -> int | None:
-        """The number of an order that this gateway put in the queue; None if it knows of none."""
-        order = self._accepted.get(order_id)
-        return None if order is None else order.number
+    async def _sale(self, sku: str) -> Sale:
+        return self._catalogue.get(sku) or await self._find_sale(sku)
 
     async def _find_sale(self, sku: str) -> Sale:
         try:
@@ -95,32 +116,27 @@ class Desk:
             raise Problem("unknown-sku", f"There is no sale of {sku}.")
         return sale
 
-    def _publish(self, order_id: OrderId, request: OrderRequest) -> Accepted:
+    def _publish(self, order_id: OrderId, request: OrderRequest) -> asyncio.Future[None]:
         body = encode_order(
             Order(order_id, request.sku, request.customer_id, request.quantity, time.time())
         )
         try:
-            confirm = self._broker.publish(self._exchange, "order", body, message_id=order_id)
+            return self._broker.publish(self._exchange, "order", body, message_id=order_id)
         except BrokerError as error:
             raise self._problem(order_id, error) from error
-        order = self._accepted[order_id] = Accepted(request, confirm)
-        if len(self._accepted) > REMEMBERED_ORDERS:
-            self._accepted.popitem(last=False)
-        return order
 
-    async def _confirmed(
-        self, order_id: OrderId, order: Accepted, confirm: asyncio.Future[None]
-    ) -> None:
+    async def _confirmed(self, order_id: OrderId, confirm: asyncio.Future[None]) -> None:
         try:
             await confirm
         except BrokerError as error:
-            # Forgotten, so that a retry publishes again; the ledger knows both as one order.
-            if self._accepted.get(order_id) is order:
-                del self._accepted[order_id]
             raise self._problem(order_id, error) from error
-        if order.number is None:
-            order.number = self._backlog.published()
-            order.confirm = None
+
+    def _taken(self, order_id: OrderId, request: OrderRequest) -> Known:
+        known = self._memory.get(order_id)
+        if known is None:
+            known = self._memory.taken(order_id, request.sku, request.quantity)
+            self._hearing.tell(known)
+        return known
 
     def _problem(self, order_id: OrderId, error: BrokerError) -> Problem:
         if isinstance(error, QueueFull):

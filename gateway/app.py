@@ -13,12 +13,39 @@ from flashsale.stack import Stack, open_stack, require_shared_broker
 from gateway.accepting import Desk
 from gateway.backlog import SAMPLE_SECONDS, Backlog
 from gateway.catalogue import Catalogue
-from gateway.health import LIFECYCLE, Lifecycle, healthz, readyz
-from gateway.keys import BACKLOG, BROKER, CATALOGUE, DESK, LEDGER, METRICS, SETTINGS
-from gateway.orders import get_order, post_order
+from gateway.events import (
+    get_order_events,
+    get_sale_events,
+    keep_alive,
+    tell_orders,
+    tell_sales,
+)
+from gateway.health import healthz, readyz
+from gateway.hearing import Hearing
+from gateway.keys import (
+    BACKLOG,
+    BROKER,
+    CATALOGUE,
+    DESK,
+    HEARING,
+    LIFECYCLE,
+    LINE,
+    LOOKUP,
+    MEMORY,
+    METRICS,
+    SETTINGS,
+    STREAMS,
+)
+from gateway.lifecycle import Lifecycle
+from gateway.line import Line
+from gateway.lookup import Lookup
+from gateway.memory import Memory
+from gateway.orders import post_order
 from gateway.problems import problems
 from gateway.reading import MAX_BODY_BYTES
 from gateway.sales import get_sale, get_sales
+from gateway.status import get_order
+from gateway.streams import Streams
 
 log = structlog.get_logger()
 
@@ -37,14 +64,35 @@ def create_app(
     app[METRICS] = metrics
     app[LIFECYCLE] = Lifecycle()
     app[BROKER] = stack.broker
-    app[LEDGER] = stack.ledger
     app[CATALOGUE] = Catalogue(stack.ledger)
-    app[BACKLOG] = Backlog(stack.broker, stack.topology.orders, settings.drain_rate)
-    app[DESK] = Desk(stack.broker, stack.topology.orders, app[CATALOGUE], app[BACKLOG], secret)
+    app[LINE] = Line(settings.drain_rate)
+    app[BACKLOG] = Backlog(stack.broker, stack.topology.orders, app[LINE])
+    app[MEMORY] = Memory(app[LINE], settings.status_orders, settings.status_seconds)
+    app[LOOKUP] = Lookup(stack.ledger, settings.status_queries, metrics)
+    app[STREAMS] = Streams(settings.streams, metrics)
+    app[HEARING] = Hearing(
+        stack.broker,
+        stack.topology.outcomes,
+        app[MEMORY],
+        app[LINE],
+        app[CATALOGUE],
+        app[LOOKUP],
+    )
+    app[DESK] = Desk(
+        stack.broker,
+        stack.topology.orders,
+        app[CATALOGUE],
+        app[BACKLOG],
+        app[MEMORY],
+        app[HEARING],
+        secret,
+    )
     app.router.add_post("/orders", post_order)
     app.router.add_get("/orders/{order_id}", get_order)
+    app.router.add_get("/orders/{order_id}/events", get_order_events, allow_head=False)
     app.router.add_get("/sales", get_sales)
     app.router.add_get("/sales/{sku}", get_sale)
+    app.router.add_get("/sales/{sku}/events", get_sale_events, allow_head=False)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.cleanup_ctx.append(_follow)
@@ -52,14 +100,23 @@ def create_app(
 
 
 async def _follow(app: web.Application) -> AsyncIterator[None]:
-    """Keep catalogue, backlog and gauges fresh while the application runs."""
+    """Keep what the gateway knows and tells fresh while the application runs."""
     await app[CATALOGUE].read()
     await app[BACKLOG].count()
-    tasks = [
-        asyncio.create_task(app[CATALOGUE].follow(), name="catalogue"),
-        asyncio.create_task(app[BACKLOG].follow(), name="backlog"),
-        asyncio.create_task(_gauge(app), name="gauges"),
-    ]
+    hearing = app[HEARING]
+    followed = {
+        "catalogue": app[CATALOGUE].follow(),
+        "backlog": app[BACKLOG].follow(),
+        "lookup": app[LOOKUP].run(),
+        "hearing": hearing.follow(),
+        "sweep": hearing.sweep(),
+        "announcements": hearing.announce(),
+        "order events": tell_orders(app),
+        "sale events": tell_sales(app),
+        "keep-alive": keep_alive(app),
+        "gauges": _gauge(app),
+    }
+    tasks = [asyncio.create_task(task, name=name) for name, task in followed.items()]
     yield
     for task in tasks:
         task.cancel()
@@ -72,6 +129,7 @@ async def _gauge(app: web.Application) -> None:
     while True:
         metrics.backlog.set(app[BACKLOG].ready)
         metrics.broker_up.set(app[BROKER].trouble is None)
+        metrics.remembered.set(len(app[MEMORY]))
         for sale in app[CATALOGUE]:
             metrics.stock.labels(sale.sku).set(sale.stock)
             metrics.sold.labels(sale.sku).set(sale.sold)
@@ -109,7 +167,7 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
 
 async def retire(app: web.Application) -> None:
     """Tell the balancer to turn away, and serve on for as long as that takes."""
-    app[LIFECYCLE].stopping = True
+    app[LIFECYCLE].stop()
     log.info("gateway stops", seconds=app[SETTINGS].shutdown_seconds)
     await asyncio.sleep(app[SETTINGS].shutdown_seconds)
 

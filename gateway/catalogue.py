@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import structlog
@@ -33,6 +34,7 @@ class Catalogue:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._sales: dict[str, Sale] = {}
+        self._heard_at: dict[str, float] = {}
         self._read_at = 0.0
         self._next_read: asyncio.Future[None] | None = None
         self.trouble: str | None = None
@@ -55,6 +57,13 @@ class Catalogue:
             await asyncio.shield(self._next_read)
         return self._sales.get(sku)
 
+    def heard(self, sku: str, stock: int, sold: int) -> None:
+        """The drain says how far a sale is sold."""
+        sale = self._sales.get(sku)
+        if sale is not None:
+            self._sales[sku] = replace(sale, stock=stock, sold=sold)
+            self._heard_at[sku] = time.monotonic()
+
     @property
     def stale(self) -> bool:
         """Whether the database has not answered for a while."""
@@ -63,6 +72,7 @@ class Catalogue:
     async def read(self) -> None:
         """Read all sales. Raises `LedgerError`."""
         waiting, self._next_read = self._next_read, None
+        asked_at = time.monotonic()
         try:
             sales = await self._ledger.sales()
         except LedgerError as error:
@@ -70,7 +80,13 @@ class Catalogue:
             if waiting is not None:
                 waiting.set_exception(error)
             raise
-        self._sales = {sale.sku: sale for sale in sales}
+        read = {sale.sku: sale for sale in sales}
+        for sku, heard_at in self._heard_at.items():
+            # Said while the answer was on its way: the answer may be older.
+            if heard_at >= asked_at and sku in read and sku in self._sales:
+                newer = self._sales[sku]
+                read[sku] = replace(read[sku], stock=newer.stock, sold=newer.sold)
+        self._sales = read
         self._read_at = time.monotonic()
         self.trouble = None
         if waiting is not None:

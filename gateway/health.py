@@ -3,18 +3,8 @@
 from aiohttp import web
 
 from gateway.answers import Answer
-from gateway.keys import BROKER, CATALOGUE
+from gateway.keys import BROKER, CATALOGUE, LIFECYCLE
 from gateway.problems import Problem
-
-
-class Lifecycle:
-    """Whether the process was told to stop."""
-
-    def __init__(self) -> None:
-        self.stopping = False
-
-
-LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
 
 
 async def healthz(_: web.Request) -> Answer:

@@ -35,6 +35,7 @@ _KINDS: Mapping[str, tuple[int, str]] = {
     "internal": (500, "Something went wrong here"),
     "queue-full": (503, "Too many orders are waiting"),
     "broker-unavailable": (503, "It is not known whether the order was taken"),
+    "too-many-streams": (503, "Too many event streams are open"),
     "ledger-unavailable": (503, "The database does not answer"),
     "not-ready": (503, "Not ready"),
 }

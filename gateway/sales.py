@@ -34,27 +34,32 @@ class SaleView(msgspec.Struct):
 
 async def get_sales(request: web.Request) -> Answer:
     """Tell of all sales."""
-    views = [_view(request.app, sale) for sale in request.app[CATALOGUE]]
+    views = [sale_view(request.app, sale) for sale in request.app[CATALOGUE]]
     return _json({"sales": views})
 
 
 async def get_sale(request: web.Request) -> Answer:
     """Tell of one sale."""
-    sku = request.match_info["sku"]
+    return _json(sale_view(request.app, await find_sale(request)))
+
+
+async def find_sale(request: web.Request) -> Sale:
+    """The sale that a path names. Raises `Problem`."""
     try:
-        sale = await request.app[CATALOGUE].find(sku)
+        sale = await request.app[CATALOGUE].find(request.match_info["sku"])
     except LedgerError as error:
         raise Problem("ledger-unavailable", "Try again.", retry_after=1) from error
     if sale is None:
         raise Problem("unknown-sku", "There is no sale of this sku.")
-    return _json(_view(request.app, sale))
+    return sale
 
 
 def _json(value: object) -> Answer:
     return Answer(_encode(value), headers={"Cache-Control": "no-store"})
 
 
-def _view(app: web.Application, sale: Sale) -> SaleView:
+def sale_view(app: web.Application, sale: Sale) -> SaleView:
+    """A sale as it is now."""
     settings = app[SETTINGS]
     return SaleView(
         sku=sale.sku,

@@ -98,6 +98,14 @@ class Broker(ABC):
         """Consume a queue with at most `prefetch` unacknowledged. Raises `BrokerUnavailable`."""
 
     @abstractmethod
+    def subscribe(self, exchange: str) -> AbstractAsyncContextManager[Deliveries]:
+        """Hear what is published to a fanout exchange from now on, for as long as it is entered.
+
+        Nothing is acknowledged: a listener that falls far behind misses the oldest. Raises
+        `BrokerUnavailable`.
+        """
+
+    @abstractmethod
     async def depth(self, queue: str) -> Depth:
         """Count a queue. Raises `BrokerUnavailable`."""
 

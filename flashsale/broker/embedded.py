@@ -20,7 +20,7 @@ from flashsale.broker.base import (
     QueueFull,
     Unroutable,
 )
-from flashsale.broker.topology import Exchange, Queue, Topology
+from flashsale.broker.topology import HEARD_MESSAGES, Exchange, Queue, Topology
 
 
 class _Message:
@@ -91,6 +91,13 @@ class EmbeddedDeliveries(Deliveries):
         )
         self._arrived.set()
 
+    def hear(self, message: _Message) -> None:
+        """Put a message at hand that nobody acknowledges."""
+        self.deliver(message)
+        self._unacked.clear()
+        while len(self._at_hand) > self._prefetch:
+            self._at_hand.popleft()
+
     def __len__(self) -> int:
         return len(self._at_hand)
 
@@ -127,6 +134,7 @@ class EmbeddedBroker(Broker):
         self._topology = topology
         self._exchanges: dict[str, Exchange] = {e.name: e for e in topology.exchanges}
         self._queues = {q.name: _Queue(q) for q in topology.queues}
+        self._listeners: dict[str, list[EmbeddedDeliveries]] = {}
         self._open = False
 
     def publish(
@@ -142,7 +150,10 @@ class EmbeddedBroker(Broker):
         if not self._open:
             raise BrokerUnavailable("the embedded broker is closed")
         queues = self._route(exchange, routing_key)
-        if mandatory and not queues:
+        listeners = self._listeners.get(exchange, ())
+        for listener in listeners:
+            listener.hear(_Message(body, message_id, headers or {}))
+        if mandatory and not queues and not listeners:
             raise Unroutable(f"nothing is bound to {exchange} for {routing_key}")
         # As RabbitMQ does it: every queue with room takes the message, and one without refuses.
         refused = False
@@ -189,6 +200,19 @@ class EmbeddedBroker(Broker):
             deliveries.close()
             source.dispatch()
 
+    @asynccontextmanager
+    async def subscribe(self, exchange: str) -> AsyncIterator[Deliveries]:
+        if not self._open:
+            raise BrokerUnavailable("the embedded broker is closed")
+        listening = EmbeddedDeliveries(_Queue(Queue("")), HEARD_MESSAGES)
+        listeners = self._listeners.setdefault(exchange, [])
+        listeners.append(listening)
+        try:
+            yield listening
+        finally:
+            listeners.remove(listening)
+            listening.close()
+
     async def depth(self, queue: str) -> Depth:
         found = self._queues[queue]
         return Depth(len(found.ready), len(found.consumers))
@@ -211,6 +235,9 @@ class EmbeddedBroker(Broker):
         for queue in self._queues.values():
             for deliveries in queue.consumers:
                 deliveries.close()
+        for listeners in self._listeners.values():
+            for listening in listeners:
+                listening.close()
 
 
 def topic_matches(pattern: list[str], words: list[str]) -> bool:

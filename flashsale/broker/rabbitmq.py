@@ -2,9 +2,8 @@
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,11 +17,11 @@ from flashsale.broker.base import (
     BrokerError,
     BrokerUnavailable,
     Deliveries,
-    Delivery,
     Depth,
     Headers,
 )
 from flashsale.broker.confirms import Confirms
+from flashsale.broker.deliveries import RabbitDeliveries
 from flashsale.broker.frames import message_frames
 from flashsale.broker.link import Link, declare
 from flashsale.broker.nagle import Nagle
@@ -121,6 +120,18 @@ class RabbitMQ(Broker):
             await declare(link, self._topology)
             deliveries = RabbitDeliveries(link)
             await deliveries.start(queue, prefetch)
+            yield deliveries
+        finally:
+            await asyncio.shield(link.close())
+
+    @asynccontextmanager
+    async def subscribe(self, exchange: str) -> AsyncIterator[Deliveries]:
+        async with asyncio.timeout(self._publish_timeout + 10):
+            link = await Link.connect(self._url)
+        try:
+            await declare(link, self._topology)
+            deliveries = RabbitDeliveries(link)
+            await deliveries.listen(exchange)
             yield deliveries
         finally:
             await asyncio.shield(link.close())
@@ -234,64 +245,6 @@ class RabbitMQ(Broker):
 
     def _new_confirms(self) -> Confirms:
         return Confirms(self._publish_timeout, self._loop.create_future)
-
-
-class RabbitDeliveries(Deliveries):
-    """A consumer on a connection of its own; what it holds is void once that is gone."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self._channel: Channel | None = None
-        self._at_hand: deque[Delivery] = deque()
-        self._arrived = asyncio.Event()
-        link.closed.add_done_callback(lambda _: self._arrived.set())
-
-    async def start(self, queue: str, prefetch: int) -> None:
-        """Begin to consume."""
-        channel = await self._link.channel(on_closed=self._link.end)
-        await self._link.call(
-            lambda answer: channel.basic_qos(prefetch_count=prefetch, callback=answer)
-        )
-        # The queue deleted under us: the broker cancels, and nothing would ever come.
-        channel.add_on_cancel_callback(lambda _: self._link.end("the broker cancelled"))
-        await self._link.call(
-            lambda answer: channel.basic_consume(queue, self._on_message, callback=answer)
-        )
-        self._channel = channel
-
-    def __len__(self) -> int:
-        return 0 if self._link.closed.done() else len(self._at_hand)
-
-    async def wait(self) -> None:
-        while True:
-            if self._link.closed.done():
-                raise BrokerUnavailable(self._link.closed.result())
-            if self._at_hand:
-                return
-            self._arrived.clear()
-            await self._arrived.wait()
-
-    def take(self, at_most: int) -> Sequence[Delivery]:
-        return [self._at_hand.popleft() for _ in range(min(at_most, len(self)))]
-
-    def ack_through(self, delivery: Delivery) -> None:
-        # On a lost connection there is nothing to acknowledge: the message will come again.
-        if self._channel is not None and self._channel.is_open:
-            with suppress(AMQPError):
-                self._channel.basic_ack(delivery.number, multiple=True)
-
-    def _on_message(self, _: Channel, method: Any, properties: Any, body: bytes) -> None:
-        self._at_hand.append(
-            Delivery(
-                method.delivery_tag,
-                body,
-                properties.message_id or "",
-                properties.headers or {},
-                method.redelivered,
-            )
-        )
-        if not self._arrived.is_set():
-            self._arrived.set()
 
 
 def _answered(confirms: Confirms, nagle: Nagle, method: Any) -> None:

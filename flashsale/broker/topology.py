@@ -57,19 +57,26 @@ class Topology:
     bindings: tuple[Binding, ...]
     orders: str = field(default="sale.orders")
     dead_orders: str = field(default="sale.orders.dead")
+    outcomes: str = field(default="sale.outcomes")
+
+
+HEARD_MESSAGES = 10_000
+"""How many messages wait for a listener of a fanout exchange; of more the oldest is dropped."""
 
 
 def sale_topology(prefix: str, max_length: int, queue_type: QueueType) -> Topology:
-    """Topology of the sale's orders. Nothing else may be bound to the orders exchange.
+    """Topology of a sale. Nothing else may be bound to the orders exchange.
 
     If one of several queues refuses a message, its publisher gets a nack and the others keep it.
     """
     orders = f"{prefix}sale.orders"
     dead = f"{orders}.dead"
+    outcomes = f"{prefix}sale.outcomes"
     return Topology(
-        exchanges=(Exchange(orders, "direct"),),
+        exchanges=(Exchange(orders, "direct"), Exchange(outcomes, "fanout")),
         queues=(Queue(orders, queue_type, max_length), Queue(dead, queue_type)),
         bindings=(Binding(orders, orders, "order"), Binding(orders, dead, "dead")),
         orders=orders,
         dead_orders=dead,
+        outcomes=outcomes,
     )

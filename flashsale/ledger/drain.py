@@ -14,7 +14,8 @@ from flashsale.ledger.bulk import insert_columns
 from flashsale.ledger.errors import LedgerUnavailable, named_errors
 from flashsale.ledger.selling import sell
 from flashsale.ledger.tables import orders
-from flashsale.orders import Order, OrderId, Outcome
+from flashsale.orders import Order, OrderId
+from flashsale.selling import Verdict
 
 SESSION_SECONDS = 10
 """How long a frozen drain keeps its session, and so its lock."""
@@ -44,7 +45,7 @@ class Drain:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def sell(self, batch: Sequence[Order], now: float) -> list[Outcome]:
+    async def sell(self, batch: Sequence[Order], now: float) -> Verdict:
         """Decide a batch in one transaction; see `flashsale.ledger.selling.sell`.
 
         Raises `LedgerBusy` or `LedgerRefused`, when nothing was written, or `LedgerUnavailable`,

@@ -1,7 +1,7 @@
 """The ledger: sales, and what became of every order."""
 
 import secrets as random_secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sqlalchemy import insert, select
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from flashsale.ledger import schema
 from flashsale.ledger.books import Books, audit
+from flashsale.ledger.bulk import among
 from flashsale.ledger.drain import Drain, hold_drain
 from flashsale.ledger.errors import LedgerRefused, named_errors
 from flashsale.ledger.selling import as_outcome, as_sale
@@ -57,13 +58,14 @@ class Ledger:
                 rows = await connection.execute(select(sales).order_by(sales.c.sku))
                 return [as_sale(row) for row in rows]
 
-    async def outcome(self, order_id: OrderId) -> Outcome | None:
-        """What was decided about an order; None while nothing was."""
+    async def find(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
+        """What was decided about these orders, as far as anything was."""
         with named_errors():
             async with self._engine.connect() as connection:
-                rows = await connection.execute(select(orders).where(orders.c.id == order_id))
-                row = rows.first()
-                return None if row is None else as_outcome(row)
+                rows = await connection.execute(
+                    select(orders).where(among(connection, orders.c.id, order_ids))
+                )
+                return {OrderId(row.id): as_outcome(row) for row in rows}
 
     async def outcomes(self, sku: str) -> dict[str, Outcome]:
         """Every order of a sale that was decided, and every failed one, by id."""

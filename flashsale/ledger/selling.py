@@ -1,7 +1,8 @@
 """Sell a batch: what one transaction reads, and what it writes. The rule itself is pure."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Row, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flashsale.ledger.bulk import among, insert_columns
 from flashsale.ledger.tables import orders, outbox, sales
 from flashsale.orders import Order, OrderId, Outcome, Status
-from flashsale.selling import Purchases, Sale, decide
+from flashsale.selling import Purchases, Sale, Verdict, decide
 
 _add_sold = (
     update(sales)
@@ -18,7 +19,7 @@ _add_sold = (
 )
 
 
-async def sell(connection: AsyncConnection, batch: Sequence[Order], now: float) -> list[Outcome]:
+async def sell(connection: AsyncConnection, batch: Sequence[Order], now: float) -> Verdict:
     """Decide a batch inside the connection's transaction, at Unix time `now`.
 
     Stock, orders and outbox change together. An order that was decided before keeps its outcome
@@ -30,9 +31,13 @@ async def sell(connection: AsyncConnection, batch: Sequence[Order], now: float) 
     outcomes = decide(batch, terms, bought, decided)
     # A dict, as an order may stand twice in a batch; the first one decides.
     new = {o.order.id: o for o in reversed(outcomes) if OrderId(o.order.id) not in decided}
+    sold: Counter[str] = Counter()
+    for outcome in new.values():
+        if outcome.status is Status.CONFIRMED:
+            sold[outcome.order.sku] += outcome.order.quantity
     if new:
-        await _write(connection, list(reversed(new.values())), now)
-    return outcomes
+        await _write(connection, list(reversed(new.values())), sold, now)
+    return Verdict(outcomes, [replace(s, sold=s.sold + sold[s.sku]) for s in terms.values()])
 
 
 async def _lock_sales(connection: AsyncConnection, skus: set[str]) -> dict[str, Sale]:
@@ -69,7 +74,9 @@ async def _bought(
     return {(sku, customer): items for sku, customer, items in rows}
 
 
-async def _write(connection: AsyncConnection, new: Sequence[Outcome], now: float) -> None:
+async def _write(
+    connection: AsyncConnection, new: Sequence[Outcome], sold: Mapping[str, int], now: float
+) -> None:
     await insert_columns(
         connection,
         orders,
@@ -93,10 +100,6 @@ async def _write(connection: AsyncConnection, new: Sequence[Outcome], now: float
             "created_at": now,
         },
     )
-    sold: defaultdict[str, int] = defaultdict(int)
-    for outcome in new:
-        if outcome.status is Status.CONFIRMED:
-            sold[outcome.order.sku] += outcome.order.quantity
     # One update a sale, not one an order: the row is hot.
     for sku, items in sorted(sold.items()):
         await connection.execute(_add_sold, {"of_sku": sku, "items": items})

@@ -179,3 +179,33 @@ async def test_direct_topic_and_fanout_exchanges_route_as_amqp_says(
             await broker.publish(topic, "mail", b"m", message_id="m")
         await broker.publish(fanout, "whatever", b"m", message_id="m")
         assert await depths() == [2, 3, 4]
+
+
+async def test_every_listener_hears_what_is_published_while_it_listens(
+    broker: Broker, topology: Topology
+) -> None:
+    async def tell(body: bytes) -> None:
+        await broker.publish(topology.outcomes, "", body, message_id="", mandatory=False)
+
+    await tell(b"before")
+    async with broker.subscribe(topology.outcomes) as first:
+        await tell(b"one")
+        async with broker.subscribe(topology.outcomes) as second:
+            await tell(b"two")
+            await tell(b"three")
+            assert await receive(first, 3) == [b"one", b"two", b"three"]
+            assert await receive(second, 2) == [b"two", b"three"]
+        await tell(b"four")
+        assert await receive(first, 1) == [b"four"]
+        # Nothing of it goes back anywhere.
+        first.ack_through(Delivery(9, b""))
+    await tell(b"after")
+
+
+async def test_an_embedded_broker_that_closes_ends_its_listeners(topology: Topology) -> None:
+    async with open_broker("memory://", topology, publish_timeout=5) as broker:
+        subscription = broker.subscribe(topology.outcomes)
+        listening = await subscription.__aenter__()
+    with pytest.raises(BrokerUnavailable):
+        await listening.wait()
+    await subscription.__aexit__(None, None, None)

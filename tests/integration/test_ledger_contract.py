@@ -23,11 +23,11 @@ NOW = 1_800_000_000.0
 
 
 async def statuses(drain: Drain, batch: Sequence[Order]) -> list[str]:
-    return [outcome.reason or outcome.status for outcome in await drain.sell(batch, NOW)]
+    return [outcome.reason or outcome.status for outcome in (await drain.sell(batch, NOW)).outcomes]
 
 
 async def stored(ledger: Ledger, order: Order) -> Outcome | None:
-    return await ledger.outcome(OrderId(order.id))
+    return (await ledger.find([OrderId(order.id)])).get(OrderId(order.id))
 
 
 async def test_a_batch_is_sold_and_can_be_looked_up(ledger: Ledger) -> None:

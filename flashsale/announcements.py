@@ -1,0 +1,52 @@
+"""What gateways hear over the fanout exchange: orders taken, and what was decided about them."""
+
+import msgspec
+
+from flashsale.orders import Status
+
+
+class Taken(msgspec.Struct, frozen=True, array_like=True):
+    """An order that a gateway has taken, its confirm in hand."""
+
+    id: str
+    sku: str
+    quantity: int
+
+
+class Decision(msgspec.Struct, frozen=True, array_like=True):
+    """What became of an order. Of a failed one only the id may be known."""
+
+    id: str
+    status: Status
+    reason: str | None
+    sku: str
+    quantity: int
+
+
+class Progress(msgspec.Struct, frozen=True, array_like=True):
+    """How far a sale is sold."""
+
+    sku: str
+    stock: int
+    sold: int
+
+
+class OrdersTaken(msgspec.Struct, frozen=True, array_like=True, tag="taken"):
+    """Orders that the gateway of that name took lately, in their order."""
+
+    gateway: str
+    orders: list[Taken]
+
+
+class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
+    """A batch that was decided; `drain_rate` is what the drain does, in orders a second."""
+
+    decisions: list[Decision]
+    sales: list[Progress]
+    drain_rate: float
+
+
+Announcement = OrdersTaken | BatchDecided
+
+encode_announcement = msgspec.msgpack.Encoder().encode
+decode_announcement = msgspec.msgpack.Decoder(OrdersTaken | BatchDecided).decode

@@ -1,0 +1,91 @@
+"""Deliveries by RabbitMQ."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from pika.channel import Channel
+from pika.exceptions import AMQPError
+
+from flashsale.broker.base import BrokerUnavailable, Deliveries, Delivery
+from flashsale.broker.link import Link
+from flashsale.broker.topology import HEARD_MESSAGES
+
+
+class RabbitDeliveries(Deliveries):
+    """A consumer on a connection of its own; what it holds is void once that is gone."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._channel: Channel | None = None
+        self._at_hand: deque[Delivery] = deque()
+        self._arrived = asyncio.Event()
+        link.closed.add_done_callback(lambda _: self._arrived.set())
+
+    async def start(self, queue: str, prefetch: int) -> None:
+        """Begin to consume."""
+        channel = await self._link.channel(on_closed=self._link.end)
+        await self._link.call(
+            lambda answer: channel.basic_qos(prefetch_count=prefetch, callback=answer)
+        )
+        await self._consume(channel, queue)
+        self._channel = channel
+
+    async def listen(self, exchange: str) -> None:
+        """Begin to hear a fanout exchange, by a queue of our own that ends with us."""
+        channel = await self._link.channel(on_closed=self._link.end)
+        declared = await self._link.call(
+            lambda answer: channel.queue_declare(
+                "", exclusive=True, arguments={"x-max-length": HEARD_MESSAGES}, callback=answer
+            )
+        )
+        queue = declared.method.queue
+        await self._link.call(
+            lambda answer: channel.queue_bind(queue, exchange, "", callback=answer)
+        )
+        await self._consume(channel, queue, auto_ack=True)
+
+    async def _consume(self, channel: Channel, queue: str, auto_ack: bool = False) -> None:
+        # The queue deleted under us: the broker cancels, and nothing would ever come.
+        channel.add_on_cancel_callback(lambda _: self._link.end("the broker cancelled"))
+        await self._link.call(
+            lambda answer: channel.basic_consume(
+                queue, self._on_message, auto_ack=auto_ack, callback=answer
+            )
+        )
+
+    def __len__(self) -> int:
+        return 0 if self._link.closed.done() else len(self._at_hand)
+
+    async def wait(self) -> None:
+        while True:
+            if self._link.closed.done():
+                raise BrokerUnavailable(self._link.closed.result())
+            if self._at_hand:
+                return
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def take(self, at_most: int) -> Sequence[Delivery]:
+        return [self._at_hand.popleft() for _ in range(min(at_most, len(self)))]
+
+    def ack_through(self, delivery: Delivery) -> None:
+        # On a lost connection there is nothing to acknowledge: the message will come again.
+        if self._channel is not None and self._channel.is_open:
+            with suppress(AMQPError):
+                self._channel.basic_ack(delivery.number, multiple=True)
+
+    def _on_message(self, _: Channel, method: Any, properties: Any, body: bytes) -> None:
+        self._at_hand.append(
+            Delivery(
+                method.delivery_tag,
+                body,
+                properties.message_id or "",
+                properties.headers or {},
+                method.redelivered,
+            )
+        )
+        if not self._arrived.is_set():
+            self._arrived.set()

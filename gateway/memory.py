@@ -1,0 +1,110 @@
+"""What this gateway knows of orders, by having taken them or heard of them. It asks nobody."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from itertools import islice
+
+from flashsale.orders import OrderId, Status
+from gateway.line import Line
+
+
+class Known:
+    """An order. `number` is its ticket in the line, while it waits."""
+
+    __slots__ = (
+        "_decision",
+        "known_at",
+        "number",
+        "order_id",
+        "quantity",
+        "reason",
+        "sku",
+        "status",
+    )
+
+    def __init__(self, order_id: OrderId, sku: str, quantity: int) -> None:
+        self.order_id = order_id
+        self.sku = sku
+        self.quantity = quantity
+        self.status = Status.QUEUED
+        self.reason: str | None = None
+        self.number = 0
+        self.known_at = time.monotonic()
+        self._decision: asyncio.Future[None] | None = None
+
+    def decision(self) -> asyncio.Future[None]:
+        """Ends once the order is decided. Shared by all who wait: shield it."""
+        if self._decision is None:
+            self._decision = asyncio.get_running_loop().create_future()
+            if self.status is not Status.QUEUED:
+                self._decision.set_result(None)
+        return self._decision
+
+    def decide(self, status: Status, reason: str | None) -> None:
+        """It waits no more; whoever waits for that is told."""
+        self.status, self.reason = status, reason
+        if self._decision is not None and not self._decision.done():
+            self._decision.set_result(None)
+
+
+class Memory:
+    """The latest orders, up to a number and an age; one that waits is not too old at any age."""
+
+    def __init__(self, line: Line, most: int, seconds: float) -> None:
+        """Remember at most `most` orders, and decided ones for `seconds`."""
+        self._line = line
+        self._most = most
+        self._seconds = seconds
+        self._known: dict[OrderId, Known] = {}  # the oldest first
+        self._waiting: dict[OrderId, Known] = {}  # likewise
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, order_id: OrderId) -> Known | None:
+        """The order, if it is known."""
+        return self._known.get(order_id)
+
+    def taken(self, order_id: OrderId, sku: str, quantity: int) -> Known:
+        """An order was taken, here or by another gateway. One that is decided stays so."""
+        known = self._known.get(order_id)
+        if known is None:
+            known = self._add(Known(order_id, sku, quantity))
+            known.number = self._line.join()
+            self._waiting[order_id] = known
+        return known
+
+    def decided(
+        self, order_id: OrderId, status: Status, reason: str | None, sku: str, quantity: int
+    ) -> Known:
+        """An order was decided. The first decision stands, as in the ledger."""
+        known = self._known.get(order_id)
+        if known is None:
+            known = self._add(Known(order_id, sku, quantity))
+            known.decide(status, reason)
+            self._line.leave_unknown()
+        elif known.status is Status.QUEUED:
+            del self._waiting[order_id]
+            self._line.leave()
+            known.decide(status, reason)
+        return known
+
+    def oldest_waiting(self, most: int, than_seconds: float) -> list[OrderId]:
+        """Up to `most` orders that wait since more than `than_seconds`."""
+        since = time.monotonic() - than_seconds
+        oldest: Iterable[Known] = islice(self._waiting.values(), most)
+        return [known.order_id for known in oldest if known.known_at < since]
+
+    def _add(self, known: Known) -> Known:
+        self._known[known.order_id] = known
+        while len(self._known) > self._most or self._is_old(next(iter(self._known.values()))):
+            forgotten = self._known.pop(next(iter(self._known)))
+            if self._waiting.pop(forgotten.order_id, None) is not None:
+                self._line.forget()
+        return known
+
+    def _is_old(self, known: Known) -> bool:
+        return (
+            known.status is not Status.QUEUED and known.known_at < time.monotonic() - self._seconds
+        )
