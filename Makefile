@@ -1,11 +1,11 @@
 # Every target uses the checkout's own .venv, made when it is missing or stale.
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint bench bench-status lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 demo: ## a whole sale on this machine, nothing installed outside the checkout; ARGS="--help"
 	@scripts/venv run
@@ -27,6 +27,11 @@ bench: ## the speed of accept, confirm and drain on real servers; writes bench-r
 	@scripts/venv dev
 	@scripts/test-needs wrk
 	@$(bin)/python -m loadtest.bench $(ARGS)
+
+bench-status: ## what it costs to tell shoppers: polls, unknown ids, event streams
+	@scripts/venv dev
+	@scripts/test-needs wrk
+	@$(bin)/python -m loadtest.bench_status $(ARGS)
 
 lock: ## pin the newest versions that pyproject.toml allows
 	@scripts/lock

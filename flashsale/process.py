@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -67,6 +68,7 @@ async def _until_signal(main: Main) -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    _allow_many_connections()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -78,3 +80,9 @@ async def _until_signal(main: Main) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     await main(stop)
+
+
+def _allow_many_connections() -> None:
+    # The soft limit is often 1,024, for programs that know no better than select().
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

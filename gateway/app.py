@@ -41,6 +41,7 @@ from gateway.line import Line
 from gateway.lookup import Lookup
 from gateway.memory import Memory
 from gateway.orders import post_order
+from gateway.pages import add_pages
 from gateway.problems import problems
 from gateway.reading import MAX_BODY_BYTES
 from gateway.sales import get_sale, get_sales
@@ -93,6 +94,7 @@ def create_app(
     app.router.add_get("/sales", get_sales)
     app.router.add_get("/sales/{sku}", get_sale)
     app.router.add_get("/sales/{sku}/events", get_sale_events, allow_head=False)
+    add_pages(app)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.cleanup_ctx.append(_follow)

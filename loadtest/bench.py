@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -23,12 +24,12 @@ from loadtest.processes import process
 from loadtest.servers import PostgresServer, RabbitNode, free_port, postgres, rabbitmq
 
 RESULTS = Path("bench-results")
-_CONNECTIONS = 64
+CONNECTIONS = 64
 _DRAINED = 50_000
 _PACE = 2000
 _PACED_SECONDS = 20
 
-_ORDER = """
+ORDER = """
 wrk.method = "POST"
 wrk.path = "/orders"
 wrk.headers["Content-Type"] = "application/json"
@@ -48,6 +49,11 @@ def main() -> None:
     figures = measure(arguments.rounds, arguments.seconds)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "bench.json").write_text(json.dumps(figures, indent=2) + "\n")
+    print_figures(figures)
+
+
+def print_figures(figures: Mapping[str, float]) -> None:
+    """Print the figures of a benchmark for people."""
     table = Table("figure", "value")
     for name, value in figures.items():
         table.add_row(name, f"{value:,}")
@@ -62,7 +68,7 @@ def measure(rounds: int, seconds: int) -> dict[str, float]:
         database = stack.enter_context(postgres())  # durable, as a shop's would be
         asyncio.run(_prepare(database.url()))
         script = folder / "order.lua"
-        script.write_text(_ORDER)
+        script.write_text(ORDER)
 
         bare_port, gateway_port = free_port(), free_port()
         stack.enter_context(process(["loadtest.bare", str(bare_port)], folder / "bare.log"))
@@ -78,11 +84,11 @@ def measure(rounds: int, seconds: int) -> dict[str, float]:
             gateway.await_url(f"http://127.0.0.1:{gateway_port}/readyz")
             bare, accepted = [], []
             for _ in track(range(rounds), "accepting"):
-                bare.append(_wrk(bare_port, script, seconds))
-                accepted.append(_wrk(gateway_port, script, seconds))
+                bare.append(wrk(bare_port, script, seconds))
+                accepted.append(wrk(gateway_port, script, seconds))
             waiting = round(sum(accepted) * seconds)
             while waiting < _PACE * (_PACED_SECONDS + 2) + _DRAINED:
-                waiting += round(_wrk(gateway_port, script, seconds) * seconds)
+                waiting += round(wrk(gateway_port, script, seconds) * seconds)
 
         pace = {"FLASHSALE_DRAIN_RATE": str(_PACE)}
         with process(["flashsale", "consumer"], folder / "paced.log", environment | pace):
@@ -116,14 +122,14 @@ async def _prepare(url: str) -> None:
         await ledger.create_sale(Sale("bench", stock=1_000_000_000))
 
 
-def _wrk(port: int, script: Path, seconds: int) -> float:
-    """202 answers a second, by a closed loop. Raises if any other answer came."""
+def wrk(port: int, script: Path, seconds: int, connections: int = CONNECTIONS) -> float:
+    """Answers a second, by a closed loop. Raises if any was not the one that the script wants."""
     url = f"http://127.0.0.1:{port}"
-    command = ["wrk", "-t1", f"-c{_CONNECTIONS}", f"-d{seconds}s", "-s", str(script), url]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
     _await_port(port)
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if "not 2xx: 0\n" not in output or "Socket errors" in output:
-        raise RuntimeError(f"the gateway refused orders:\n{output}")
+        raise RuntimeError(f"not the answers that were asked for:\n{output}")
     found = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if found is None:
         raise RuntimeError(f"wrk printed no rate:\n{output}")

@@ -1,0 +1,275 @@
+// The shopper's page: the sale live, an order, its place in line, and what became of it.
+// What was ordered is kept in the browser before it is sent, so that a reload finds it again.
+
+const $ = (id) => document.getElementById(id);
+const number = new Intl.NumberFormat("en");
+const POLL_MS = 2000;
+
+const REASONS = {
+  sold_out: "Everything was sold before it was your turn.",
+  customer_limit: "You have as many as one customer may buy.",
+  sale_not_open: "The sale had not begun when you ordered.",
+  sale_closed: "The sale was over when you ordered.",
+};
+
+let sku = "";
+let sale = null;
+let order = null; // {key, customer, id, final}
+let ticket = null; // {number, served, rate}
+
+// ---- the sale
+
+async function start() {
+  const { sales } = await json("/sales");
+  sku = new URLSearchParams(location.search).get("sku") ?? sales[0]?.sku ?? "";
+  if (!sku) {
+    $("sku").textContent = "No sale today";
+    $("state").textContent = "Come back later.";
+    return;
+  }
+  document.title = `${sku}: flash sale`;
+  $("sku").textContent = sku;
+  for (const other of sales.filter((s) => s.sku !== sku).slice(0, 20)) {
+    const link = document.createElement("a");
+    link.href = `/?sku=${encodeURIComponent(other.sku)}`;
+    link.textContent = other.sku;
+    $("others").append(link);
+    $("others").hidden = false;
+  }
+  $("customer").value = remembered("customer") ?? "";
+  order = remembered(`order ${sku}`);
+  watchSale();
+  if (order?.final) showEnd(order.final, false);
+  else if (order?.id) follow();
+  else if (order) send();
+}
+
+function watchSale() {
+  const path = `/sales/${encodeURIComponent(sku)}`;
+  const poll = async () => {
+    try {
+      showSale(await json(path));
+    } catch (error) {
+      if (error.status === 404) {
+        $("state").textContent = "There is no sale of this.";
+        return;
+      }
+    }
+    setTimeout(poll, POLL_MS);
+  };
+  const stream = new EventSource(`${path}/events`);
+  stream.addEventListener("sale", (event) => showSale(JSON.parse(event.data)));
+  stream.onerror = () => {
+    if (stream.readyState === EventSource.CLOSED) poll();
+  };
+}
+
+function showSale(seen) {
+  sale = seen;
+  $("stock").textContent = `${number.format(sale.remaining)} of ${number.format(sale.stock)} left`;
+  $("meter").max = Math.max(sale.stock, 1);
+  $("meter").value = sale.remaining;
+  const opens = sale.opens_at && new Date(sale.opens_at).toLocaleString();
+  say("state", {
+    open: sale.customer_limit ? `At most ${sale.customer_limit} for each customer.` : "On sale now.",
+    sold_out: "Sold out.",
+    scheduled: `The sale begins at ${opens}.`,
+    closed: "This sale is over.",
+  }[sale.state]);
+  showForm();
+}
+
+function showForm() {
+  $("form").hidden = order !== null;
+  $("buy").disabled = sale?.state !== "open";
+}
+
+// ---- the order
+
+$("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const customer = $("customer").value.trim();
+  if (!customer) return;
+  remember("customer", customer);
+  // One key for every attempt at this order: however often it is sent, it is one order.
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  const key = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  keep({ key, customer });
+  show("Sending your order…", "");
+  $("headline").focus();
+  send();
+});
+
+$("again").addEventListener("click", () => {
+  order = null;
+  remember(`order ${sku}`, null);
+  $("order").hidden = true;
+  showForm();
+  $("customer").focus();
+});
+
+async function send() {
+  let answer;
+  try {
+    answer = await fetch("/orders", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "Idempotency-Key": order.key },
+      body: JSON.stringify({ sku, customer_id: order.customer }),
+    });
+  } catch {
+    return sendAgain(2, "The connection was lost.");
+  }
+  const body = await answer.json().catch(() => ({}));
+  if (answer.status === 202) {
+    keep({ ...order, id: body.order_id });
+    return follow();
+  }
+  if (answer.status === 503 || answer.status === 429 || answer.status >= 500) {
+    const seconds = Number(answer.headers.get("Retry-After")) || 2;
+    const full = body.type === "/problems/queue-full";
+    return sendAgain(seconds, full ? "Many people are ordering right now." : "The shop is busy.");
+  }
+  const reason = { "/problems/sold-out": "sold_out", "/problems/sale-closed": "sale_closed",
+    "/problems/sale-not-open": "sale_not_open" }[body.type];
+  showEnd({ status: "rejected", reason, detail: body.detail ?? body.title });
+}
+
+function sendAgain(seconds, why) {
+  // A little later than told, and everybody at another moment: no wave comes back.
+  const at = Date.now() + seconds * 1000 * (1 + Math.random() / 2);
+  const mine = order;
+  const tick = () => {
+    if (order !== mine) return;
+    const left = Math.ceil((at - Date.now()) / 1000);
+    if (left <= 0) return send();
+    show(
+      "Hold on: your order is not in line yet",
+      `${why} We try again by ourselves, you need not do anything.`,
+      `${left} s`,
+    );
+    setTimeout(tick, 250);
+  };
+  tick();
+}
+
+function follow() {
+  const mine = order;
+  const path = `/orders/${order.id}`;
+  const ended = (seen) => {
+    stream.close();
+    if (order === mine) showEnd(seen);
+  };
+  const poll = async () => {
+    if (order !== mine) return;
+    try {
+      const seen = await json(path, { headers: { Prefer: "wait=20" } });
+      if (seen.status !== "queued") return ended(seen);
+      showPlace(seen.position, seen.eta_seconds);
+    } catch (error) {
+      // No gateway knows it yet: the same key again is the same order.
+      if (error.status === 404) return send();
+    }
+    setTimeout(poll, POLL_MS);
+  };
+  const stream = new EventSource(`${path}/events`);
+  stream.addEventListener("queued", (event) => {
+    const seen = JSON.parse(event.data);
+    ticket = { number: seen.number };
+    showPlace(seen.position, seen.eta_seconds);
+  });
+  stream.addEventListener("progress", (event) => {
+    const { served, drain_rate: rate } = JSON.parse(event.data);
+    const place = Math.max(1, ticket.number - served);
+    showPlace(place, rate === null ? null : place / rate);
+  });
+  for (const end of ["confirmed", "rejected", "failed"]) {
+    stream.addEventListener(end, (event) => ended(JSON.parse(event.data)));
+  }
+  stream.onerror = () => {
+    if (stream.readyState === EventSource.CLOSED) poll();
+  };
+}
+
+// ---- what is shown
+
+function showPlace(place, eta) {
+  show(
+    "You are in line",
+    eta === null
+      ? "The line is not moving right now. Your place is kept."
+      : `${eta < 1.5 ? "A moment" : `About ${duration(eta)}`} to go. You may close this page and come back.`,
+    `#${number.format(place)}`,
+  );
+}
+
+function showEnd(seen, fresh = true) {
+  if (order) keep({ ...order, final: seen });
+  if (seen.status === "confirmed") {
+    show("It is yours!", `Your order ${order.id.slice(0, 8)} is confirmed.`, "", "good");
+  } else if (seen.status === "failed") {
+    show("Something went wrong", "Your order could not be handled. You were not charged.", "", "bad");
+  } else {
+    const soldOut = seen.reason === "sold_out";
+    show(soldOut ? "Sold out" : "No order was made", REASONS[seen.reason] ?? seen.detail ?? "", "", "bad");
+  }
+  $("again").hidden = false;
+  if (fresh) $("headline").focus();
+}
+
+function show(headline, detail, place = "", mood = "") {
+  $("form").hidden = true;
+  $("again").hidden = true;
+  $("order").hidden = false;
+  $("order").className = `order ${mood}`;
+  say("headline", headline);
+  say("detail", detail);
+  $("place").textContent = place;
+}
+
+function say(id, text) {
+  // A screen reader reads what changes, and only that.
+  if ($(id).textContent !== text) $(id).textContent = text;
+}
+
+function duration(seconds) {
+  if (seconds < 90) return `${Math.round(seconds)} seconds`;
+  return `${Math.round(seconds / 60)} minutes`;
+}
+
+// ---- the browser's memory, and requests
+
+function keep(changed) {
+  order = changed;
+  remember(`order ${sku}`, order);
+}
+
+function remember(name, value) {
+  try {
+    if (value === null) localStorage.removeItem(`flashsale ${name}`);
+    else localStorage.setItem(`flashsale ${name}`, JSON.stringify(value));
+  } catch {
+    // Without storage a reload forgets; everything else works.
+  }
+}
+
+function remembered(name) {
+  try {
+    return JSON.parse(localStorage.getItem(`flashsale ${name}`));
+  } catch {
+    return null;
+  }
+}
+
+async function json(path, options) {
+  const answer = await fetch(path, options);
+  if (!answer.ok) throw Object.assign(new Error(path), { status: answer.status });
+  return answer.json();
+}
+
+function begin() {
+  start().catch(() => {
+    $("state").textContent = "The shop does not answer. Trying again…";
+    setTimeout(begin, POLL_MS * (1 + Math.random()));
+  });
+}
+begin();
