@@ -365,6 +365,21 @@ async def test_a_broker_that_restarts_leaves_no_shopper_in_the_dark(
     assert {end.data["status"] for end in ends} == {"confirmed"}
 
 
+async def test_an_order_that_could_not_be_handled_says_failed(shop: Shop) -> None:
+    gateway = shop.gateway()
+    shop.start("consumer")
+    topology = sale_topology(shop.environment["FLASHSALE_BROKER_PREFIX"], 2000, "classic")
+    order_id = random_order_id()
+    async with RabbitMQ(shop.node.url, topology) as broker:
+        await broker.publish(topology.orders, "order", b"no order", message_id=order_id)
+    async with asyncio.timeout(20):
+        while (answer := await gateway.get(f"/orders/{order_id}"))[0] == 404:
+            await asyncio.sleep(0.05)
+    assert answer[1]["status"] == "failed"
+    assert "not an order" in answer[1]["reason"]
+    assert (await gateway.last_event(order_id)).name == "failed"
+
+
 async def test_a_retry_after_the_decision_does_not_go_back_to_queued(shop: Shop) -> None:
     gateway = shop.gateway()
     shop.start("consumer")
