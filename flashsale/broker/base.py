@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+from flashsale.broker.topology import Topology
+
 Headers = Mapping[str, str | int]
 """pika encodes no float."""
 
@@ -67,6 +69,10 @@ class Deliveries(ABC):
         """Take the oldest messages at hand."""
 
     @abstractmethod
+    def ack(self, delivery: Delivery) -> None:
+        """Acknowledge this delivery alone."""
+
+    @abstractmethod
     def ack_through(self, delivery: Delivery) -> None:
         """Acknowledge this delivery and every earlier one."""
 
@@ -90,8 +96,13 @@ class Broker(ABC):
     ) -> asyncio.Future[None]:
         """Publish a persistent message; the future ends once the broker has confirmed it.
 
-        Either may raise `QueueFull`, `Unroutable` (if `mandatory`) or `BrokerUnavailable`.
+        The exchange `""` puts it in the queue that the routing key names. Either may raise
+        `QueueFull`, `Unroutable` (if `mandatory`) or `BrokerUnavailable`.
         """
+
+    @abstractmethod
+    async def extend(self, topology: Topology) -> None:
+        """Have this stand on the broker as well. Raises `TopologyMismatch`, `BrokerUnavailable`."""
 
     @abstractmethod
     def consume(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[Deliveries]:

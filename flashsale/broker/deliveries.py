@@ -71,11 +71,17 @@ class RabbitDeliveries(Deliveries):
     def take(self, at_most: int) -> Sequence[Delivery]:
         return [self._at_hand.popleft() for _ in range(min(at_most, len(self)))]
 
+    def ack(self, delivery: Delivery) -> None:
+        self._ack(delivery, multiple=False)
+
     def ack_through(self, delivery: Delivery) -> None:
+        self._ack(delivery, multiple=True)
+
+    def _ack(self, delivery: Delivery, multiple: bool) -> None:
         # On a lost connection there is nothing to acknowledge: the message will come again.
         if self._channel is not None and self._channel.is_open:
             with suppress(AMQPError):
-                self._channel.basic_ack(delivery.number, multiple=True)
+                self._channel.basic_ack(delivery.number, multiple=multiple)
 
     def _on_message(self, _: Channel, method: Any, properties: Any, body: bytes) -> None:
         self._at_hand.append(

@@ -6,7 +6,7 @@ Its messages do not survive the process.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -111,6 +111,10 @@ class EmbeddedDeliveries(Deliveries):
     def take(self, at_most: int) -> Sequence[Delivery]:
         return [self._at_hand.popleft() for _ in range(min(at_most, len(self._at_hand)))]
 
+    def ack(self, delivery: Delivery) -> None:
+        self._unacked.pop(delivery.number, None)
+        self._queue.dispatch()
+
     def ack_through(self, delivery: Delivery) -> None:
         while self._unacked and (first := next(iter(self._unacked))) <= delivery.number:
             del self._unacked[first]
@@ -161,15 +165,31 @@ class EmbeddedBroker(Broker):
             if queue.full:
                 refused = True
                 continue
-            queue.ready.append(_Message(body, message_id, headers or {}))
-            queue.dispatch()
+            self._put(queue, _Message(body, message_id, headers or {}))
         if refused:
             raise QueueFull("the queue is at its limit")
         done = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
 
+    def _put(self, queue: _Queue, message: _Message) -> None:
+        queue.ready.append(message)
+        queue.dispatch()
+        declared = queue.declared
+        if declared.delay_seconds is not None and declared.then is not None:
+            asyncio.get_running_loop().call_later(
+                declared.delay_seconds, self._move, queue, message, declared.then
+            )
+
+    def _move(self, queue: _Queue, message: _Message, then: str) -> None:
+        """Its delay is over: to the other queue, unless it is gone from here."""
+        with suppress(ValueError):
+            queue.ready.remove(message)
+            self._put(self._queues[then], message)
+
     def _route(self, exchange: str, key: str) -> list[_Queue]:
+        if not exchange:
+            return [self._queues[key]] if key in self._queues else []
         if exchange not in self._exchanges:
             raise Unroutable(f"no exchange {exchange}")
         kind = self._exchanges[exchange].type
@@ -184,6 +204,12 @@ class EmbeddedBroker(Broker):
             )
         }
         return [self._queues[name] for name in names]
+
+    async def extend(self, topology: Topology) -> None:
+        self._topology += topology
+        self._exchanges |= {e.name: e for e in topology.exchanges}
+        for queue in topology.queues:
+            self._queues.setdefault(queue.name, _Queue(queue))
 
     @asynccontextmanager
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:

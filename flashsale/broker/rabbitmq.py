@@ -111,6 +111,13 @@ class RabbitMQ(Broker):
             return self._lost
         return self._link.blocked if self._link is not None else None
 
+    async def extend(self, topology: Topology) -> None:
+        extended = self._topology + topology
+        if self._link is None:
+            raise BrokerUnavailable(self._lost)
+        await declare(self._link, topology)
+        self._topology = extended
+
     @asynccontextmanager
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
         # Its own connection: a publisher that the broker throttles must not stop the acks.

@@ -1,7 +1,7 @@
 """What stands on the broker: the data that declares it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 ExchangeType = Literal["direct", "topic", "fanout"]
@@ -18,11 +18,16 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Queue:
-    """A durable queue. At `max_length` messages, if given, it refuses more (`reject-publish`)."""
+    """A durable queue. At `max_length` messages, if given, it refuses more (`reject-publish`).
+
+    With `delay_seconds` it holds each message that long and then moves it to the queue `then`.
+    """
 
     name: str
     type: QueueType = "classic"
     max_length: int | None = None
+    delay_seconds: float | None = None
+    then: str | None = None
 
     @property
     def arguments(self) -> Mapping[str, str | int]:
@@ -30,6 +35,12 @@ class Queue:
         arguments: dict[str, str | int] = {"x-queue-type": self.type}
         if self.max_length is not None:
             arguments |= {"x-max-length": self.max_length, "x-overflow": "reject-publish"}
+        if self.delay_seconds is not None and self.then is not None:
+            arguments |= {
+                "x-message-ttl": round(self.delay_seconds * 1000),
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": self.then,
+            }
         if self.type == "quorum":
             # 4.x would drop a message after 20 deliveries; attempts are counted by us.
             arguments["x-delivery-limit"] = -1
@@ -58,6 +69,16 @@ class Topology:
     orders: str = field(default="sale.orders")
     dead_orders: str = field(default="sale.orders.dead")
     outcomes: str = field(default="sale.outcomes")
+    events: str = field(default="sale.events")
+
+    def __add__(self, other: "Topology") -> "Topology":
+        """Both, under the names of the first."""
+        return replace(
+            self,
+            exchanges=(*self.exchanges, *other.exchanges),
+            queues=(*self.queues, *other.queues),
+            bindings=(*self.bindings, *other.bindings),
+        )
 
 
 HEARD_MESSAGES = 10_000
@@ -72,11 +93,17 @@ def sale_topology(prefix: str, max_length: int, queue_type: QueueType) -> Topolo
     orders = f"{prefix}sale.orders"
     dead = f"{orders}.dead"
     outcomes = f"{prefix}sale.outcomes"
+    events = f"{prefix}sale.events"
     return Topology(
-        exchanges=(Exchange(orders, "direct"), Exchange(outcomes, "fanout")),
+        exchanges=(
+            Exchange(orders, "direct"),
+            Exchange(outcomes, "fanout"),
+            Exchange(events, "topic"),
+        ),
         queues=(Queue(orders, queue_type, max_length), Queue(dead, queue_type)),
         bindings=(Binding(orders, orders, "order"), Binding(orders, dead, "dead")),
         orders=orders,
         dead_orders=dead,
         outcomes=outcomes,
+        events=events,
     )

@@ -209,3 +209,48 @@ async def test_an_embedded_broker_that_closes_ends_its_listeners(topology: Topol
     with pytest.raises(BrokerUnavailable):
         await listening.wait()
     await subscription.__aexit__(None, None, None)
+
+
+async def test_messages_may_be_acknowledged_in_any_order(
+    broker: Broker, topology: Topology
+) -> None:
+    await publish(broker, topology, b"1", b"2", b"3")
+    async with broker.consume(topology.orders, prefetch=3) as deliveries:
+        taken: list[Delivery] = []
+        async with asyncio.timeout(10):
+            while len(taken) < 3:
+                await deliveries.wait()
+                taken += deliveries.take(3)
+        deliveries.ack(taken[2])
+        deliveries.ack(taken[0])
+    async with broker.consume(topology.orders, prefetch=3) as deliveries:
+        assert await receive(deliveries, 1) == [b"2"]
+
+
+async def test_a_delayed_message_comes_later_and_holds_up_nobody(
+    broker: Broker, topology: Topology
+) -> None:
+    later = Queue(f"{topology.orders}.later", delay_seconds=0.5, then=topology.orders)
+    await broker.extend(Topology((), (later,), ()))
+    await broker.publish("", later.name, b"late", message_id="late", headers={"attempts": 2})
+    await publish(broker, topology, b"soon")
+    async with broker.consume(topology.orders, prefetch=3) as deliveries:
+        assert await receive(deliveries, 1) == [b"soon"]
+        async with asyncio.timeout(10):
+            await deliveries.wait()
+        [late] = deliveries.take(1)
+        assert (late.body, late.message_id, late.headers["attempts"]) == (b"late", "late", 2)
+
+
+async def test_a_service_extends_the_topology_with_its_queue(
+    broker: Broker, topology: Topology
+) -> None:
+    mine = Queue(f"{topology.orders}.mine")
+    bound = Binding(topology.events, mine.name, "order.confirmed.#")
+    for _ in range(2):
+        await broker.extend(Topology((), (mine,), (bound,)))
+    await broker.publish(topology.events, "order.confirmed.tv-55", b"yes", message_id="1")
+    with pytest.raises(Unroutable):
+        await broker.publish(topology.events, "order.rejected.tv-55", b"no", message_id="2")
+    async with broker.consume(mine.name, prefetch=3) as deliveries:
+        assert await receive(deliveries, 1) == [b"yes"]

@@ -18,7 +18,7 @@ from flashsale.metrics import ConsumerMetrics, GatewayMetrics
 from flashsale.selling import Sale
 from flashsale.settings import Settings
 from flashsale.stack import Stack, open_stack
-from gateway import reading
+from gateway import events, reading
 from gateway.app import create_app, retire, serving
 
 SECRET = b"a secret of the tests"
@@ -170,7 +170,7 @@ async def test_the_customer_limit_is_told(shop: Shop) -> None:
     assert answers[1].body["reason"] == "customer_limit"
 
 
-@pytest.mark.parametrize("order_id", ["0" * 32, "x", "0" * 31, "..", "%00", "A" * 32, "é" * 16])
+@pytest.mark.parametrize("order_id", ["0" * 32, "x", "0" * 31, "...", "%00", "A" * 32, "é" * 16])
 async def test_an_unknown_order_looks_like_any_other(shop: Shop, order_id: str) -> None:
     answer = await shop.call("GET", f"/orders/{order_id}")
     if order_id == "..":
@@ -576,3 +576,16 @@ async def test_the_page_is_served_under_a_strict_policy(
     async with shop.client.head(shop.url + path) as answer:
         assert (answer.status, await answer.read()) == (200, b"")
         assert int(answer.headers["Content-Length"]) == len(text.encode())
+
+
+async def test_a_quiet_stream_is_kept_alive_by_comments(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_KEEP_ALIVE_SECONDS", 0.05)
+    task = asyncio.create_task(events.keep_alive(shop.app))
+    async with asyncio.timeout(10), shop.client.get(f"{shop.url}/sales/tv/events") as answer:
+        assert await answer.content.readuntil(b"\n\n") == b"retry: 2000\n\n"
+        assert (await answer.content.readuntil(b"\n\n")).startswith(b"event: sale\ndata: {")
+        while not (await answer.content.readuntil(b"\n\n")).startswith(b": "):
+            pass
+    task.cancel()
