@@ -1,6 +1,7 @@
 """A server process of our own: start it, end it, freeze it, start it again."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -28,10 +29,17 @@ class ServerDidNotStart(Exception):
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that was free a moment ago, and that no outgoing connection takes.
+
+    The system gives those ports from 32768 on: a server that is to listen a second later, or after
+    a restart, would find its port taken by somebody's connection.
+    """
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Server(ABC):

@@ -173,10 +173,7 @@ async def test_the_customer_limit_is_told(shop: Shop) -> None:
 @pytest.mark.parametrize("order_id", ["0" * 32, "x", "0" * 31, "...", "%00", "A" * 32, "é" * 16])
 async def test_an_unknown_order_looks_like_any_other(shop: Shop, order_id: str) -> None:
     answer = await shop.call("GET", f"/orders/{order_id}")
-    if order_id == "..":
-        assert answer.status == 404
-    else:
-        assert (answer.status, answer.problem) == (404, "unknown-order")
+    assert (answer.status, answer.problem) == (404, "unknown-order")
 
 
 # Idempotency-Key
