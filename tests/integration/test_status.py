@@ -217,6 +217,24 @@ async def test_every_202_reaches_its_end_on_streams_opened_before_and_after(shop
     assert all(event.data["status"] == outcomes[event.data["order_id"]].status for event in after)
 
 
+async def test_kill_9_of_the_drain_leaves_no_stream_without_its_end(shop: Shop) -> None:
+    rate = {"drain_rate": "400"}
+    gateways = [shop.gateway(**rate), shop.gateway(**rate)]
+    answers = await asyncio.gather(*(gateways[n % 2].order() for n in range(800)))
+    ids = [body["order_id"] for _, body in answers]
+    streams = [
+        asyncio.create_task(gateways[n % 2].last_event(order_id))
+        for n, order_id in enumerate(ids[::4])
+    ]
+    first = shop.start("consumer", **rate)
+    await until_final(gateways[0], ids[50])
+    shop.start("consumer", **rate)
+    first.kill()
+    ends = [event.data for event in await asyncio.gather(*streams)]
+    outcomes = await shop.ledger.outcomes("tv")
+    assert all(end["status"] == outcomes[end["order_id"]].status for end in ends)
+
+
 async def test_the_place_in_line_is_exact_with_one_gateway(shop: Shop) -> None:
     gateway = shop.gateway()
     ids = []
