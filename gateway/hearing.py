@@ -124,17 +124,13 @@ class Hearing:
 
     async def _sweep(self, older_than: float, most: int) -> None:
         ids = self._memory.oldest_waiting(most, older_than)
-        answers = await asyncio.gather(
-            *(self._lookup.find(order_id) for order_id in ids), return_exceptions=True
-        )
-        for order_id, answer in zip(ids, answers, strict=True):
-            if isinstance(answer, LedgerError):
-                log.debug("order not looked up", reason=str(answer))
-                return
-            if isinstance(answer, BaseException):
-                raise answer
-            if answer is not None:
-                order = answer.order
-                self._memory.decided(
-                    order_id, answer.status, answer.reason, order.sku, order.quantity
-                )
+        try:
+            found = await self._lookup.find_all(ids)
+        except LedgerError as error:
+            log.debug("orders not looked up", reason=str(error))
+            return
+        for order_id, outcome in found.items():
+            order = outcome.order
+            self._memory.decided(
+                order_id, outcome.status, outcome.reason, order.sku, order.quantity
+            )

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from itertools import islice
 
 from flashsale.ledger import Ledger, LedgerError, LedgerUnavailable
@@ -37,20 +38,31 @@ class Lookup:
             self._any.set()
         return await asyncio.shield(answer)
 
+    async def find_all(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
+        """What was decided about these orders, as far as anything was. Raises `LedgerError`."""
+        found: dict[OrderId, Outcome] = {}
+        for start in range(0, len(order_ids), _IDS_A_QUERY):
+            await self._turn()
+            found |= await self._ledger.find(order_ids[start : start + _IDS_A_QUERY])
+        return found
+
     async def run(self) -> None:
         """Keep answering."""
         while True:
             await self._any.wait()
-            while (delay := self._pacer.delay(time.monotonic())) > 0:  # noqa: ASYNC110 a pace
-                await asyncio.sleep(delay)
-            if self._pacer.take(time.monotonic(), 1):
-                await self._answer(list(islice(self._asked, _IDS_A_QUERY)))
+            await self._turn()
+            await self._answer(list(islice(self._asked, _IDS_A_QUERY)))
+
+    async def _turn(self) -> None:
+        """Wait until another query may be made."""
+        while not self._pacer.take(time.monotonic(), 1):  # noqa: ASYNC110 a pace
+            await asyncio.sleep(self._pacer.delay(time.monotonic()))
+        self._metrics.lookups.inc()
 
     async def _answer(self, ids: list[OrderId]) -> None:
         answers = {order_id: self._asked.pop(order_id) for order_id in ids}
         if not self._asked:
             self._any.clear()
-        self._metrics.lookups.inc()
         try:
             found = await self._ledger.find(ids)
         except LedgerError as error:

@@ -57,6 +57,14 @@ async def test_a_query_holds_a_thousand_and_the_rest_waits_its_turn(
     assert book.asked == [1000, 1000, 500]
 
 
+async def test_a_list_is_looked_up_by_the_same_pace(reader: Lookup, book: Book) -> None:
+    order = an_order()
+    book.decided[OrderId(order.id)] = Outcome(order, Status.CONFIRMED)
+    ids = [*(random_order_id() for _ in range(1500)), OrderId(order.id)]
+    assert await reader.find_all(ids) == book.decided
+    assert book.asked == [1000, 501]
+
+
 async def test_a_ledger_that_fails_is_told_to_all_and_asked_again(
     reader: Lookup, book: Book
 ) -> None:
