@@ -105,6 +105,18 @@ def test_the_image_holds_no_load_test_and_names_no_index() -> None:
         assert all(f"!{name}" in ignored for name in copied.split()), copied
 
 
+def test_the_dockerfile_is_clean() -> None:
+    program = Path(sys.executable).with_name("hadolint")
+    done = subprocess.run(
+        [str(program), "--no-color", "Dockerfile"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_prometheus_takes_the_scrape_config() -> None:
     subprocess.run(
         ["promtool", "check", "config", "prometheus/prometheus.yml"], check=True, cwd=ROOT
