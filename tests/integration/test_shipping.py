@@ -45,14 +45,14 @@ def expressions() -> Iterator[tuple[str, str]]:
                 yield f"{dashboard.stem}: {panel['title']}", target["expr"]
 
 
-def compose(folder: Path, **environment: str) -> dict[str, Any]:
-    """The Compose file as Compose reads it, in a folder with no .env of the developer's."""
+def compose(folder: Path) -> dict[str, Any]:
+    """The Compose file as Compose reads it in that folder, away from a .env of the developer's."""
     shutil.copy(ROOT / "docker-compose.yml", folder)
     program = Path(sys.executable).with_name("docker-compose")
     done = subprocess.run(
         [str(program), "config", "--format", "json"],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), **environment},
+        env={"PATH": os.environ["PATH"], "HOME": str(folder)},
         capture_output=True,
         text=True,
         check=False,
@@ -82,17 +82,41 @@ def test_compose_starts_processes_with_settings_that_exist(tmp_path: Path) -> No
         assert set(given) <= set(Settings.model_fields), name
         assert not Settings.model_validate(given).embedded
         assert services[name]["read_only"] is True
+        assert services[name]["tmpfs"] == ["/tmp"]
 
 
-def test_every_variable_of_the_example_is_used_by_compose(tmp_path: Path) -> None:
-    example = dict(
-        line.split("=", 1)
-        for line in (ROOT / ".env.example").read_text().splitlines()
-        if line and not line.startswith("#")
-    )
+def test_compose_starts_nothing_before_what_it_needs(tmp_path: Path) -> None:
+    services = compose(tmp_path)["services"]
+    needs = {
+        name: {needed: how["condition"] for needed, how in service.get("depends_on", {}).items()}
+        for name, service in services.items()
+    }
+    healthy, done = "service_healthy", "service_completed_successfully"
+    assert needs["migrate"] == {"postgres": healthy}
+    for name in ("gateway", "consumer"):
+        assert needs[name] == {"rabbitmq": healthy, "postgres": healthy, "migrate": done}
+    for name in set(services) - {"migrate"}:
+        assert services[name]["healthcheck"]["test"], name
+        assert services[name]["restart"] == "unless-stopped", name
+    assert "restart" not in services["migrate"]
+
+
+def test_without_an_env_file_compose_uses_the_values_of_the_example(tmp_path: Path) -> None:
+    without = compose(tmp_path)
+    shutil.copy(ROOT / ".env.example", tmp_path / ".env")
+    assert compose(tmp_path) == without
+
+
+def test_every_variable_of_an_env_file_arrives(tmp_path: Path) -> None:
+    example = (ROOT / ".env.example").read_text()
+    names = re.findall(r"^(\w+)=", example, re.M)
     text = (ROOT / "docker-compose.yml").read_text()
-    assert set(example) == set(re.findall(r"\$\{(\w+)", text))
-    compose(tmp_path, **example)
+    assert set(names) == set(re.findall(r"\$\{(\w+)", text))
+    # Numbers, as some are ports.
+    values = {name: str(23_001 + number) for number, name in enumerate(names)}
+    (tmp_path / ".env").write_text("".join(f"{k}={v}\n" for k, v in values.items()))
+    config = json.dumps(compose(tmp_path))
+    assert [name for name, value in values.items() if value not in config] == []
 
 
 def test_the_image_holds_no_load_test_and_names_no_index() -> None:
