@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from flashsale import __version__
+from flashsale.broker import sale_topology
+from flashsale.broker.diagram import mermaid, tables
 from flashsale.ledger import Ledger, open_ledger
 from flashsale.logs import configure_logs
 from flashsale.metrics import ConsumerMetrics, GatewayMetrics, serve_metrics
@@ -104,6 +106,25 @@ def migrate() -> None:
 def settings() -> None:
     """Print every setting, as a Markdown table."""
     print(settings_table(), end="")
+
+
+@app.command()
+def topology(
+    diagram: Annotated[
+        bool, typer.Option("--mermaid", help="As a Mermaid diagram instead of tables.")
+    ] = False,
+) -> None:
+    """Print what is declared on the broker, from the data that declares it."""
+    settings = _settings()
+    declared = sale_topology(settings.broker_prefix, settings.queue_max_length, settings.queue_type)
+    if diagram:
+        print(mermaid(declared), end="")
+        return
+    for title, columns, rows in tables(declared):
+        table = Table(*columns, title=title, title_justify="left")
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
 
 
 @app.command()

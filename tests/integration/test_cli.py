@@ -120,6 +120,16 @@ def test_a_slip_of_the_pen_is_warned_about(sqlite_url: str) -> None:
     assert "FLASHSALE_DRAIN_RATES" in result.stderr
 
 
+def test_the_topology_is_printed_as_it_is_declared() -> None:
+    printed = flashsale("topology", broker_prefix="a.", queue_max_length="70").stdout
+    for name in ("a.sale.orders", "a.sale.orders.dead", "a.sale.events", "a.sale.outcomes"):
+        assert name in printed
+    drawn = flashsale("topology", "--mermaid", queue_max_length="70").stdout
+    assert drawn.startswith("flowchart LR\n")
+    assert '[("sale.orders<br/>at most 70")]' in drawn
+    assert 'x0 -- "order" --> q0' in drawn
+
+
 def test_the_settings_table_of_the_readme_is_the_generated_one() -> None:
     assert flashsale("settings").stdout == settings_table()
     assert settings_table() in README.read_text()

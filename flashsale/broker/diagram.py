@@ -1,0 +1,53 @@
+"""The topology for people: as tables, and as a Mermaid diagram (https://mermaid.js.org)."""
+
+from collections.abc import Iterator
+
+from flashsale.broker.topology import Queue, Topology
+
+
+def tables(topology: Topology) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    """Exchanges, queues and bindings: title, names of the columns, rows."""
+    return [
+        ("exchanges", ("name", "type"), [(e.name, e.type) for e in topology.exchanges]),
+        (
+            "queues",
+            ("name", "type", "arguments"),
+            [(q.name, q.type, _arguments(q)) for q in topology.queues],
+        ),
+        (
+            "bindings",
+            ("exchange", "key", "queue"),
+            [(b.exchange, b.key, b.queue) for b in topology.bindings],
+        ),
+    ]
+
+
+def mermaid(topology: Topology) -> str:
+    """A flowchart: exchanges are hexagons, queues are cylinders."""
+    return "\n".join(("flowchart LR", *_lines(topology))) + "\n"
+
+
+def _lines(topology: Topology) -> Iterator[str]:
+    nodes = {e.name: f"x{n}" for n, e in enumerate(topology.exchanges)}
+    nodes |= {f"queue {q.name}": f"q{n}" for n, q in enumerate(topology.queues)}
+    for exchange in topology.exchanges:
+        yield f'    {nodes[exchange.name]}{{{{"{exchange.name}<br/>{exchange.type}"}}}}'
+    for queue in topology.queues:
+        limit = "" if queue.max_length is None else f"<br/>at most {queue.max_length}"
+        yield f'    {nodes[f"queue {queue.name}"]}[("{queue.name}{limit}")]'
+    for binding in topology.bindings:
+        here, there = nodes[binding.exchange], nodes[f"queue {binding.queue}"]
+        yield f'    {here} -- "{binding.key}" --> {there}'
+    for exchange in topology.exchanges:
+        if exchange.type == "fanout":
+            # A gateway binds a queue of its own for as long as it runs.
+            yield f'    {nodes[exchange.name]} --> g{nodes[exchange.name]}[["every gateway"]]'
+    for queue in topology.queues:
+        if queue.then is not None:
+            later = f'"after {queue.delay_seconds:g} s"'
+            here, there = nodes[f"queue {queue.name}"], nodes[f"queue {queue.then}"]
+            yield f"    {here} -. {later} .-> {there}"
+
+
+def _arguments(queue: Queue) -> str:
+    return ", ".join(f"{name}={value}" for name, value in queue.arguments.items())
