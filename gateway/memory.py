@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import islice
 
@@ -56,8 +57,10 @@ class Memory:
         self._line = line
         self._most = most
         self._seconds = seconds
-        self._known: dict[OrderId, Known] = {}  # the oldest first
-        self._waiting: dict[OrderId, Known] = {}  # likewise
+        # The oldest first. A plain dict that loses its first key again and again takes ever longer
+        # to find the next one.
+        self._known: OrderedDict[OrderId, Known] = OrderedDict()
+        self._waiting: OrderedDict[OrderId, Known] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -99,8 +102,8 @@ class Memory:
     def _add(self, known: Known) -> Known:
         self._known[known.order_id] = known
         while len(self._known) > self._most or self._is_old(next(iter(self._known.values()))):
-            forgotten = self._known.pop(next(iter(self._known)))
-            if self._waiting.pop(forgotten.order_id, None) is not None:
+            order_id, _ = self._known.popitem(last=False)
+            if self._waiting.pop(order_id, None) is not None:
                 self._line.forget()
         return known
 
