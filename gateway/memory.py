@@ -5,42 +5,37 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from itertools import islice
+from typing import Any
+
+import msgspec
 
 from flashsale.orders import OrderId, Status
 from gateway.line import Line
 
 
-class Known:
-    """An order. `number` is its ticket in the line, while it waits."""
+class Known(msgspec.Struct, gc=False, eq=False):
+    """An order. `number` is its ticket in the line, while it waits.
 
-    __slots__ = (
-        "_decision",
-        "known_at",
-        "number",
-        "order_id",
-        "quantity",
-        "reason",
-        "sku",
-        "status",
-    )
+    A struct that the garbage collector leaves alone, as there are hundreds of thousands.
+    """
 
-    def __init__(self, order_id: OrderId, sku: str, quantity: int) -> None:
-        self.order_id = order_id
-        self.sku = sku
-        self.quantity = quantity
-        self.status = Status.QUEUED
-        self.reason: str | None = None
-        self.number = 0
-        self.known_at = time.monotonic()
-        self._decision: asyncio.Future[None] | None = None
+    order_id: OrderId
+    sku: str
+    quantity: int
+    status: Status = Status.QUEUED
+    reason: str | None = None
+    number: int = 0
+    known_at: float = msgspec.field(default_factory=time.monotonic)
+    _decision: Any = None  # an asyncio.Future[None], once somebody waits
 
     def decision(self) -> asyncio.Future[None]:
         """Ends once the order is decided. Shared by all who wait: shield it."""
-        if self._decision is None:
-            self._decision = asyncio.get_running_loop().create_future()
+        decision: asyncio.Future[None] | None = self._decision
+        if decision is None:
+            decision = self._decision = asyncio.get_running_loop().create_future()
             if self.status is not Status.QUEUED:
-                self._decision.set_result(None)
-        return self._decision
+                decision.set_result(None)
+        return decision
 
     def decide(self, status: Status, reason: str | None) -> None:
         """It waits no more; whoever waits for that is told."""
