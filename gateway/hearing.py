@@ -58,7 +58,6 @@ class Hearing:
         self._lookup = lookup
         self._name = secrets.token_hex(8)
         self._taken: list[Taken] = []
-        self.listening = False
 
     def tell(self, known: Known) -> None:
         """Tell the other gateways of an order that this one took."""
@@ -70,7 +69,6 @@ class Hearing:
         while True:
             try:
                 async with self._broker.subscribe(self._exchange) as announcements:
-                    self.listening = True
                     pause = _FIRST_RETRY_SECONDS
                     await self._sweep(older_than=0, most=1_000_000)
                     while True:
@@ -80,8 +78,6 @@ class Hearing:
                         await asyncio.sleep(0)  # requests have their turn
             except (BrokerError, TimeoutError) as error:
                 log.warning("announcements interrupted", reason=str(error) or "no answer in time")
-            finally:
-                self.listening = False
             await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 not a secret
             pause = min(2 * pause, _LAST_RETRY_SECONDS)
 

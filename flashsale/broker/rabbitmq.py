@@ -120,26 +120,24 @@ class RabbitMQ(Broker):
 
     @asynccontextmanager
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
+        async with self._delivering() as deliveries:
+            await deliveries.start(queue, prefetch)
+            yield deliveries
+
+    @asynccontextmanager
+    async def subscribe(self, exchange: str) -> AsyncIterator[Deliveries]:
+        async with self._delivering() as deliveries:
+            await deliveries.listen(exchange)
+            yield deliveries
+
+    @asynccontextmanager
+    async def _delivering(self) -> AsyncIterator[RabbitDeliveries]:
         # Its own connection: a publisher that the broker throttles must not stop the acks.
         async with asyncio.timeout(self._publish_timeout + 10):
             link = await Link.connect(self._url)
         try:
             await declare(link, self._topology)
-            deliveries = RabbitDeliveries(link)
-            await deliveries.start(queue, prefetch)
-            yield deliveries
-        finally:
-            await asyncio.shield(link.close())
-
-    @asynccontextmanager
-    async def subscribe(self, exchange: str) -> AsyncIterator[Deliveries]:
-        async with asyncio.timeout(self._publish_timeout + 10):
-            link = await Link.connect(self._url)
-        try:
-            await declare(link, self._topology)
-            deliveries = RabbitDeliveries(link)
-            await deliveries.listen(exchange)
-            yield deliveries
+            yield RabbitDeliveries(link)
         finally:
             await asyncio.shield(link.close())
 
