@@ -1,12 +1,14 @@
-"""The consumer: the drain on an open stack."""
+"""The consumer: the drain and the relay on an open stack."""
 
 import asyncio
 
 from consumer.announcing import Announcer
 from consumer.dead_letters import DeadLetters
 from consumer.drain import Drainer
+from consumer.relay import Relay
 from consumer.releases import Gate
 from consumer.speed import Speed
+from flashsale.broker import Topology
 from flashsale.metrics import ConsumerMetrics, serve_metrics
 from flashsale.pacing import Pacer
 from flashsale.settings import Settings
@@ -16,34 +18,54 @@ METRICS_PORT = 9091
 
 
 async def run_drain(
-    settings: Settings, stack: Stack, metrics: ConsumerMetrics, stop: asyncio.Event
+    settings: Settings,
+    stack: Stack,
+    services: Topology,
+    metrics: ConsumerMetrics,
+    stop: asyncio.Event,
 ) -> None:
-    """Drain the sale's queue into the ledger until `stop`."""
+    """Drain the sale's queue into the ledger, and relay its events, until `stop`.
+
+    `services` is what stands on the broker for them: it must before the first event goes there.
+    """
+    await stack.broker.extend(services)
     metrics.rate_limit.set(settings.drain_rate)
     gate = Gate(Pacer(settings.drain_rate, settings.batch))
     orders = stack.topology.orders
     announcer = Announcer(stack.broker, stack.topology.outcomes, Speed(settings.drain_rate))
+    relay = Relay(
+        stack.ledger.outbox,
+        stack.broker,
+        stack.topology.events,
+        settings.outbox_seconds,
+        metrics,
+    )
     drainer = Drainer(
         stack.broker,
         stack.ledger,
         gate,
         DeadLetters(stack.broker, orders, announcer, metrics),
         announcer,
+        relay.wake,
         metrics,
         orders,
         settings.batch,
     )
+    drained = asyncio.Event()
     try:
-        await drainer.run(stop)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(relay.run(drained), name="relay")
+            await drainer.run(stop)
+            drained.set()
     finally:
         gate.close()
 
 
-async def run_consumer(settings: Settings, stop: asyncio.Event) -> None:
+async def run_consumer(settings: Settings, services: Topology, stop: asyncio.Event) -> None:
     """Run a consumer process until `stop`. Raises what `open_stack` raises, and `OSError`."""
     require_shared_broker(settings, "consumer")
     metrics = ConsumerMetrics()
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
     with serve_metrics(metrics.registry, settings.metrics_host, port):
         async with open_stack(settings) as stack:
-            await run_drain(settings, stack, metrics, stop)
+            await run_drain(settings, stack, services, metrics, stop)

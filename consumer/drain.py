@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -36,16 +36,21 @@ class Drainer:
         gate: Gate,
         dead_letters: DeadLetters,
         announcer: Announcer,
+        wake_relay: Callable[[bool], None],
         metrics: ConsumerMetrics,
         queue: str,
         batch: int,
     ) -> None:
-        """Drain `queue` in batches of at most `batch` orders."""
+        """Drain `queue` in batches of at most `batch` orders.
+
+        The relay is woken after each, and told whether more orders wait.
+        """
         self._broker = broker
         self._ledger = ledger
         self._gate = gate
         self._dead_letters = dead_letters
         self._announcer = announcer
+        self._wake_relay = wake_relay
         self._metrics = metrics
         self._queue = queue
         # One batch is decided while the next ones are on their way here.
@@ -96,8 +101,10 @@ class Drainer:
                 async with self._settling:
                     verdicts = await self._settle(drain, batch)
                     deliveries.ack_through(batch[-1])
+                    behind = len(deliveries) > 0
                     for verdict in verdicts:
-                        self._announcer.tell(verdict, behind=len(deliveries) > 0)
+                        self._announcer.tell(verdict, behind)
+                    self._wake_relay(behind)
 
     async def _wait_for_orders(self, drain: Drain, deliveries: Deliveries) -> None:
         while True:
@@ -121,7 +128,7 @@ class Drainer:
         if not readable:
             return []
         try:
-            return [await self._sell(drain, [order for _, order in readable])]
+            return [await self._sell(drain, readable)]
         except LedgerRefused:
             return await self._settle_alone(drain, readable)
 
@@ -130,21 +137,23 @@ class Drainer:
     ) -> list[Verdict]:
         # One of them can't be written. Each alone, so that it takes no other with it.
         verdicts = []
-        for delivery, order in readable:
+        for one in readable:
             await self._release_again(1)
             try:
-                verdicts.append(await self._sell(drain, [order]))
+                verdicts.append(await self._sell(drain, [one]))
             except LedgerRefused as error:
-                await self._dead_letters.bury(drain, delivery, f"refused: {error}")
+                await self._dead_letters.bury(drain, one[0], f"refused: {error}")
         return verdicts
 
-    async def _sell(self, drain: Drain, orders: Sequence[Order]) -> Verdict:
+    async def _sell(self, drain: Drain, readable: Sequence[tuple[Delivery, Order]]) -> Verdict:
+        orders = [order for _, order in readable]
+        replayed = [order.id for delivery, order in readable if "replayed" in delivery.headers]
         pause = _FIRST_RETRY_SECONDS
         while True:
             started = time.perf_counter()
             try:
                 # The moment of the release, not this one: the ledger then shows the pace as it is.
-                verdict = await drain.sell(orders, self._gate.released_at)
+                verdict = await drain.sell(orders, self._gate.released_at, replayed)
             except LedgerBusy as error:
                 log.warning("transaction tried again", reason=str(error))
                 self._metrics.retries.inc()

@@ -3,10 +3,10 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import structlog
 import typer
@@ -14,22 +14,23 @@ from rich.console import Console
 from rich.table import Table
 
 from flashsale import __version__
-from flashsale.broker import sale_topology
+from flashsale.broker import Topology
 from flashsale.broker.diagram import mermaid, tables
+from flashsale.cli_dead import dead_app
 from flashsale.ledger import Ledger, open_ledger
-from flashsale.logs import configure_logs
-from flashsale.metrics import ConsumerMetrics, GatewayMetrics, serve_metrics
+from flashsale.metrics import ConsumerMetrics, GatewayMetrics, ServicesMetrics, serve_metrics
 from flashsale.orders import SKU_PATTERN
-from flashsale.process import fail, run
+from flashsale.process import fail, run, settings_or_fail
 from flashsale.selling import Sale
 from flashsale.settings import (
     Settings,
     SettingsError,
-    load_settings,
     settings_table,
-    unknown_settings,
 )
-from flashsale.stack import Stack, open_stack
+from flashsale.stack import Stack, open_stack, topology_of
+
+if TYPE_CHECKING:
+    from services.service import AnyService
 
 log = structlog.get_logger()
 
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 sale_app = typer.Typer(help="Create and look at sales.", no_args_is_help=True)
 app.add_typer(sale_app, name="sale")
+app.add_typer(dead_app, name="dead")
 
 Sku = Annotated[str, typer.Argument(help="What is sold, such as tv-55.")]
 
@@ -73,8 +75,8 @@ def _options(
 
 @app.command(name="run")
 def run_command() -> None:
-    """Run gateway and consumer in one process: the way to try it out, with no broker to install."""
-    settings = _settings()
+    """Run everything in one process: the way to try it out, with no broker to install."""
+    settings = settings_or_fail()
     run(lambda stop: _run_all(settings, stop))
 
 
@@ -83,7 +85,7 @@ def gateway() -> None:
     """Run a gateway: it takes orders over HTTP and puts them in the queue."""
     from gateway.app import run_gateway
 
-    settings = _settings()
+    settings = settings_or_fail()
     run(lambda stop: run_gateway(settings, stop))
 
 
@@ -92,8 +94,26 @@ def consumer() -> None:
     """Run a consumer: it drains the queue into the database. Further ones stand by."""
     from consumer.app import run_consumer
 
-    settings = _settings()
-    run(lambda stop: run_consumer(settings, stop))
+    settings = settings_or_fail()
+    declared = _services_topology(settings, _chosen(settings))
+    run(lambda stop: run_consumer(settings, declared, stop))
+
+
+@app.command()
+def services(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Which ones. All of FLASHSALE_SERVICES if none."),
+    ] = None,
+) -> None:
+    """Run what happens after a sale: mail, loyalty, ranking, and any other that is installed."""
+    from services.app import run_services
+
+    settings = settings_or_fail()
+    chosen = _chosen(settings, names or ())
+    if not chosen:
+        fail("FLASHSALE_SERVICES=none: there is no service to run")
+    run(lambda stop: run_services(settings, chosen, stop))
 
 
 @app.command()
@@ -115,8 +135,8 @@ def topology(
     ] = False,
 ) -> None:
     """Print what is declared on the broker, from the data that declares it."""
-    settings = _settings()
-    declared = sale_topology(settings.broker_prefix, settings.queue_max_length, settings.queue_type)
+    settings = settings_or_fail()
+    declared = topology_of(settings) + _services_topology(settings, _chosen(settings))
     if diagram:
         print(mermaid(declared), end="")
         return
@@ -228,45 +248,60 @@ def demo(
 async def _run_all(settings: Settings, stop: asyncio.Event) -> None:
     from consumer.app import run_drain
     from gateway import app as gateway_app
+    from services.app import run_workers
 
     metrics = GatewayMetrics()
     drain_metrics = ConsumerMetrics(metrics.registry)
+    services_metrics = ServicesMetrics(metrics.registry)
     port = gateway_app.METRICS_PORT if settings.metrics_port is None else settings.metrics_port
-    stop_drain = asyncio.Event()
+    chosen = _chosen(settings)
+    declared = _services_topology(settings, chosen)
+    stop_drain, stop_services = asyncio.Event(), asyncio.Event()
     with serve_metrics(metrics.registry, settings.metrics_host, port):
         async with open_stack(settings) as stack, asyncio.TaskGroup() as tasks:
             if settings.embedded:
                 log.warning("the embedded broker's queued orders do not survive this process")
+                # Its queued events do: the outbox still has them.
+                await stack.ledger.outbox.send_again(len(chosen))
             secret = await gateway_app.gateway_secret(settings, stack)
             web = gateway_app.create_app(settings, stack, secret, metrics)
-            tasks.create_task(run_drain(settings, stack, drain_metrics, stop_drain))
+            draining = tasks.create_task(
+                run_drain(settings, stack, declared, drain_metrics, stop_drain)
+            )
+            tasks.create_task(run_workers(settings, stack, chosen, services_metrics, stop_services))
             async with gateway_app.serving(web):
                 await stop.wait()
                 await gateway_app.retire(web)
             # Nothing new comes in now. What was taken is decided before its queue is gone.
             if settings.embedded:
-                await _until_drained(stack)
+                await _until_empty(stack, stack.topology.orders)
             stop_drain.set()
+            await draining
+            stop_services.set()
 
 
-async def _until_drained(stack: Stack) -> None:
-    while (await stack.broker.depth(stack.topology.orders)).ready:  # noqa: ASYNC110 a count
+async def _until_empty(stack: Stack, queue: str) -> None:
+    while (await stack.broker.depth(queue)).ready:  # noqa: ASYNC110 a count
         await asyncio.sleep(0.05)
 
 
-def _settings(**overrides: Any) -> Settings:
+def _chosen(settings: Settings, names: Collection[str] = ()) -> list["AnyService"]:
+    from services.installed import chosen_services
+
     try:
-        loaded = load_settings(**overrides)
+        return chosen_services(settings.services, names)
     except SettingsError as error:
         fail(str(error))
-    configure_logs(loaded.log_format)
-    for name in unknown_settings():
-        log.warning("unknown setting ignored", name=name)
-    return loaded
+
+
+def _services_topology(settings: Settings, chosen: Sequence["AnyService"]) -> Topology:
+    from services.app import declared_by
+
+    return declared_by(settings, chosen)
 
 
 def _with_ledger(ask: Callable[[Ledger], Coroutine[Any, Any, T]]) -> T:
-    settings = _settings()
+    settings = settings_or_fail()
     answers: list[T] = []
 
     async def go(_: asyncio.Event) -> None:

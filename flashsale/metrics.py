@@ -19,6 +19,7 @@ _ACCEPT_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 )  # fmt: skip
 _TRANSACTION_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
+_SERVICE_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
 
 
@@ -132,10 +133,61 @@ class ConsumerMetrics(_Metrics):
             buckets=_TRANSACTION_BUCKETS,
             registry=self.registry,
         )
+        self.relayed = Counter(
+            "flashsale_relayed_events",
+            "Events that the broker has confirmed",
+            registry=self.registry,
+        )
+        self.outbox_lag_seconds = Gauge(
+            "flashsale_outbox_lag_seconds",
+            "Age of the oldest event that the relay found unsent",
+            registry=self.registry,
+        )
         self.batch_orders = Histogram(
             "flashsale_batch_orders",
             "Orders in a batch",
             buckets=_BATCH_BUCKETS,
+            registry=self.registry,
+        )
+
+
+class ServicesMetrics(_Metrics):
+    """What the services count. The label is a service's name, of which there are a few."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        if registry is None:
+            super().__init__()
+        else:
+            self.registry = registry
+        self.handled = Counter(
+            "flashsale_service_handled_events",
+            "Events whose effect was recorded",
+            ["service"],
+            registry=self.registry,
+        )
+        self.repeated = Counter(
+            "flashsale_service_repeated_events",
+            "Events that came again after they were done, and changed nothing",
+            ["service"],
+            registry=self.registry,
+        )
+        self.retried = Counter(
+            "flashsale_service_retried_events",
+            "Tries that failed and come again",
+            ["service"],
+            registry=self.registry,
+        )
+        self.dead = Counter(
+            "flashsale_service_dead_events",
+            "Events put in a dead queue",
+            ["service"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "flashsale_service_seconds",
+            "One event's handler, without its wait in the queue",
+            ["service"],
+            buckets=_SERVICE_BUCKETS,
             registry=self.registry,
         )
 

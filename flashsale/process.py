@@ -8,11 +8,15 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 
+import structlog
 import uvloop
 
-from flashsale.broker import BrokerUnavailable, TopologyMismatch
+from flashsale.broker import BrokerError, BrokerUnavailable, QueueFull, TopologyMismatch
 from flashsale.ledger import LedgerError, LedgerUnavailable, SchemaOutdated
-from flashsale.settings import SettingsError
+from flashsale.logs import configure_logs
+from flashsale.settings import Settings, SettingsError, load_settings, unknown_settings
+
+log = structlog.get_logger()
 
 Main = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
@@ -23,6 +27,8 @@ _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (TopologyMismatch, "the broker holds something else of that name: {error}; delete it there,"
      " or set FLASHSALE_BROKER_PREFIX"),
     (BrokerUnavailable, "no broker at FLASHSALE_BROKER_URL: {error}"),
+    (QueueFull, "{error}; try again when it has drained"),
+    (BrokerError, "{error}"),
     (LedgerUnavailable, "no database at FLASHSALE_DATABASE_URL: {error}"),
     (LedgerError, "{error}"),
     (OSError, "{error}"),
@@ -42,6 +48,18 @@ def run(main: Main) -> None:
         if not isinstance(cause, tuple(kind for kind, _ in _ADVICE)):
             raise
         fail(advice(cause))
+
+
+def settings_or_fail() -> Settings:
+    """The settings of the environment, the log set up by them; a wrong one ends the process."""
+    try:
+        loaded = load_settings()
+    except SettingsError as error:
+        fail(str(error))
+    configure_logs(loaded.log_format)
+    for name in unknown_settings():
+        log.warning("unknown setting ignored", name=name)
+    return loaded
 
 
 def _sole(error: Exception) -> Exception:

@@ -11,6 +11,8 @@ from sqlalchemy.exc import ArgumentError
 
 PREFIX = "FLASHSALE_"
 
+_LATENCY = "how long {} takes in addition, for demonstrations"
+
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -72,7 +74,9 @@ class Settings(BaseSettings):
     gateway_port: Port = Field(8080, description="port the gateway listens on; 0: any free one")
     metrics_host: str = Field("127.0.0.1", description="address of `/metrics`")
     metrics_port: Port | None = Field(
-        None, description="port of `/metrics`. Unset: gateway and `run` 9090, consumer 9091"
+        None,
+        description="port of `/metrics`. Unset: gateway and `run` 9090, consumer 9091, services"
+        " 9092",
     )
     status_orders: int = Field(
         200_000,
@@ -103,6 +107,35 @@ class Settings(BaseSettings):
         description="how long a gateway that was told to stop still serves while `/readyz` says"
         " 503, so that the balancer turns away first",
     )
+    services: str = Field(
+        "all",
+        pattern=r"^[a-z][a-z0-9_-]*(,[a-z][a-z0-9_-]*)*$",
+        description="what runs after a sale: names with commas between, `all` that are installed,"
+        " or `none`. Their queues stand before the first event, so that none is missed",
+    )
+    outbox_seconds: float = Field(
+        86_400.0, gt=0, description="how long the outbox keeps an event that the broker has"
+    )
+    smtp_url: str | None = Field(
+        None,
+        pattern=r"^smtps?://",
+        description="`smtp://[user:password@]host[:port]` (TLS if the server offers it) or"
+        " `smtps://...`. Unset: mail is written to files",
+    )
+    smtp_connections: int = Field(8, ge=1, le=1_000, description="connections to the mail server")
+    mail_folder: str = Field("mail", description="where mail is written to, a file each")
+    mail_from: str = Field(
+        "Flash sale <sale@localhost>",
+        description="sender of the mail; its domain is part of every Message-ID",
+    )
+    mail_to: str = Field(
+        "{customer_id}@localhost",
+        pattern=r"\{customer_id\}",
+        description="a customer's address",
+    )
+    mail_latency_ms: int = Field(0, ge=0, le=60_000, description=_LATENCY.format("mail"))
+    loyalty_latency_ms: int = Field(0, ge=0, le=60_000, description=_LATENCY.format("loyalty"))
+    ranking_latency_ms: int = Field(0, ge=0, le=60_000, description=_LATENCY.format("ranking"))
     log_format: Literal["console", "json"] = Field("console", description="form of the log")
 
     @field_validator("broker_url")
@@ -138,6 +171,10 @@ class Settings(BaseSettings):
     def batch(self) -> int:
         """Orders in one transaction at the most."""
         return self.drain_batch or max(1, self.drain_rate // 40)
+
+    def latency_seconds(self, service: str) -> float:
+        """How long a service takes in addition."""
+        return float(getattr(self, f"{service}_latency_ms", 0)) / 1000
 
     @property
     def embedded(self) -> bool:

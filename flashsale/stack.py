@@ -21,7 +21,7 @@ class Stack:
 @asynccontextmanager
 async def open_stack(settings: Settings) -> AsyncIterator[Stack]:
     """Open both. Raises `BrokerUnavailable`, `TopologyMismatch`, `LedgerError`."""
-    topology = sale_topology(settings.broker_prefix, settings.queue_max_length, settings.queue_type)
+    topology = topology_of(settings)
     async with open_ledger(settings.database_url) as ledger:
         if settings.embedded:
             await ledger.migrate()
@@ -29,6 +29,11 @@ async def open_stack(settings: Settings) -> AsyncIterator[Stack]:
         broker = open_broker(settings.broker_url, topology, settings.publish_timeout_seconds)
         async with broker:
             yield Stack(broker, ledger, topology)
+
+
+def topology_of(settings: Settings) -> Topology:
+    """What a sale has on the broker, without its services."""
+    return sale_topology(settings.broker_prefix, settings.queue_max_length, settings.queue_type)
 
 
 def require_shared_broker(settings: Settings, process: str) -> None:

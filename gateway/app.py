@@ -33,6 +33,7 @@ from gateway.keys import (
     LOOKUP,
     MEMORY,
     METRICS,
+    RANKINGS,
     SETTINGS,
     STREAMS,
 )
@@ -43,8 +44,9 @@ from gateway.memory import Memory
 from gateway.orders import post_order
 from gateway.pages import add_pages
 from gateway.problems import problems
+from gateway.ranking import Rankings
 from gateway.reading import MAX_BODY_BYTES
-from gateway.sales import get_sale, get_sales
+from gateway.sales import get_ranking, get_sale, get_sales
 from gateway.status import get_order
 from gateway.streams import Streams
 
@@ -70,6 +72,7 @@ def create_app(
     app[BACKLOG] = Backlog(stack.broker, stack.topology.orders, app[LINE])
     app[MEMORY] = Memory(app[LINE], settings.status_orders, settings.status_seconds)
     app[LOOKUP] = Lookup(stack.ledger, settings.status_queries, metrics)
+    app[RANKINGS] = Rankings(stack.ledger)
     app[STREAMS] = Streams(settings.streams, metrics)
     app[HEARING] = Hearing(
         stack.broker,
@@ -93,6 +96,7 @@ def create_app(
     app.router.add_get("/orders/{order_id}/events", get_order_events, allow_head=False)
     app.router.add_get("/sales", get_sales)
     app.router.add_get("/sales/{sku}", get_sale)
+    app.router.add_get("/sales/{sku}/ranking", get_ranking)
     app.router.add_get("/sales/{sku}/events", get_sale_events, allow_head=False)
     add_pages(app)
     app.router.add_get("/healthz", healthz)

@@ -13,6 +13,7 @@ from gateway.lifecycle import Lifecycle
 from gateway.line import Line
 from gateway.lookup import Lookup
 from gateway.memory import Memory
+from gateway.ranking import Rankings
 from gateway.streams import Streams
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -26,4 +27,5 @@ LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
 LINE = web.AppKey("line", Line)
 LOOKUP = web.AppKey("lookup", Lookup)
 MEMORY = web.AppKey("memory", Memory)
+RANKINGS = web.AppKey("rankings", Rankings)
 STREAMS = web.AppKey("streams", Streams)

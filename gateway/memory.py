@@ -76,7 +76,10 @@ class Memory:
     def decided(
         self, order_id: OrderId, status: Status, reason: str | None, sku: str, quantity: int
     ) -> Known:
-        """An order was decided. The first decision stands, as in the ledger."""
+        """An order was decided. The first decision stands, as in the ledger.
+
+        A failed order is decided after all if an operator has it tried again.
+        """
         known = self._known.get(order_id)
         if known is None:
             known = self._add(Known(order_id, sku, quantity))
@@ -85,6 +88,8 @@ class Memory:
         elif known.status is Status.QUEUED:
             del self._waiting[order_id]
             self._line.leave()
+            known.decide(status, reason)
+        elif known.status is Status.FAILED:
             known.decide(status, reason)
         return known
 

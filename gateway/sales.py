@@ -1,5 +1,6 @@
-"""`GET /sales` and `GET /sales/{sku}`."""
+"""`GET /sales`, `GET /sales/{sku}` and `GET /sales/{sku}/ranking`."""
 
+import re
 import time
 from datetime import UTC, datetime
 
@@ -10,9 +11,11 @@ from flashsale.ledger import LedgerError
 from flashsale.selling import Sale
 from gateway.answers import Answer
 from gateway.catalogue import SaleState, sale_state
-from gateway.keys import BACKLOG, CATALOGUE, SETTINGS
+from gateway.keys import BACKLOG, CATALOGUE, RANKINGS, SETTINGS
 from gateway.problems import Problem
+from gateway.ranking import MOST_RANKED
 
+_LIMIT = re.compile(r"[0-9]{1,3}\Z")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -32,6 +35,14 @@ class SaleView(msgspec.Struct):
     drain_rate: int
 
 
+class RankedBuyer(msgspec.Struct):
+    """A place in the ranking of a sale."""
+
+    rank: int
+    customer_id: str
+    items: int
+
+
 async def get_sales(request: web.Request) -> Answer:
     """Tell of all sales."""
     views = [sale_view(request.app, sale) for sale in request.app[CATALOGUE]]
@@ -41,6 +52,23 @@ async def get_sales(request: web.Request) -> Answer:
 async def get_sale(request: web.Request) -> Answer:
     """Tell of one sale."""
     return _json(sale_view(request.app, await find_sale(request)))
+
+
+async def get_ranking(request: web.Request) -> Answer:
+    """Tell who bought the most of a sale: `?limit=` of them, ten if it is not given."""
+    sale = await find_sale(request)
+    wanted = request.query.get("limit", "10")
+    if not (_LIMIT.match(wanted) and 1 <= int(wanted) <= MOST_RANKED):
+        raise Problem("bad-request", f"limit is a number from 1 to {MOST_RANKED}.")
+    try:
+        buyers = await request.app[RANKINGS].top(sale.sku)
+    except LedgerError as error:
+        raise Problem("ledger-unavailable", "Try again.", retry_after=1) from error
+    ranked = [
+        RankedBuyer(rank, buyer.customer_id, buyer.bought)
+        for rank, buyer in enumerate(buyers[: int(wanted)], start=1)
+    ]
+    return _json({"sku": sale.sku, "ranking": ranked})
 
 
 async def find_sale(request: web.Request) -> Sale:

@@ -7,15 +7,17 @@ from flashsale.broker.base import (
     Deliveries,
     Delivery,
     Depth,
+    Headers,
     QueueFull,
     TopologyMismatch,
     Unroutable,
 )
 from flashsale.broker.embedded import EmbeddedBroker
 from flashsale.broker.rabbitmq import RabbitMQ
-from flashsale.broker.topology import Topology, sale_topology
+from flashsale.broker.topology import Binding, Queue, QueueType, Topology, sale_topology
 
 __all__ = [
+    "Binding",
     "Broker",
     "BrokerError",
     "BrokerUnavailable",
@@ -23,7 +25,10 @@ __all__ = [
     "Delivery",
     "Depth",
     "EmbeddedBroker",
+    "Headers",
+    "Queue",
     "QueueFull",
+    "QueueType",
     "RabbitMQ",
     "Topology",
     "TopologyMismatch",

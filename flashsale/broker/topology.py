@@ -44,7 +44,7 @@ class Queue:
         if self.type == "quorum":
             # 4.x would drop a message after 20 deliveries; attempts are counted by us.
             arguments["x-delivery-limit"] = -1
-        elif self.max_length is not None:
+        else:
             # Version 2 of the classic queue confirms a third more a second (3.10 and later).
             arguments["x-queue-version"] = 2
         return arguments

@@ -2,6 +2,7 @@
 
 from flashsale.ledger.books import Books
 from flashsale.ledger.drain import Drain
+from flashsale.ledger.effects import EffectBook, Effects
 from flashsale.ledger.errors import (
     LedgerBusy,
     LedgerError,
@@ -9,16 +10,21 @@ from flashsale.ledger.errors import (
     LedgerUnavailable,
     SchemaOutdated,
 )
-from flashsale.ledger.ledger import Ledger, open_ledger
+from flashsale.ledger.ledger import Buyer, Ledger, open_ledger
+from flashsale.ledger.outbox import Outbox
 
 __all__ = [
     "Books",
+    "Buyer",
     "Drain",
+    "EffectBook",
+    "Effects",
     "Ledger",
     "LedgerBusy",
     "LedgerError",
     "LedgerRefused",
     "LedgerUnavailable",
+    "Outbox",
     "SchemaOutdated",
     "open_ledger",
 ]

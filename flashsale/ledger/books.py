@@ -6,7 +6,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ColumnElement
 
-from flashsale.ledger.tables import orders, outbox, sales
+from flashsale.ledger.tables import orders, outbox, outbox_pruned, sales
 
 
 @dataclass(frozen=True)
@@ -84,19 +84,26 @@ async def _over_limit(connection: AsyncConnection) -> list[str]:
 
 async def _events(connection: AsyncConnection) -> list[str]:
     topic = "order." + orders.c.status + "." + orders.c.sku
-    missing = await connection.execute(
+    pruned = (await connection.execute(select(outbox_pruned))).one_or_none()
+    before, events = (pruned.before, pruned.events) if pruned is not None else (0.0, 0)
+    without = (
         select(orders.c.id, orders.c.status)
         .outerjoin(outbox, outbox.c.order_id == orders.c.id)
         .where(orders.c.status != "failed", outbox.c.order_id.is_(None))
     )
+    missing = await connection.execute(without.where(orders.c.decided_at >= before))
+    old = without.where(orders.c.decided_at < before).subquery()
+    gone = await connection.scalar(select(func.count()).select_from(old)) or 0
     astray = await connection.execute(
         select(outbox.c.order_id, outbox.c.topic)
         .outerjoin(orders, orders.c.id == outbox.c.order_id)
         .where(orders.c.id.is_(None) | (orders.c.status == "failed") | (outbox.c.topic != topic))
     )
-    return [f"order {r.id}: {r.status}, but no event in the outbox" for r in missing] + [
-        f"outbox {r.order_id}: {r.topic!r} belongs to no such order" for r in astray
-    ]
+    wrong = [f"order {r.id}: {r.status}, but no event in the outbox" for r in missing]
+    wrong += [f"outbox {r.order_id}: {r.topic!r} belongs to no such order" for r in astray]
+    if gone != events:
+        wrong.append(f"outbox: {events} old events were pruned, {gone} old orders have none")
+    return wrong
 
 
 async def _unknown_sales(connection: AsyncConnection) -> list[str]:

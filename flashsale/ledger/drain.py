@@ -45,14 +45,17 @@ class Drain:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def sell(self, batch: Sequence[Order], now: float) -> Verdict:
+    async def sell(
+        self, batch: Sequence[Order], now: float, replayed: Sequence[str] = ()
+    ) -> Verdict:
         """Decide a batch in one transaction; see `flashsale.ledger.selling.sell`.
 
-        Raises `LedgerBusy` or `LedgerRefused`, when nothing was written, or `LedgerUnavailable`,
-        when it may have been; the same batch again gives the same outcomes.
+        Those `replayed` had failed, and an operator has them tried again. Raises `LedgerBusy` or
+        `LedgerRefused`, when nothing was written, or `LedgerUnavailable`, when it may have been;
+        the same batch again gives the same outcomes.
         """
         async with self._transaction() as connection:
-            return await sell(connection, batch, now)
+            return await sell(connection, batch, now, replayed)
 
     async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
         """Record that an order could not be decided, unless it was. Raises as `sell` does."""

@@ -3,23 +3,35 @@
 import secrets as random_secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from flashsale.ledger import schema
 from flashsale.ledger.books import Books, audit
 from flashsale.ledger.bulk import among
 from flashsale.ledger.drain import Drain, hold_drain
-from flashsale.ledger.errors import LedgerRefused, named_errors
+from flashsale.ledger.effects import EffectBook
+from flashsale.ledger.errors import LedgerRefused
+from flashsale.ledger.outbox import Outbox
 from flashsale.ledger.selling import as_outcome, as_sale
 from flashsale.ledger.sqlite import sqlite_engine
-from flashsale.ledger.tables import orders, sales, secrets
+from flashsale.ledger.tables import orders, ranking, sales, secrets
+from flashsale.ledger.transactions import reading, writing
 from flashsale.orders import OrderId, Outcome
 from flashsale.selling import Sale
 
 CONNECT_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Buyer:
+    """A customer of a sale, and the items bought."""
+
+    customer_id: str
+    bought: int
 
 
 class Ledger:
@@ -27,25 +39,24 @@ class Ledger:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self.outbox = Outbox(engine)
+        self.effects = EffectBook(engine)
 
     async def migrate(self) -> str:
         """Bring the tables to this version; the revision they are at then."""
-        with named_errors():
-            async with self._writing() as connection:
-                return await connection.run_sync(schema.upgrade)
+        async with writing(self._engine) as connection:
+            return await connection.run_sync(schema.upgrade)
 
     async def verify_schema(self) -> None:
         """Raise `SchemaOutdated` unless the tables are those of this version."""
-        with named_errors():
-            async with self._engine.connect() as connection:
-                await connection.run_sync(schema.verify)
+        async with reading(self._engine) as connection:
+            await connection.run_sync(schema.verify)
 
     async def create_sale(self, sale: Sale) -> None:
         """Add a sale. Raises `LedgerRefused` if there is one of this sku."""
         try:
-            with named_errors():
-                async with self._writing() as connection:
-                    await connection.execute(insert(sales).values(vars(sale)))
+            async with writing(self._engine) as connection:
+                await connection.execute(insert(sales).values(vars(sale)))
         except LedgerRefused as error:
             if isinstance(error.__cause__, IntegrityError):
                 raise LedgerRefused(f"there is a sale of {sale.sku} already") from error
@@ -53,63 +64,61 @@ class Ledger:
 
     async def sales(self) -> list[Sale]:
         """All sales, by sku."""
-        with named_errors():
-            async with self._engine.connect() as connection:
-                rows = await connection.execute(select(sales).order_by(sales.c.sku))
-                return [as_sale(row) for row in rows]
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(select(sales).order_by(sales.c.sku))
+            return [as_sale(row) for row in rows]
 
     async def find(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
         """What was decided about these orders, as far as anything was."""
-        with named_errors():
-            async with self._engine.connect() as connection:
-                rows = await connection.execute(
-                    select(orders).where(among(connection, orders.c.id, order_ids))
-                )
-                return {OrderId(row.id): as_outcome(row) for row in rows}
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(
+                select(orders).where(among(connection, orders.c.id, order_ids))
+            )
+            return {OrderId(row.id): as_outcome(row) for row in rows}
 
     async def outcomes(self, sku: str) -> dict[str, Outcome]:
         """Every order of a sale that was decided, and every failed one, by id."""
-        with named_errors():
-            async with self._engine.connect() as connection:
-                mine = (orders.c.sku == sku) | (orders.c.sku.is_(None))
-                rows = await connection.execute(select(orders).where(mine))
-                return {row.id: as_outcome(row) for row in rows}
+        async with reading(self._engine) as connection:
+            mine = (orders.c.sku == sku) | (orders.c.sku.is_(None))
+            rows = await connection.execute(select(orders).where(mine))
+            return {row.id: as_outcome(row) for row in rows}
+
+    async def ranking(self, sku: str, at_most: int) -> list[Buyer]:
+        """The sale's top buyers: most items first, of as many the earlier."""
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(
+                select(ranking.c.customer_id, ranking.c.bought)
+                .where(ranking.c.sku == sku)
+                .order_by(ranking.c.bought.desc(), ranking.c.reached_at, ranking.c.customer_id)
+                .limit(at_most)
+            )
+            return [Buyer(row.customer_id, row.bought) for row in rows]
 
     async def audit(self) -> Books:
         """Go through the books."""
-        with named_errors():
-            async with self._engine.connect() as connection:
-                if connection.dialect.name == "postgresql":
-                    # All rules look at one moment, also in the middle of a sale.
-                    await connection.execution_options(isolation_level="REPEATABLE READ")
-                return await audit(connection)
+        async with reading(self._engine) as connection:
+            if connection.dialect.name == "postgresql":
+                # All rules look at one moment, also in the middle of a sale.
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+            return await audit(connection)
 
     async def secret(self) -> bytes:
         """The secret of the order ids: made by whoever asks first, the same for all after."""
         mine = {"name": "order-ids", "value": random_secrets.token_hex(32)}
         try:
-            with named_errors():
-                async with self._writing() as connection:
-                    await connection.execute(insert(secrets).values(mine))
+            async with writing(self._engine) as connection:
+                await connection.execute(insert(secrets).values(mine))
         except LedgerRefused:
             pass  # somebody was first
-        with named_errors():
-            async with self._engine.connect() as connection:
-                value = await connection.scalar(
-                    select(secrets.c.value).where(secrets.c.name == mine["name"])
-                )
-                return bytes.fromhex(str(value))
+        async with reading(self._engine) as connection:
+            value = await connection.scalar(
+                select(secrets.c.value).where(secrets.c.name == mine["name"])
+            )
+            return bytes.fromhex(str(value))
 
     def hold_drain(self, name: str) -> AbstractAsyncContextManager[Drain]:
         """Become the one drain of the sale of that name; waits while there is another."""
         return hold_drain(self._engine, name)
-
-    @asynccontextmanager
-    async def _writing(self) -> AsyncIterator[AsyncConnection]:
-        async with self._engine.connect() as connection:
-            await connection.execution_options(flashsale_writes=True)
-            async with connection.begin():
-                yield connection
 
 
 @asynccontextmanager
@@ -120,10 +129,14 @@ async def open_ledger(url: str) -> AsyncIterator[Ledger]:
     else:
         engine = create_async_engine(
             url,
-            pool_size=5,
+            pool_size=10,  # with all in one process: gateway, relay and every service
             max_overflow=0,
             pool_pre_ping=True,
-            connect_args={"timeout": CONNECT_SECONDS, "command_timeout": 30},
+            connect_args={
+                "timeout": CONNECT_SECONDS,
+                "command_timeout": 30,
+                "server_settings": {"application_name": "flashsale", "jit": "off"},
+            },
         )
     try:
         yield Ledger(engine)

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Row, bindparam, func, select, update
+from sqlalchemy import Row, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flashsale.events import event_topic
 from flashsale.ledger.bulk import among, insert_columns
 from flashsale.ledger.tables import orders, outbox, sales
 from flashsale.orders import Order, OrderId, Outcome, Status
@@ -19,12 +20,21 @@ _add_sold = (
 )
 
 
-async def sell(connection: AsyncConnection, batch: Sequence[Order], now: float) -> Verdict:
+async def sell(
+    connection: AsyncConnection, batch: Sequence[Order], now: float, replayed: Sequence[str] = ()
+) -> Verdict:
     """Decide a batch inside the connection's transaction, at Unix time `now`.
 
     Stock, orders and outbox change together. An order that was decided before keeps its outcome
-    and changes nothing, so the same batch may come any number of times.
+    and changes nothing, so the same batch may come any number of times. Only one that failed, and
+    is `replayed`, is decided after all.
     """
+    if replayed:
+        await connection.execute(
+            delete(orders).where(
+                orders.c.status == "failed", among(connection, orders.c.id, replayed)
+            )
+        )
     terms = await _lock_sales(connection, {order.sku for order in batch})
     decided = await _decided(connection, [order.id for order in batch])
     bought = await _bought(connection, batch, terms)
@@ -96,7 +106,7 @@ async def _write(
         outbox,
         {
             "order_id": [o.order.id for o in new],
-            "topic": [f"order.{o.status}.{o.order.sku}" for o in new],
+            "topic": [event_topic(o.status, o.order.sku) for o in new],
             "created_at": now,
         },
     )

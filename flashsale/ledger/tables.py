@@ -80,6 +80,43 @@ Index(
     sqlite_where=outbox.c.sent_at.is_(None),
 )
 
+# Sent rows that were deleted, so that the books can tell them from rows that never were.
+outbox_pruned = Table(
+    "outbox_pruned",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("before", Double, nullable=False),
+    Column("events", Integer, nullable=False),
+)
+
+# That a service has done its work for an event: written with the effect, or not at all.
+effects = Table(
+    "effects",
+    metadata,
+    Column("service", String(64), primary_key=True),
+    Column("event_id", _key(32), primary_key=True),
+    Column("done_at", Double, nullable=False),
+)
+
+loyalty = Table(
+    "loyalty",
+    metadata,
+    Column("customer_id", _key(128), primary_key=True),
+    Column("points", Integer, nullable=False),
+)
+
+ranking = Table(
+    "ranking",
+    metadata,
+    Column("sku", _key(64), primary_key=True),
+    Column("customer_id", _key(128), primary_key=True),
+    Column("bought", Integer, nullable=False),
+    # When the latest of these items was bought: of two with as many, the earlier is ahead.
+    Column("reached_at", Double, nullable=False),
+)
+
+Index("ranking_top", ranking.c.sku, ranking.c.bought.desc(), ranking.c.reached_at)
+
 secrets = Table(
     "secrets",
     metadata,

@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from consumer.app import run_drain
-from flashsale.broker import BrokerUnavailable, EmbeddedBroker
+from flashsale.broker import BrokerUnavailable, EmbeddedBroker, Topology
 from flashsale.metrics import ConsumerMetrics, GatewayMetrics
 from flashsale.selling import Sale
 from flashsale.settings import Settings
@@ -37,6 +37,9 @@ class Answer:
         assert self.body["title"]
         assert self.body["detail"]
         return str(self.body["type"]).removeprefix("/problems/")
+
+
+NO_SERVICES = Topology((), (), ())
 
 
 @dataclass
@@ -73,7 +76,9 @@ class Shop:
         """Begin to drain."""
         self.tasks.append(
             asyncio.create_task(
-                run_drain(self.settings, self.stack, ConsumerMetrics(), asyncio.Event())
+                run_drain(
+                    self.settings, self.stack, NO_SERVICES, ConsumerMetrics(), asyncio.Event()
+                )
             )
         )
 

@@ -1,0 +1,122 @@
+"""The relay: events that were written with their orders go to the broker, each at least once."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from flashsale.broker import Broker, BrokerError
+from flashsale.events import OrderEvent, encode_event
+from flashsale.ledger import LedgerError, Outbox
+from flashsale.metrics import ConsumerMetrics
+
+log = structlog.get_logger()
+
+_BATCH = 500
+_POLL_SECONDS = 1.0
+_PRUNE_SECONDS = 60.0
+# While orders wait for the drain the relay works a quarter of the time: events can wait, the
+# drain's rate must not.
+_REST = 3.0
+
+
+class Relay:
+    """Publishes the outbox. Any number of them share it, one in each consumer.
+
+    It may die at any point: what the broker confirmed and was not marked is published again,
+    under the same event id.
+    """
+
+    def __init__(
+        self, outbox: Outbox, broker: Broker, exchange: str, keep: float, metrics: ConsumerMetrics
+    ) -> None:
+        """Publish to the topic exchange of that name; forget what was sent `keep` seconds ago."""
+        self._outbox = outbox
+        self._broker = broker
+        self._exchange = exchange
+        self._keep = keep
+        self._metrics = metrics
+        self._wanted = asyncio.Event()
+        self._drain_is_behind = False
+
+    def wake(self, behind: bool) -> None:
+        """Orders were decided; `behind`: more of them wait."""
+        self._drain_is_behind = behind
+        self._wanted.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Relay until `stop`, and then what is left, if the broker takes it."""
+        stopping = asyncio.create_task(stop.wait(), name="relay's stop")
+        stopping.add_done_callback(lambda _: self._wanted.set())
+        pruned_at = 0.0
+        try:
+            while not stop.is_set():
+                self._wanted.clear()
+                await self._relay_all(stop)
+                if time.monotonic() - pruned_at > _PRUNE_SECONDS:
+                    await self._prune()
+                    pruned_at = time.monotonic()
+                await self._wait()
+            self._drain_is_behind = False
+            await self._relay_all(stop)
+        finally:
+            stopping.cancel()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(_POLL_SECONDS):
+                await self._wanted.wait()
+        except TimeoutError:
+            # Whoever decided these orders died before its relay was awake, or lost the broker.
+            self._drain_is_behind = False
+
+    async def _relay_all(self, stop: asyncio.Event) -> None:
+        """Relay until nothing is unsent, or nothing more can be sent now."""
+        while True:
+            started = time.monotonic()
+            try:
+                relayed = await self._outbox.relay(_BATCH, self._send)
+            except LedgerError as error:
+                log.warning("relay interrupted", reason=str(error))
+                return
+            self._metrics.relayed.inc(relayed.sent)
+            lag = 0.0 if relayed.oldest is None else max(0.0, time.time() - relayed.oldest)
+            self._metrics.outbox_lag_seconds.set(lag)
+            if relayed.claimed < _BATCH or not relayed.sent:
+                return
+            if self._drain_is_behind and not stop.is_set():
+                await asyncio.sleep(_REST * (time.monotonic() - started))
+
+    async def _send(self, events: Sequence[OrderEvent]) -> Sequence[str]:
+        confirms: list[asyncio.Future[None]] = []
+        try:
+            for event in events:
+                # Not mandatory: an event that no service asked for is not lost.
+                confirms.append(
+                    self._broker.publish(
+                        self._exchange,
+                        event.topic,
+                        encode_event(event),
+                        message_id=event.event_id,
+                        mandatory=False,
+                    )
+                )
+        except BrokerError as error:
+            log.warning("events wait for the broker", reason=str(error))
+        answers = await asyncio.gather(*confirms, return_exceptions=True)
+        sent = []
+        for event, answer in zip(events, answers, strict=False):
+            if answer is None:
+                sent.append(event.event_id)
+            elif not isinstance(answer, BrokerError):
+                raise answer
+        return sent
+
+    async def _prune(self) -> None:
+        try:
+            pruned = 1
+            while pruned:
+                pruned = await self._outbox.prune(before=time.time() - self._keep)
+        except LedgerError as error:
+            log.warning("outbox not pruned", reason=str(error))

@@ -1,0 +1,137 @@
+"""The outbox: events that were written with their orders, until the broker has them.
+
+A claim by `id > last` would lose rows, as commits come in another order than their ids; so what
+is unsent says so itself, and SKIP LOCKED lets any number of relays share the work.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, delete, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from flashsale.events import OrderEvent
+from flashsale.ledger.bulk import among
+from flashsale.ledger.tables import effects, orders, outbox
+from flashsale.ledger.transactions import reading, writing
+
+Send = Callable[[Sequence[OrderEvent]], Awaitable[Sequence[str]]]
+"""Publishes events; the ids of those that the broker has confirmed."""
+
+_PRUNED_AT_ONCE = 5_000
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """What one round of the relay did. `oldest` is the oldest unsent event's, in Unix seconds."""
+
+    claimed: int
+    sent: int
+    oldest: float | None
+
+
+class Outbox:
+    """The outbox of one database. Every method may raise `LedgerError`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def relay(self, limit: int, send: Send) -> Relayed:
+        """Send up to `limit` of the oldest unsent events, and record what the broker has.
+
+        Dying after `send` leaves them unsent: they are sent again, under the same ids.
+        """
+        if self._engine.dialect.name == "postgresql":
+            # What is claimed stays locked until it is marked: no other relay sends it.
+            async with writing(self._engine, by_key=True) as connection:
+                events = await self.claim(connection, limit)
+                sent = await send(events) if events else []
+                await self.mark(connection, sent)
+        else:
+            # One process, one relay; a lock held while it waits would stop the drain.
+            async with reading(self._engine) as connection:
+                events = await self.claim(connection, limit)
+            sent = await send(events) if events else []
+            async with writing(self._engine) as connection:
+                await self.mark(connection, sent)
+        oldest = min((event.decided_at for event in events), default=None)
+        return Relayed(len(events), len(sent), oldest)
+
+    async def claim(self, connection: AsyncConnection, limit: int) -> list[OrderEvent]:
+        """The oldest unsent events, no other relay's, for as long as the transaction lasts."""
+        rows = await connection.execute(_unsent(limit))
+        return [
+            OrderEvent(
+                event_id=row.id,
+                status=row.status,
+                reason=row.reason,
+                sku=row.sku,
+                customer_id=row.customer_id,
+                quantity=row.quantity,
+                accepted_at=row.accepted_at,
+                decided_at=row.decided_at,
+            )
+            for row in rows
+        ]
+
+    async def mark(self, connection: AsyncConnection, event_ids: Sequence[str]) -> None:
+        """Record that the broker has these events."""
+        if event_ids:
+            await connection.execute(
+                update(outbox)
+                .where(among(connection, outbox.c.order_id, event_ids))
+                .values(sent_at=time.time())
+            )
+
+    async def prune(self, before: float) -> int:
+        """Delete some of the events that were made and sent before that moment; how many.
+
+        The count is kept, so that the books still balance.
+        """
+        async with writing(self._engine) as connection:
+            old = (
+                select(outbox.c.order_id)
+                .where(outbox.c.sent_at.is_not(None), outbox.c.created_at < before)
+                .limit(_PRUNED_AT_ONCE)
+                .with_for_update(skip_locked=True)
+            )
+            gone = await connection.execute(delete(outbox).where(outbox.c.order_id.in_(old)))
+            if gone.rowcount:
+                await connection.execute(_COUNT_PRUNED, {"before": before, "events": gone.rowcount})
+            return int(gone.rowcount)
+
+    async def send_again(self, services: int) -> int:
+        """Take for unsent what fewer than so many services have done; how many events."""
+        async with writing(self._engine) as connection:
+            done = (
+                select(effects.c.event_id)
+                .group_by(effects.c.event_id)
+                .having(func.count() >= services)
+            )
+            changed = await connection.execute(
+                update(outbox)
+                .where(outbox.c.sent_at.is_not(None), outbox.c.order_id.not_in(done))
+                .values(sent_at=None)
+            )
+            return int(changed.rowcount)
+
+
+def _unsent(limit: int) -> Select[Any]:
+    return (
+        select(orders)
+        .join(outbox, outbox.c.order_id == orders.c.id)
+        .where(outbox.c.sent_at.is_(None))
+        .order_by(outbox.c.created_at)
+        .limit(limit)
+        .with_for_update(of=outbox, skip_locked=True)
+    )
+
+
+_COUNT_PRUNED = text(
+    "INSERT INTO outbox_pruned (name, before, events) VALUES ('all', :before, :events)"
+    " ON CONFLICT (name) DO UPDATE SET events = outbox_pruned.events + excluded.events,"
+    " before = CASE WHEN excluded.before > outbox_pruned.before THEN excluded.before"
+    " ELSE outbox_pruned.before END"
+)

@@ -1,0 +1,33 @@
+"""How a transaction begins, on PostgreSQL and on SQLite."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from flashsale.ledger.errors import named_errors
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection to read by. Raises `LedgerError`."""
+    with named_errors():
+        async with engine.connect() as connection:
+            yield connection
+
+
+@asynccontextmanager
+async def writing(engine: AsyncEngine, by_key: bool = False) -> AsyncIterator[AsyncConnection]:
+    """A transaction to write in, committed at the end. Raises `LedgerError`.
+
+    `by_key`: all it does is by an index. While tables are empty, scanning them is the cheapest
+    plan; it would be kept, and cost more with every row that comes.
+    """
+    with named_errors():
+        async with engine.connect() as connection:
+            await connection.execution_options(flashsale_writes=True)
+            async with connection.begin():
+                if by_key and connection.dialect.name == "postgresql":
+                    await connection.execute(text("SET LOCAL enable_seqscan = off"))
+                yield connection

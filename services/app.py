@@ -1,0 +1,61 @@
+"""The services of a shop on an open stack."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from flashsale.broker import Topology
+from flashsale.metrics import ServicesMetrics, serve_metrics
+from flashsale.settings import Settings
+from flashsale.stack import Stack, open_stack, require_shared_broker, topology_of
+from services.failures import Failures
+from services.service import AnyService
+from services.topology import services_topology, work_queue
+from services.worker import Worker
+
+METRICS_PORT = 9092
+
+
+def declared_by(settings: Settings, services: Sequence[AnyService]) -> Topology:
+    """What these services add to the topology of a sale."""
+    events = topology_of(settings).events
+    return services_topology(settings.broker_prefix, events, settings.queue_type, services)
+
+
+async def run_workers(
+    settings: Settings,
+    stack: Stack,
+    services: Sequence[AnyService],
+    metrics: ServicesMetrics,
+    stop: asyncio.Event,
+) -> None:
+    """Run these services until `stop`. Raises `LedgerError`, `BrokerError`, `SettingsError`."""
+    prefix = settings.broker_prefix
+    await stack.broker.extend(declared_by(settings, services))
+    async with AsyncExitStack() as opened, asyncio.TaskGroup() as tasks:
+        for service in services:
+            if service.tables is not None:
+                await stack.ledger.effects.create_tables(service.tables)
+            worker = Worker(
+                service,
+                await opened.enter_async_context(service.open(settings)),
+                work_queue(prefix, service),
+                stack.broker,
+                stack.ledger.effects,
+                Failures(service, prefix, stack.broker, metrics),
+                metrics,
+                settings.latency_seconds(service.name),
+            )
+            tasks.create_task(worker.run(stop), name=service.name)
+
+
+async def run_services(
+    settings: Settings, services: Sequence[AnyService], stop: asyncio.Event
+) -> None:
+    """Run a process of services until `stop`. Raises what `open_stack` raises, and `OSError`."""
+    require_shared_broker(settings, "services")
+    metrics = ServicesMetrics()
+    port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
+    with serve_metrics(metrics.registry, settings.metrics_host, port):
+        async with open_stack(settings) as stack:
+            await run_workers(settings, stack, services, metrics, stop)

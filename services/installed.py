@@ -1,0 +1,48 @@
+"""Find the services that are installed.
+
+A package adds services by naming them as entry points of the group `flashsale.services`
+(https://packaging.python.org/en/latest/specifications/entry-points/).
+"""
+
+from collections.abc import Collection
+from importlib.metadata import entry_points
+
+from flashsale.settings import PREFIX, SettingsError
+from services.service import AnyService, Service
+
+GROUP = "flashsale.services"
+
+
+def installed_services() -> dict[str, AnyService]:
+    """All that are installed, by name. Raises `SettingsError` if one can't be loaded."""
+    found: dict[str, AnyService] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+        try:
+            service = entry.load()
+        except Exception as error:  # whatever a stranger's module does when it is imported
+            raise SettingsError(f"service {entry.name} ({entry.value}): {error!r}") from error
+        if not isinstance(service, Service) or service.name != entry.name:
+            raise SettingsError(f"service {entry.name}: {entry.value} is no Service of that name")
+        found[entry.name] = service
+    return found
+
+
+def chosen_services(setting: str, names: Collection[str] = ()) -> list[AnyService]:
+    """The services of this shop, or of these the named ones. Raises `SettingsError`."""
+    installed = installed_services()
+    if setting == "all":
+        own = set(installed)
+    else:
+        own = set() if setting == "none" else set(setting.split(","))
+    for name in (*own, *names):
+        if name not in installed:
+            raise SettingsError(
+                f"there is no service {name}; installed are {', '.join(installed) or 'none'}"
+            )
+    for name in names:
+        if name not in own:
+            raise SettingsError(
+                f"{PREFIX}SERVICES={setting}: must have {name} in it, as the consumer sees by it"
+                " which queues to fill"
+            )
+    return [installed[name] for name in sorted(names or own)]
