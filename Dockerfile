@@ -12,6 +12,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY flashsale ./flashsale
 COPY gateway ./gateway
 COPY consumer ./consumer
+COPY services ./services
 COPY loadtest ./loadtest
 RUN /opt/flashsale/bin/pip install --no-cache-dir --disable-pip-version-check \
     --no-deps --no-build-isolation .
@@ -24,6 +25,6 @@ ENV PATH=/opt/flashsale/bin:$PATH \
     FLASHSALE_METRICS_HOST=0.0.0.0
 # A number, so that an orchestrator can tell that it is not root.
 USER 10001:10001
-EXPOSE 8080 9090 9091
+EXPOSE 8080 9090 9091 9092
 ENTRYPOINT ["flashsale"]
 CMD ["--help"]

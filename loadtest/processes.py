@@ -86,6 +86,7 @@ def process(
             stdout=file,
             stderr=subprocess.STDOUT,
             env=own_environment() | dict(environment or {}),
+            cwd=output.parent,  # mail and other files of a sale go there
         )
     running = Process(popen, output)
     try:

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from flashsale.ledger import open_ledger
-from flashsale.metrics import ConsumerMetrics, GatewayMetrics
+from flashsale.metrics import ConsumerMetrics, GatewayMetrics, ServicesMetrics
 from flashsale.selling import Sale
 from flashsale.settings import PREFIX, Settings
 from loadtest.processes import get, process
@@ -74,7 +74,8 @@ def compose(folder: Path) -> dict[str, Any]:
 def test_compose_is_valid_without_an_env_file(tmp_path: Path) -> None:
     config = compose(tmp_path)
     assert set(config["services"]) == {
-        *("rabbitmq", "postgres", "migrate", "gateway", "consumer", "prometheus", "grafana")
+        *("rabbitmq", "postgres", "migrate", "gateway", "consumer", "services"),
+        *("prometheus", "grafana"),
     }
     assert config["services"]["consumer"]["deploy"]["replicas"] == 2
     for name, service in config["services"].items():
@@ -84,7 +85,7 @@ def test_compose_is_valid_without_an_env_file(tmp_path: Path) -> None:
 
 def test_compose_starts_processes_with_settings_that_exist(tmp_path: Path) -> None:
     services = compose(tmp_path)["services"]
-    for name in ("migrate", "gateway", "consumer"):
+    for name in ("migrate", "gateway", "consumer", "services"):
         variables = {k: v for k, v in services[name]["environment"].items() if v}
         given = {k.removeprefix(PREFIX).lower(): v for k, v in variables.items()}
         assert set(given) <= set(Settings.model_fields), name
@@ -101,7 +102,7 @@ def test_compose_starts_nothing_before_what_it_needs(tmp_path: Path) -> None:
     }
     healthy, done = "service_healthy", "service_completed_successfully"
     assert needs["migrate"] == {"postgres": healthy}
-    for name in ("gateway", "consumer"):
+    for name in ("gateway", "consumer", "services"):
         assert needs[name] == {"rabbitmq": healthy, "postgres": healthy, "migrate": done}
     for name in set(services) - {"migrate"}:
         assert services[name]["healthcheck"]["test"], name
@@ -191,7 +192,7 @@ def test_dashboards_ask_for_metrics_that_exist() -> None:
     suffixes = ("", "_bucket", "_sum", "_count", "_total")
     collected = [
         family
-        for metrics in (GatewayMetrics(), ConsumerMetrics())
+        for metrics in (GatewayMetrics(), ConsumerMetrics(), ServicesMetrics())
         for family in metrics.registry.collect()
     ]
     names = {family.name + suffix for family in collected for suffix in suffixes}
