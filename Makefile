@@ -1,5 +1,5 @@
 # Every target uses the checkout's own .venv, made when it is missing or stale.
-.PHONY: help demo test lint bench bench-status lock clean
+.PHONY: help demo test lint bench bench-status bench-services lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -32,6 +32,11 @@ bench-status: ## what it costs to tell shoppers: polls, unknown ids, event strea
 	@scripts/venv dev
 	@scripts/test-needs wrk
 	@$(bin)/python -m loadtest.bench_status $(ARGS)
+
+bench-services: ## events relayed and handled a second, and what shoppers notice of it
+	@scripts/venv dev
+	@scripts/test-needs
+	@$(bin)/python -m loadtest.bench_services $(ARGS)
 
 lock: ## pin the newest versions that pyproject.toml allows
 	@scripts/lock

@@ -15,6 +15,8 @@ log = structlog.get_logger()
 
 _BATCH = 500
 _POLL_SECONDS = 1.0
+# While orders come one by one: a transaction for some events, and not for each.
+_GATHER_SECONDS = 0.02
 _PRUNE_SECONDS = 60.0
 # While orders wait for the drain the relay works a quarter of the time: events can wait, the
 # drain's rate must not.
@@ -46,7 +48,7 @@ class Relay:
         self._wanted.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Relay until `stop`, and then what is left, if the broker takes it."""
+        """Relay until `stop`, and then once more. What is left is for another relay."""
         stopping = asyncio.create_task(stop.wait(), name="relay's stop")
         stopping.add_done_callback(lambda _: self._wanted.set())
         pruned_at = 0.0
@@ -57,16 +59,17 @@ class Relay:
                 if time.monotonic() - pruned_at > _PRUNE_SECONDS:
                     await self._prune()
                     pruned_at = time.monotonic()
-                await self._wait()
-            self._drain_is_behind = False
+                await self._wait(stop)
             await self._relay_all(stop)
         finally:
             stopping.cancel()
 
-    async def _wait(self) -> None:
+    async def _wait(self, stop: asyncio.Event) -> None:
         try:
             async with asyncio.timeout(_POLL_SECONDS):
                 await self._wanted.wait()
+            if not stop.is_set():
+                await asyncio.sleep(_GATHER_SECONDS)
         except TimeoutError:
             # Whoever decided these orders died before its relay was awake, or lost the broker.
             self._drain_is_behind = False
@@ -83,9 +86,9 @@ class Relay:
             self._metrics.relayed.inc(relayed.sent)
             lag = 0.0 if relayed.oldest is None else max(0.0, time.time() - relayed.oldest)
             self._metrics.outbox_lag_seconds.set(lag)
-            if relayed.claimed < _BATCH or not relayed.sent:
+            if relayed.claimed < _BATCH or not relayed.sent or stop.is_set():
                 return
-            if self._drain_is_behind and not stop.is_set():
+            if self._drain_is_behind:
                 await asyncio.sleep(_REST * (time.monotonic() - started))
 
     async def _send(self, events: Sequence[OrderEvent]) -> Sequence[str]:

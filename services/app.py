@@ -1,6 +1,7 @@
 """The services of a shop on an open stack."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
@@ -14,6 +15,7 @@ from services.topology import services_topology, work_queue
 from services.worker import Worker
 
 METRICS_PORT = 9092
+_NICE = 10  # on a machine that they share, taking orders comes first
 
 
 def declared_by(settings: Settings, services: Sequence[AnyService]) -> Topology:
@@ -54,6 +56,7 @@ async def run_services(
 ) -> None:
     """Run a process of services until `stop`. Raises what `open_stack` raises, and `OSError`."""
     require_shared_broker(settings, "services")
+    os.nice(_NICE)
     metrics = ServicesMetrics()
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
     with serve_metrics(metrics.registry, settings.metrics_host, port):

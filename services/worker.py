@@ -20,6 +20,8 @@ from services.service import AnyService, GiveUp, Handle
 log = structlog.get_logger()
 
 _AT_ONCE = 500
+# Nobody waits for a record, and a database that others need is spared most of the commits.
+_GATHER_SECONDS = 0.05
 _LAST_WORK_SECONDS = 10.0
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 2.0
@@ -179,6 +181,8 @@ class Worker:
         """Record what is finished, many events in one transaction."""
         while True:
             await self._some_finished.wait()
+            if len(self._finished) < _AT_ONCE:
+                await asyncio.sleep(_GATHER_SECONDS)
             batch, self._finished = self._finished[:_AT_ONCE], self._finished[_AT_ONCE:]
             if not self._finished:
                 self._some_finished.clear()

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flashsale.ledger import schema
 from flashsale.ledger.bulk import among, insert_columns
 from flashsale.ledger.tables import effects
-from flashsale.ledger.transactions import writing
+from flashsale.ledger.transactions import reading, writing
 
 Value = str | int | float | None
 
@@ -44,12 +44,15 @@ class EffectBook:
 
     async def done(self, service: str, event_ids: Collection[str]) -> set[str]:
         """Which of these events the service has done."""
-        async with writing(self._engine, by_key=True) as connection:
+        async with reading(self._engine) as connection:
+            if connection.dialect.name == "postgresql":
+                # One statement needs no BEGIN and no end of its own.
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
             return await _done(connection, service, event_ids)
 
     async def take_effect(self, service: str, wanted: Sequence[Effects]) -> int:
         """Apply in one transaction what is not done yet; of how many events."""
-        async with writing(self._engine, by_key=True) as connection:
+        async with writing(self._engine) as connection:
             by_id = {one.event_id: one for one in wanted}
             new = await self.mark(connection, service, sorted(by_id))
             values: dict[str, list[dict[str, Value]]] = {}

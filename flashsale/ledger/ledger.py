@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from flashsale.ledger import schema
 from flashsale.ledger.books import Books, audit
@@ -16,14 +16,13 @@ from flashsale.ledger.drain import Drain, hold_drain
 from flashsale.ledger.effects import EffectBook
 from flashsale.ledger.errors import LedgerRefused
 from flashsale.ledger.outbox import Outbox
+from flashsale.ledger.postgres import postgres_engine
 from flashsale.ledger.selling import as_outcome, as_sale
 from flashsale.ledger.sqlite import sqlite_engine
 from flashsale.ledger.tables import orders, ranking, sales, secrets
 from flashsale.ledger.transactions import reading, writing
 from flashsale.orders import OrderId, Outcome
 from flashsale.selling import Sale
-
-CONNECT_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,11 @@ class Buyer:
 class Ledger:
     """The database behind the queue. Every method may raise `LedgerUnavailable`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, by_key: AsyncEngine) -> None:
+        """`by_key` is for what reads by key only, however large the tables are."""
         self._engine = engine
-        self.outbox = Outbox(engine)
-        self.effects = EffectBook(engine)
+        self.outbox = Outbox(engine, by_key)
+        self.effects = EffectBook(by_key)
 
     async def migrate(self) -> str:
         """Bring the tables to this version; the revision they are at then."""
@@ -125,20 +125,12 @@ class Ledger:
 async def open_ledger(url: str) -> AsyncIterator[Ledger]:
     """Open the ledger at `postgresql+asyncpg://...` or `sqlite+aiosqlite:///FILE`."""
     if url.startswith("sqlite"):
-        engine = sqlite_engine(url)
+        engine = by_key = sqlite_engine(url)
     else:
-        engine = create_async_engine(
-            url,
-            pool_size=10,  # with all in one process: gateway, relay and every service
-            max_overflow=0,
-            pool_pre_ping=True,
-            connect_args={
-                "timeout": CONNECT_SECONDS,
-                "command_timeout": 30,
-                "server_settings": {"application_name": "flashsale", "jit": "off"},
-            },
-        )
+        engine = postgres_engine(url)
+        by_key = postgres_engine(url, enable_seqscan="off")
     try:
-        yield Ledger(engine)
+        yield Ledger(engine, by_key)
     finally:
         await engine.dispose()
+        await by_key.dispose()

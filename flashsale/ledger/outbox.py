@@ -35,8 +35,9 @@ class Relayed:
 class Outbox:
     """The outbox of one database. Every method may raise `LedgerError`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, by_key: AsyncEngine) -> None:
         self._engine = engine
+        self._by_key = by_key
 
     async def relay(self, limit: int, send: Send) -> Relayed:
         """Send up to `limit` of the oldest unsent events, and record what the broker has.
@@ -45,7 +46,7 @@ class Outbox:
         """
         if self._engine.dialect.name == "postgresql":
             # What is claimed stays locked until it is marked: no other relay sends it.
-            async with writing(self._engine, by_key=True) as connection:
+            async with writing(self._by_key) as connection:
                 events = await self.claim(connection, limit)
                 sent = await send(events) if events else []
                 await self.mark(connection, sent)

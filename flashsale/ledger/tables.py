@@ -93,8 +93,9 @@ outbox_pruned = Table(
 effects = Table(
     "effects",
     metadata,
-    Column("service", String(64), primary_key=True),
+    # The id first: a plan made while the table is empty might look for the service alone.
     Column("event_id", _key(32), primary_key=True),
+    Column("service", String(64), primary_key=True),
     Column("done_at", Double, nullable=False),
 )
 

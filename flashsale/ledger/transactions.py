@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flashsale.ledger.errors import named_errors
@@ -18,16 +17,10 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 
 @asynccontextmanager
-async def writing(engine: AsyncEngine, by_key: bool = False) -> AsyncIterator[AsyncConnection]:
-    """A transaction to write in, committed at the end. Raises `LedgerError`.
-
-    `by_key`: all it does is by an index. While tables are empty, scanning them is the cheapest
-    plan; it would be kept, and cost more with every row that comes.
-    """
+async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction to write in, committed at the end. Raises `LedgerError`."""
     with named_errors():
         async with engine.connect() as connection:
             await connection.execution_options(flashsale_writes=True)
             async with connection.begin():
-                if by_key and connection.dialect.name == "postgresql":
-                    await connection.execute(text("SET LOCAL enable_seqscan = off"))
                 yield connection

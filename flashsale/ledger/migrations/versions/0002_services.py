@@ -22,8 +22,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "effects",
-        sa.Column("service", sa.String(64), primary_key=True),
         sa.Column("event_id", key(32), primary_key=True),
+        sa.Column("service", sa.String(64), primary_key=True),
         sa.Column("done_at", sa.Double(), nullable=False),
     )
     op.create_table(
