@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     )
     mail_to: str = Field(
         "{customer_id}@localhost",
-        pattern=r"\{customer_id\}",
+        pattern=r"^[^{}@]*\{customer_id\}[^{}@]*@[^{}@]+$",
         description="a customer's address",
     )
     mail_latency_ms: int = Field(0, ge=0, le=60_000, description=_LATENCY.format("mail"))

@@ -1,5 +1,6 @@
 """PostgreSQL as the ledger needs it."""
 
+import math
 import time
 from typing import Any
 
@@ -45,13 +46,13 @@ def _ping_the_idle(engine: AsyncEngine) -> None:
 
     @event.listens_for(engine.sync_engine, "checkout")
     def on_checkout(connection: Any, record: Any, _: object) -> None:
-        used_at = record.info.get("used_at")
-        if used_at is None or time.monotonic() - used_at < _SURE_SECONDS:
-            return
-        try:
-            alive = engine.dialect.do_ping(connection)
-        except engine.dialect.dbapi.Error:  # type: ignore[union-attr]
-            alive = False
+        alive = not connection.driver_connection.is_closed()
+        used_at = record.info.get("used_at", math.inf)
+        if alive and used_at < time.monotonic() - _SURE_SECONDS:
+            try:
+                alive = engine.dialect.do_ping(connection)
+            except engine.dialect.dbapi.Error:  # type: ignore[union-attr]
+                alive = False
         if not alive:
             # The pool connects again, and asks no more of this one.
             raise exc.DisconnectionError

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -130,15 +131,18 @@ class Stationery:
         return Letter(event.event_id, self._from.addr_spec, to, content.encode("ascii"))
 
     def _address(self, customer_id: str) -> str:
-        # A customer id that is an address already needs no domain of ours.
-        whole = customer_id if "@" in customer_id else self._recipient
-        local, _, domain = whole.replace("{customer_id}", customer_id).rpartition("@")
         try:
-            address = Address(username=local, domain=domain).addr_spec
-            address.encode("ascii")
-        except (ValueError, IndexError) as error:
+            if "@" in customer_id:  # an address already: it needs no domain of ours
+                address = Address(addr_spec=customer_id)
+            else:
+                local, _, domain = self._recipient.rpartition("@")
+                address = Address(username=local.format(customer_id=customer_id), domain=domain)
+            address.addr_spec.encode("ascii")
+        except (ValueError, IndexError, HeaderParseError) as error:
             raise GiveUp("no mail address can be made of the customer's id") from error
-        return address
+        if not (address.username and address.domain):
+            raise GiveUp("no mail address can be made of the customer's id")
+        return address.addr_spec
 
     def _new_template(self, words: _Words) -> str:
         # The email package takes most of a millisecond for a letter, so it writes each of them

@@ -3,118 +3,13 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from pathlib import Path
-
-import aiohttp
-import pytest
 
 from flashsale.broker import Delivery, RabbitMQ, sale_topology
-from flashsale.ledger import Ledger, open_ledger
-from flashsale.orders import Outcome, Status, encode_order
-from flashsale.selling import Sale
-from loadtest.processes import Process, process, scrape
-from loadtest.servers import RabbitNode, free_port, rabbitmq
-from tests.conftest import an_order, unique
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[RabbitNode]:
-    """A node that these tests may kill."""
-    with rabbitmq() as own:
-        yield own
-
-
-@dataclass
-class Shop:
-    """Addresses of one sale's parts, and how to start them."""
-
-    ledger: Ledger
-    environment: dict[str, str]
-    folder: Path
-    port: int
-    client: aiohttp.ClientSession
-    accepted: list[str] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self, name: str, **changes: str) -> AbstractContextManager[Process]:
-        changed = {f"FLASHSALE_{key.upper()}": value for key, value in changes.items()}
-        log = self.folder / f"{unique(name)}.log"
-        return process(["flashsale", name], log, self.environment | changed)
-
-    def ready(self, gateway: Process) -> None:
-        gateway.await_url(f"{self.url}/readyz")
-
-    async def order(self) -> int:
-        """Order one item, with a key, and send it again as long as the outcome is not known."""
-        key = unique("key")
-        headers = {"Idempotency-Key": key}
-        body = {"sku": "tv", "customer_id": key, "quantity": 1}
-        for _ in range(200):
-            try:
-                async with self.client.post(
-                    f"{self.url}/orders", json=body, headers=headers
-                ) as answer:
-                    self.statuses.append(answer.status)
-                    if answer.status == 202:
-                        self.accepted.append((await answer.json())["order_id"])
-                        return 202
-                    if answer.status != 503:
-                        return answer.status
-            except aiohttp.ClientError:
-                self.statuses.append(0)
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"never answered: {set(self.statuses)}")
-
-    async def orders(self, count: int, at_once: int = 50) -> None:
-        slots = asyncio.Semaphore(at_once)
-
-        async def one() -> None:
-            async with slots:
-                await self.order()
-
-        await asyncio.gather(*(one() for _ in range(count)))
-
-    async def outcomes(self) -> dict[str, Outcome]:
-        return await self.ledger.outcomes("tv")
-
-    async def decided(self, count: int, seconds: float = 60) -> dict[str, Outcome]:
-        """Wait until at least so many orders are decided."""
-        async with asyncio.timeout(seconds):
-            while len(found := await self.outcomes()) < count:
-                await asyncio.sleep(0.1)
-            return found
-
-    async def balanced(self, count: int) -> None:
-        """Every accepted order was decided, none twice, and the books balance."""
-        found = await self.decided(count)
-        assert len(set(self.accepted)) == len(self.accepted)
-        assert set(self.accepted) <= set(found)
-        assert len(found) == count
-        assert (await self.ledger.audit()).wrong == ()
-
-
-@pytest.fixture
-async def shop(node: RabbitNode, postgres_url: str, tmp_path: Path) -> AsyncIterator[Shop]:
-    port = free_port()
-    environment = {
-        "FLASHSALE_BROKER_URL": node.url,
-        "FLASHSALE_BROKER_PREFIX": f"{unique('w')}.",
-        "FLASHSALE_DATABASE_URL": postgres_url,
-        "FLASHSALE_GATEWAY_PORT": str(port),
-        "FLASHSALE_METRICS_PORT": "0",
-        "FLASHSALE_SHUTDOWN_SECONDS": "0.5",
-    }
-    async with open_ledger(postgres_url) as ledger, aiohttp.ClientSession() as client:
-        await ledger.migrate()
-        await ledger.create_sale(Sale("tv", 1_000_000))
-        yield Shop(ledger, environment, tmp_path, port, client)
+from flashsale.orders import Status, encode_order
+from loadtest.processes import scrape
+from loadtest.servers import RabbitNode, free_port
+from tests.conftest import an_order
+from tests.integration.shop import Shop
 
 
 async def test_a_spike_fills_the_queue_and_drains_at_the_rate(shop: Shop) -> None:

@@ -1,0 +1,119 @@
+"""A shop in processes of its own, on real servers, and its shoppers."""
+
+import asyncio
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+from sqlalchemy import text
+
+from flashsale.ledger import Ledger
+from flashsale.ledger.transactions import reading
+from flashsale.orders import Outcome
+from loadtest.processes import Process, process
+from tests.conftest import unique
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Shop:
+    """Addresses of one sale's parts, and how to start them."""
+
+    ledger: Ledger
+    environment: dict[str, str]
+    folder: Path
+    port: int
+    client: aiohttp.ClientSession
+    accepted: list[str] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self, *command: str, **changes: str) -> AbstractContextManager[Process]:
+        """Run `flashsale ...`, with other settings."""
+        return self._start(["flashsale", *command], changes)
+
+    def start_dying(
+        self, point: str, at: int, *command: str, **changes: str
+    ) -> AbstractContextManager[Process]:
+        """Run `flashsale ...` until it dies at that point, when it comes there that time."""
+        return self._start(["tests.dying", point, str(at), *command], changes)
+
+    def _start(
+        self, arguments: list[str], changes: dict[str, str]
+    ) -> AbstractContextManager[Process]:
+        environment = self.environment | {
+            f"FLASHSALE_{key.upper()}": value for key, value in changes.items()
+        }
+        log = self.folder / f"{unique('process')}.log"
+        return process(arguments, log, environment | {"PYTHONPATH": str(ROOT)})
+
+    def ready(self, gateway: Process) -> None:
+        gateway.await_url(f"{self.url}/readyz")
+
+    async def order(self) -> int:
+        """Order one item, with a key, and send it again as long as the outcome is not known."""
+        key = unique("key")
+        headers = {"Idempotency-Key": key}
+        body = {"sku": "tv", "customer_id": key, "quantity": 1}
+        for _ in range(200):
+            try:
+                async with self.client.post(
+                    f"{self.url}/orders", json=body, headers=headers
+                ) as answer:
+                    self.statuses.append(answer.status)
+                    if answer.status == 202:
+                        self.accepted.append((await answer.json())["order_id"])
+                        return 202
+                    if answer.status != 503:
+                        return answer.status
+            except aiohttp.ClientError:
+                self.statuses.append(0)
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"never answered: {set(self.statuses)}")
+
+    async def orders(self, count: int, at_once: int = 50) -> None:
+        slots = asyncio.Semaphore(at_once)
+
+        async def one() -> None:
+            async with slots:
+                await self.order()
+
+        await asyncio.gather(*(one() for _ in range(count)))
+
+    async def outcomes(self) -> dict[str, Outcome]:
+        return await self.ledger.outcomes("tv")
+
+    async def decided(self, count: int, seconds: float = 60) -> dict[str, Outcome]:
+        """Wait until at least so many orders are decided."""
+        async with asyncio.timeout(seconds):
+            while len(found := await self.outcomes()) < count:
+                await asyncio.sleep(0.1)
+            return found
+
+    async def count(self, select: str) -> int:
+        """What `SELECT count(*) FROM ...` says."""
+        async with reading(self.ledger._engine) as connection:
+            return int(await connection.scalar(text(f"SELECT count(*) FROM {select}")) or 0)
+
+    async def until(self, select: str, count: int, seconds: float = 60) -> None:
+        """Wait until so many rows are there."""
+        found = -1
+        try:
+            async with asyncio.timeout(seconds):
+                while (found := await self.count(select)) < count:
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            raise AssertionError(f"{found} of {count} {select}") from None
+
+    async def balanced(self, count: int) -> None:
+        """Every accepted order was decided, none twice, and the books balance."""
+        found = await self.decided(count)
+        assert len(set(self.accepted)) == len(self.accepted)
+        assert set(self.accepted) <= set(found)
+        assert len(found) == count
+        assert (await self.ledger.audit()).wrong == ()

@@ -1,0 +1,446 @@
+"""What a service promises, on both stacks: each event done once, whatever fails on the way."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import Column, Integer, MetaData, String, Table, text
+
+from flashsale.broker import Delivery
+from flashsale.dead import DeadQueue, drop, look, replay
+from flashsale.events import OrderEvent, encode_event
+from flashsale.ledger.transactions import reading, writing
+from flashsale.metrics import ServicesMetrics
+from flashsale.orders import random_order_id
+from flashsale.settings import Settings
+from flashsale.stack import Stack, open_stack
+from loadtest.servers import PostgresServer
+from services import Effects, GiveUp, Retry, Service
+from services.app import declared_by, run_workers
+from services.topology import dead_queue, work_queue
+from tests.conftest import unique
+
+tables = MetaData()
+Table(
+    "done_by_tests",
+    tables,
+    Column("event_id", String(32), primary_key=True),
+    Column("times", Integer, nullable=False),
+)
+_DO = (
+    "INSERT INTO done_by_tests (event_id, times) VALUES (:event_id, :times)"
+    " ON CONFLICT (event_id) DO UPDATE SET times = done_by_tests.times + excluded.times"
+)
+
+Handler = Callable[[OrderEvent, Effects], Awaitable[None]]
+
+
+async def do(event: OrderEvent, effects: Effects) -> None:
+    effects.run(_DO, event_id=event.event_id, times=1)
+
+
+def a_service(handle: Handler = do, name: str = "probe", **options: Any) -> Service[OrderEvent]:
+    topics = ("order.confirmed.#",)
+    usual: dict[str, Any] = {"retry": Retry((0.05, 0.1)), "tables": tables}
+    return Service(name, topics, lambda event: event, handle, **(usual | options))
+
+
+def an_event(**changes: Any) -> OrderEvent:
+    fields: dict[str, Any] = {
+        "event_id": random_order_id(),
+        "status": "confirmed",
+        "reason": None,
+        "sku": "tv.55",
+        "customer_id": "c-1",
+        "quantity": 1,
+        "accepted_at": 1.0,
+        "decided_at": 2.0,
+    }
+    return msgspec.convert(fields | changes, OrderEvent)
+
+
+@dataclass
+class Bench:
+    """An open stack with services at work."""
+
+    settings: Settings
+    stack: Stack
+    metrics: ServicesMetrics = field(default_factory=ServicesMetrics)
+
+    @asynccontextmanager
+    async def running(self, *services: Service[Any]) -> AsyncIterator[None]:
+        """Run services, until the end in good order."""
+        await self.stack.broker.extend(declared_by(self.settings, services))
+        stop = asyncio.Event()
+        working = asyncio.create_task(
+            run_workers(self.settings, self.stack, services, self.metrics, stop)
+        )
+        try:
+            for service in services:
+                await self.until(lambda s=service: self._listens(s))  # type: ignore[misc]
+            yield
+        finally:
+            stop.set()
+            await working
+
+    async def _listens(self, service: Service[Any]) -> bool:
+        return (await self.stack.broker.depth(work_queue(self.prefix, service))).consumers > 0
+
+    @property
+    def prefix(self) -> str:
+        return self.settings.broker_prefix
+
+    async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(20):
+            while not await condition():
+                await asyncio.sleep(0.02)
+
+    async def publish(self, *events: OrderEvent) -> None:
+        for event in events:
+            await self.stack.broker.publish(
+                self.stack.topology.events,
+                event.topic,
+                encode_event(event),
+                message_id=event.event_id,
+            )
+
+    async def times(self) -> Counter[str]:
+        """How often the effect of each event was written."""
+        async with reading(self.stack.ledger._engine) as connection:
+            rows = await connection.execute(text("SELECT event_id, times FROM done_by_tests"))
+            return Counter({row.event_id: row.times for row in rows})
+
+    async def has_done(self, service: Service[Any], event: OrderEvent) -> bool:
+        return bool(await self.stack.ledger.effects.done(service.name, [event.event_id]))
+
+    async def done(self, *events: OrderEvent) -> None:
+        """Wait until the effects of these events are there, and see that each is there once."""
+
+        async def all_done() -> bool:
+            return {event.event_id for event in events} <= set(await self.times())
+
+        await self.until(all_done)
+        assert set((await self.times()).values()) == {1}
+
+    async def dead(self, service: Service[Any], count: int) -> Sequence[Delivery]:
+        """Wait for so many dead letters."""
+
+        async def there() -> bool:
+            depth = await self.stack.broker.depth(dead_queue(self.prefix, service))
+            return depth.ready == count
+
+        await self.until(there)
+        return await look(self.stack.broker, self.dead_queue(service))
+
+    def dead_queue(self, service: Service[Any]) -> DeadQueue:
+        return DeadQueue(
+            service.name, dead_queue(self.prefix, service), "", work_queue(self.prefix, service)
+        )
+
+    async def empty(self, service: Service[Any]) -> None:
+        async def nothing_left() -> bool:
+            depth = await self.stack.broker.depth(work_queue(self.prefix, service))
+            return depth.ready == 0
+
+        await self.until(nothing_left)
+
+    def counted(self, metric: str) -> float:
+        return self.metrics.registry.get_sample_value(metric, {"service": "probe"}) or 0
+
+
+@pytest.fixture(params=["embedded", "real"])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    if request.param == "embedded":
+        settings = Settings(database_url=request.getfixturevalue("sqlite_url"))
+    else:
+        settings = Settings(
+            broker_url=request.getfixturevalue("rabbit_url"),
+            broker_prefix=f"{unique('s')}.",
+            database_url=request.getfixturevalue("postgres_url"),
+        )
+        from flashsale.ledger import open_ledger
+
+        async with open_ledger(settings.database_url) as ledger:
+            await ledger.migrate()
+    async with open_stack(settings) as stack:
+        yield Bench(settings, stack)
+
+
+async def test_an_event_reaches_the_services_that_asked_for_it(bench: Bench) -> None:
+    confirmed, rejected = an_event(), an_event(status="rejected", reason="sold_out")
+    heard: list[tuple[str, str]] = []
+
+    def listening(name: str, *topics: str) -> Service[str]:
+        async def handle(event_id: str, _: Effects) -> None:
+            heard.append((name, event_id))
+
+        return Service(name, topics, lambda event: event.event_id, handle)
+
+    services = (
+        listening("all", "order.#"),
+        listening("sold", "order.confirmed.#"),
+        listening("this", "order.*.tv.55"),
+        listening("that", "order.confirmed.radio"),
+    )
+    async with bench.running(*services):
+        await bench.publish(confirmed, rejected)
+        await bench.until(lambda: _true(len(heard) >= 5))
+        for service in services:
+            await bench.empty(service)
+    sold, not_sold = confirmed.event_id, rejected.event_id
+    assert sorted(heard) == sorted(
+        [("all", sold), ("all", not_sold), ("sold", sold), ("this", sold), ("this", not_sold)]
+    )
+
+
+async def test_services_work_at_the_same_time(bench: Bench) -> None:
+    meeting = asyncio.Barrier(3)
+
+    async def meet(event: OrderEvent, effects: Effects) -> None:
+        await meeting.wait()  # nobody gets on before all three are here
+
+    services = [a_service(meet, name, timeout_seconds=10) for name in ("mail", "points", "ranks")]
+    async with bench.running(*services):
+        event = an_event()
+        await bench.publish(event)
+        for service in services:
+            await bench.until(lambda s=service: bench.has_done(s, event))  # type: ignore[misc]
+
+
+async def _true(fact: bool) -> bool:
+    return fact
+
+
+async def test_a_handler_that_fails_twice_succeeds_on_the_third_try(bench: Bench) -> None:
+    flaky, others = an_event(), [an_event() for _ in range(20)]
+    tries: Counter[str] = Counter()
+    order: list[str] = []
+
+    async def fail_twice(event: OrderEvent, effects: Effects) -> None:
+        tries[event.event_id] += 1
+        if event.event_id == flaky.event_id and tries[event.event_id] < 3:
+            raise RuntimeError("not today")
+        await do(event, effects)
+        order.append(event.event_id)
+
+    async with bench.running(a_service(fail_twice)):
+        await bench.publish(flaky, *others)
+        await bench.done(flaky, *others)
+    assert tries[flaky.event_id] == 3
+    assert order[-1] == flaky.event_id, "nobody waited behind it"
+    assert bench.counted("flashsale_service_retried_events_total") == 2
+    assert bench.counted("flashsale_service_handled_events_total") == 21
+
+
+async def test_a_poison_event_dies_alone_and_is_done_once_when_the_handler_is_mended(
+    bench: Bench,
+) -> None:
+    poison, others = an_event(), [an_event() for _ in range(20)]
+    mended = False
+
+    async def choke(event: OrderEvent, effects: Effects) -> None:
+        await do(event, effects)
+        if event.event_id == poison.event_id and not mended:
+            raise ValueError("I can't")
+
+    service = a_service(choke)
+    async with bench.running(service):
+        await bench.publish(*others[:10], poison, *others[10:])
+        await bench.done(*others)
+        [letter] = await bench.dead(service, 1)
+        assert letter.message_id == poison.event_id
+        assert letter.body == encode_event(poison)
+        assert letter.headers["reason"] == "ValueError: I can't"
+        assert letter.headers["attempts"] == 3
+        assert isinstance(letter.headers["died_at"], int)
+
+        dead = bench.dead_queue(service)
+        assert await replay(bench.stack.broker, dead, {"another"}) == 0
+        assert await replay(bench.stack.broker, dead, None) == 1
+        [letter] = await bench.dead(service, 1)
+        assert letter.headers["attempts"] == 3, "it had all its tries once more"
+
+        mended = True
+        assert await replay(bench.stack.broker, dead, {poison.event_id}) == 1
+        await bench.done(poison, *others)
+        await bench.dead(service, 0)
+        # As if the replay had died between publish and removal, and was repeated.
+        await bench.publish(poison)
+        await bench.until(
+            lambda: _true(bench.counted("flashsale_service_repeated_events_total") == 1)
+        )
+        await bench.done(poison, *others)
+
+
+async def test_dead_letters_can_be_dropped(bench: Bench) -> None:
+    async def refuse(event: OrderEvent, effects: Effects) -> None:
+        raise GiveUp("no such customer")
+
+    service = a_service(refuse)
+    events = [an_event() for _ in range(3)]
+    async with bench.running(service):
+        await bench.publish(*events)
+        letters = await bench.dead(service, 3)
+        assert {letter.headers["reason"] for letter in letters} == {"no such customer"}
+        assert {letter.headers["attempts"] for letter in letters} == {1}, "no second try"
+        dead = bench.dead_queue(service)
+        assert await drop(bench.stack.broker, dead, {events[1].event_id}) == 1
+        left = await bench.dead(service, 2)
+        assert {e.message_id for e in left} == {events[0].event_id, events[2].event_id}
+        assert await drop(bench.stack.broker, dead, None) == 2
+        await bench.dead(service, 0)
+
+
+async def test_what_is_no_event_is_dead_at_once(bench: Bench) -> None:
+    service = a_service()
+    good = an_event()
+    async with bench.running(service):
+        for body in (b"{}", b"\xff", encode_event(good).replace(b"confirmed", b"perhaps")):
+            await bench.stack.broker.publish(
+                bench.stack.topology.events, "order.confirmed.tv", body, message_id="x"
+            )
+        await bench.publish(good)
+        await bench.done(good)
+        letters = await bench.dead(service, 3)
+    assert all("not an event" in str(letter.headers["reason"]) for letter in letters)
+
+
+async def test_copies_of_an_event_take_effect_once(bench: Bench) -> None:
+    events = [an_event() for _ in range(50)]
+    runs: Counter[str] = Counter()
+
+    async def slowly(event: OrderEvent, effects: Effects) -> None:
+        runs[event.event_id] += 1
+        await asyncio.sleep(0.05)
+        await do(event, effects)
+
+    service = a_service(slowly)
+    async with bench.running(service):
+        await bench.publish(*events, *events)
+        await bench.done(*events)
+        await bench.publish(*events)
+        await bench.until(
+            lambda: _true(bench.counted("flashsale_service_repeated_events_total") == 100)
+        )
+        await bench.done(*events)
+        await bench.empty(service)
+    assert set(runs.values()) == {1}, "not even the handler ran again"
+
+
+async def test_an_effect_that_is_refused_takes_no_other_with_it(bench: Bench) -> None:
+    bad, others = an_event(), [an_event() for _ in range(20)]
+
+    async def write(event: OrderEvent, effects: Effects) -> None:
+        times = None if event.event_id == bad.event_id else 1
+        effects.run(_DO, event_id=event.event_id, times=times)
+
+    service = a_service(write)
+    async with bench.running(service):
+        await bench.publish(*others[:10], bad, *others[10:])
+        await bench.done(*others)
+        [letter] = await bench.dead(service, 1)
+        assert letter.message_id == bad.event_id
+        assert "LedgerRefused" in str(letter.headers["reason"])
+        assert await bench.stack.ledger.effects.done("probe", [bad.event_id]) == set()
+
+
+async def test_a_handler_that_hangs_is_one_failed_try(bench: Bench) -> None:
+    event = an_event()
+    tries = 0
+
+    async def hang_once(event: OrderEvent, effects: Effects) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            await asyncio.Event().wait()
+        await do(event, effects)
+
+    async with bench.running(a_service(hang_once, timeout_seconds=0.2)):
+        await bench.publish(event)
+        await bench.done(event)
+    assert tries == 2
+
+
+async def test_what_is_in_hand_is_finished_before_the_end(bench: Bench) -> None:
+    begun = asyncio.Event()
+    go_on = asyncio.Event()
+
+    async def slowly(event: OrderEvent, effects: Effects) -> None:
+        begun.set()
+        await go_on.wait()
+        await do(event, effects)
+
+    event = an_event()
+    async with bench.running(a_service(slowly)):
+        await bench.publish(event)
+        await begun.wait()
+        asyncio.get_running_loop().call_later(0.2, go_on.set)
+    await bench.done(event)
+
+
+async def test_a_lost_session_is_no_reason_to_run_a_handler_again(
+    bench: Bench, request: pytest.FixtureRequest
+) -> None:
+    """The database goes away between the handler and the record of it, and comes back."""
+    if bench.settings.embedded:
+        pytest.skip("SQLite has no session to lose")
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    events = [an_event() for _ in range(30)]
+    runs: Counter[str] = Counter()
+
+    async def send(event: OrderEvent, effects: Effects) -> None:
+        runs[event.event_id] += 1
+        await do(event, effects)
+
+    async with bench.running(a_service(send)):
+        publishing = asyncio.create_task(bench.publish(*events))
+        for _ in range(10):
+            await _terminate_sessions(server, bench.settings.database_url)
+        await publishing
+        await bench.done(*events)
+    assert set(runs.values()) == {1}
+
+
+async def _terminate_sessions(server: PostgresServer, url: str) -> None:
+    import asyncpg
+
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        await connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    finally:
+        await connection.close()
+
+
+async def test_a_service_must_say_what_it_does() -> None:
+    with pytest.raises(ValueError, match="either handle or opened"):
+        Service("nothing", ("order.#",), lambda event: event)
+
+
+async def test_effects_that_meet_in_two_processes_are_written_once(bench: Bench) -> None:
+    book = bench.stack.ledger.effects
+    await book.create_tables(tables)
+    events = [an_event() for _ in range(200)]
+
+    def wanted() -> list[Effects]:
+        found = []
+        for event in events:
+            effects = Effects(event.event_id)
+            effects.run(_DO, event_id=event.event_id, times=1)
+            found.append(effects)
+        return found
+
+    counts = await asyncio.gather(*(book.take_effect("probe", wanted()) for _ in range(4)))
+    assert sum(counts) == len(events)
+    await bench.done(*events)
+    # Another service does the same events for itself.
+    async with writing(bench.stack.ledger._engine) as connection:
+        await connection.execute(text("DELETE FROM done_by_tests"))
+    assert await book.take_effect("another", wanted()) == len(events)

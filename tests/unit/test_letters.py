@@ -1,0 +1,136 @@
+import email
+from email.message import EmailMessage
+from email.policy import default
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flashsale.events import OrderEvent, decode_event, encode_event
+from flashsale.orders import CustomerId
+from services import GiveUp
+from services.mail.letters import Letter, Stationery
+
+ID = "0123456789abcdef" * 2
+
+
+SKUS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
+
+
+def an_event(**changes: object) -> OrderEvent:
+    fields = {
+        "event_id": ID,
+        "status": "confirmed",
+        "reason": None,
+        "sku": "tv-55",
+        "customer_id": "c-1",
+        "quantity": 2,
+        "accepted_at": 1_795_484_034.0,
+        "decided_at": 1_795_484_035.0,
+    }
+    return msgspec.convert(fields | changes, OrderEvent)
+
+
+def letter(**changes: object) -> Letter:
+    stationery = Stationery("The shop <sale@shop.example>", "{customer_id}@mail.example")
+    return stationery.letter(an_event(**changes))
+
+
+def parsed(content: bytes) -> EmailMessage:
+    message = email.message_from_bytes(content, policy=default)
+    assert isinstance(message, EmailMessage)
+    assert not message.defects
+    return message
+
+
+def parts(content: bytes) -> dict[str, str]:
+    return {part.get_content_type(): part.get_content() for part in parsed(content).iter_parts()}
+
+
+def test_a_letter_has_a_text_and_an_html_part_that_say_the_same() -> None:
+    message = parsed(letter().content)
+    assert message["From"] == "The shop <sale@shop.example>"
+    assert message["To"] == "c-1@mail.example"
+    assert message["Subject"] == "Your order is confirmed"
+    assert message["Message-ID"] == f"<{ID}@shop.example>"
+    assert message["Date"] == "Tue, 24 Nov 2026 01:33:55 +0000"
+    assert message["Auto-Submitted"] == "auto-generated"
+    assert message.get_content_type() == "multipart/alternative"
+    found = parts(message.as_bytes())
+    assert list(found) == ["text/plain", "text/html"]
+    assert found["text/plain"].splitlines() == [
+        "It's yours",
+        "",
+        "2 x tv-55 is reserved for you, and nobody else can get it any more.",
+        "",
+        f"Order   {ID}",
+    ]
+    html = found["text/html"]
+    assert "<h1" in html
+    for words in ("It's yours", "2 x tv-55 is reserved for you", ID):
+        assert words in html
+
+
+@pytest.mark.parametrize(
+    ("reason", "subject", "words"),
+    [
+        ("sold_out", "Sold out: your order could not be filled", "somebody ahead of you"),
+        ("customer_limit", "Your order is over the limit for one customer", "still yours"),
+        ("sale_closed", "Your order could not be filled", "was not open"),
+        ("a reason of a later version", "Your order could not be filled", "was not open"),
+    ],
+)
+def test_a_rejected_order_has_a_letter_of_its_own(reason: str, subject: str, words: str) -> None:
+    rejected = letter(status="rejected", reason=reason)
+    assert parsed(rejected.content)["Subject"] == subject
+    for part in parts(rejected.content).values():
+        assert words in part
+        assert "charged" in part
+
+
+def test_every_copy_of_an_event_is_the_same_letter() -> None:
+    assert letter() == letter()
+
+
+def test_a_customer_id_that_is_an_address_is_the_address() -> None:
+    assert letter(customer_id="ann@home.example").recipient == "ann@home.example"
+
+
+@pytest.mark.parametrize("customer_id", ["jürgen", "a@b@", "@", "ann@"])
+def test_a_customer_who_can_have_no_mail_is_given_up(customer_id: str) -> None:
+    with pytest.raises(GiveUp):
+        letter(customer_id=customer_id)
+
+
+@given(customer=st.text(max_size=128), sku=SKUS)
+def test_nothing_that_a_customer_writes_adds_to_the_letter(customer: str, sku: str) -> None:
+    try:
+        msgspec.convert(customer, CustomerId)
+    except msgspec.ValidationError:
+        return  # no gateway lets it through
+    try:
+        written = letter(customer_id=customer, sku=sku)
+    except GiveUp:
+        return
+    message = parsed(written.content)
+    usual = parsed(letter().content)
+    assert message.keys() == usual.keys()
+    assert len(message["To"].addresses) == 1
+    assert message["Message-ID"] == usual["Message-ID"]
+    assert len(list(message.iter_parts())) == 2
+
+
+def test_an_event_is_read_as_it_was_written() -> None:
+    event = an_event()
+    assert decode_event(encode_event(event)) == event
+    assert event.topic == "order.confirmed.tv-55"
+    with pytest.raises(msgspec.DecodeError):
+        decode_event(b'{"event_id": "x"}')
+    with pytest.raises(msgspec.DecodeError):
+        decode_event(b"\xff")
+
+
+def test_a_sender_that_is_no_address_is_refused() -> None:
+    with pytest.raises(ValueError, match="is no address"):
+        Stationery("The shop", "{customer_id}@mail.example")
