@@ -50,7 +50,7 @@ class Shop:
             f"FLASHSALE_{key.upper()}": value for key, value in changes.items()
         }
         log = self.folder / f"{unique('process')}.log"
-        return process(arguments, log, environment | {"PYTHONPATH": str(ROOT)})
+        return process(arguments, log, {"PYTHONPATH": str(ROOT)} | environment)
 
     def ready(self, gateway: Process) -> None:
         gateway.await_url(f"{self.url}/readyz")

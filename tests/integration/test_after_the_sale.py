@@ -1,0 +1,323 @@
+"""Relay and services in processes of their own, killed at their worst moments."""
+
+import asyncio
+import email
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from email.policy import default
+from typing import Any
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from flashsale.broker import RabbitMQ, sale_topology
+from flashsale.orders import Status, encode_order
+from loadtest.processes import own_environment
+from loadtest.servers import RabbitNode, free_port
+from services.loyalty import POINTS_PER_ITEM
+from tests.conftest import an_order
+from tests.integration.shop import ROOT, Shop
+
+ORDERS = 2000
+SERVICES = ("loyalty", "mail", "ranking")
+
+
+class Mailbox:
+    """What a mail server got, by Message-ID."""
+
+    def __init__(self) -> None:
+        self.mails: list[bytes] = []
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        assert isinstance(envelope.content, bytes)
+        self.mails.append(envelope.content)
+        return "250 OK"
+
+    @property
+    def ids(self) -> Counter[str]:
+        return Counter(
+            str(email.message_from_bytes(mail, policy=default)["Message-ID"]).strip("<>")
+            for mail in self.mails
+        )
+
+
+@pytest.fixture
+def mailbox() -> Iterator[tuple[Mailbox, str]]:
+    """A real SMTP server, and its URL."""
+    box, port = Mailbox(), free_port()
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield box, f"smtp://127.0.0.1:{port}"
+    finally:
+        controller.stop()
+
+
+async def all_effects_once(shop: Shop, orders: int) -> None:
+    """Every confirmed order has the effect of every service, once."""
+    for service in SERVICES:
+        await shop.until(f"effects WHERE service = '{service}'", orders)
+    assert await shop.count("effects") == len(SERVICES) * orders
+    confirmed = await shop.count("orders WHERE status = 'confirmed'")
+    assert confirmed == orders
+    # Each shopper here buys one item, so a doubled effect is a doubled figure.
+    assert await shop.count(f"loyalty WHERE points = {POINTS_PER_ITEM}") == orders
+    assert await shop.count("loyalty") == orders
+    assert await shop.count("ranking WHERE bought = 1") == orders
+    assert await shop.count("ranking") == orders
+    assert (await shop.ledger.audit()).wrong == ()
+
+
+@pytest.mark.parametrize("point", ["published-not-marked", "marked-not-committed"])
+async def test_kill_9_of_the_relay_doubles_no_effect_and_loses_none(
+    shop: Shop, point: str, mailbox: tuple[Mailbox, str]
+) -> None:
+    box, url = mailbox
+    with shop.start("gateway") as gateway, shop.start("services", smtp_url=url):
+        shop.ready(gateway)
+        ordering = asyncio.create_task(shop.orders(ORDERS))
+        for at in (3, 5):
+            with shop.start_dying(point, at, "consumer") as consumer:
+                assert await asyncio.to_thread(consumer.wait, 60) == -9
+        with shop.start("consumer"):
+            await ordering
+            await all_effects_once(shop, ORDERS)
+    assert set(box.ids) == {f"{order_id}@localhost" for order_id in shop.accepted}
+    assert set(box.ids.values()) == {1}, "the relay's copies were told to be copies"
+
+
+@pytest.mark.parametrize(
+    "point", ["handled-not-recorded", "effect-not-committed", "recorded-not-acked"]
+)
+async def test_kill_9_of_the_services_doubles_no_effect_and_loses_no_mail(
+    shop: Shop, point: str, mailbox: tuple[Mailbox, str]
+) -> None:
+    box, url = mailbox
+    with shop.start("gateway") as gateway, shop.start("consumer"):
+        shop.ready(gateway)
+        ordering = asyncio.create_task(shop.orders(ORDERS))
+        for at in (3, 7, 12):
+            with shop.start_dying(point, at, "services", smtp_url=url) as dying:
+                assert await asyncio.to_thread(dying.wait, 60) == -9
+        with shop.start("services", smtp_url=url):
+            await ordering
+            await all_effects_once(shop, ORDERS)
+    # At least once, and every copy under one Message-ID.
+    assert set(box.ids) == {f"{order_id}@localhost" for order_id in shop.accepted}
+
+
+async def test_kill_9_of_the_broker_in_the_middle_loses_no_event(
+    shop: Shop, node: RabbitNode
+) -> None:
+    folder = shop.folder / "mail"
+    with (
+        shop.start("gateway", publish_timeout_seconds="1") as gateway,
+        shop.start("consumer", drain_rate="400") as consumer,
+        shop.start("services", mail_folder=str(folder)) as services,
+    ):
+        shop.ready(gateway)
+        ordering = asyncio.create_task(shop.orders(ORDERS // 2))
+        await shop.until("effects", 300)
+        node.kill()
+        await asyncio.to_thread(node.start)
+        await ordering
+        await all_effects_once(shop, ORDERS // 2)
+        assert consumer.running
+        assert services.running
+    assert {file.stem for file in folder.glob("*.eml")} == set(shop.accepted)
+
+
+async def test_a_shopper_waits_for_no_service(shop: Shop) -> None:
+    """With services that take a second, an order is answered as fast as without any."""
+    slow = {f"{name}_latency_ms": "1000" for name in SERVICES}
+    metrics = free_port()
+    with shop.start("gateway") as gateway, shop.start("consumer"):
+        shop.ready(gateway)
+        await response_time(shop)
+        off = await response_time(shop)
+        with shop.start("services", metrics_port=str(metrics), **slow) as services:
+            services.await_url(f"http://127.0.0.1:{metrics}/metrics")
+            on = await response_time(shop)
+            orders = len(shop.accepted)
+            await all_effects_once(shop, orders)
+        # What each takes is many times what its absence would save.
+        assert on - off < 0.25, (on, off)
+        # They overlap: one after the other they would take three seconds from the event on.
+        async with asyncio.timeout(10):
+            longest = await _longest_services(shop)
+        assert longest < 3, longest
+
+
+async def response_time(shop: Shop) -> float:
+    times = []
+    for _ in range(40):
+        started = time.perf_counter()
+        assert await shop.order() == 202
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+async def _longest_services(shop: Shop) -> float:
+    """Seconds from an order's decision to its last effect: the median order that had services."""
+    from sqlalchemy import text
+
+    from flashsale.ledger.transactions import reading
+
+    async with reading(shop.ledger._engine) as connection:
+        rows = await connection.execute(
+            text(
+                "SELECT max(done_at) - o.decided_at AS seconds FROM effects e JOIN orders o"
+                " ON o.id = e.event_id GROUP BY o.id, o.decided_at"
+                " ORDER BY o.decided_at DESC LIMIT 40"
+            )
+        )
+        return float(statistics.median(row.seconds for row in rows))
+
+
+def flashsale(shop: Shop, *arguments: str, status: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "flashsale", *arguments],
+        capture_output=True,
+        text=True,
+        env=own_environment() | shop.environment | {"COLUMNS": "200"},
+        cwd=shop.folder,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout + done.stderr
+
+
+async def test_dead_orders_are_listed_shown_replayed_and_dropped(
+    shop: Shop, node: RabbitNode
+) -> None:
+    topology = sale_topology(shop.environment["FLASHSALE_BROKER_PREFIX"], 2000, "classic")
+    unreadable, unlucky = an_order(), an_order(customer_id="me")
+    async with RabbitMQ(node.url, topology) as broker:
+        # One that can't be read, and one that once could not be written.
+        await broker.publish(topology.orders, "order", b"no order", message_id=unreadable.id)
+        with shop.start("consumer"):
+            assert (await shop.decided(1))[unreadable.id].status is Status.FAILED
+        async with shop.ledger.hold_drain("test") as drain:
+            await drain.fail(unlucky.id, "refused: disk on fire", time.time())  # type: ignore[arg-type]
+        await broker.publish(
+            topology.orders,
+            "dead",
+            encode_order(unlucky),
+            message_id=unlucky.id,
+            headers={"reason": "refused: disk on fire", "died_at": 1_800_000_000},
+        )
+
+    listed = flashsale(shop, "dead", "list")
+    for words in (unreadable.id, unlucky.id, "not an order", "disk on fire", "2 dead letters"):
+        assert words in listed
+    assert "0 dead letters" in flashsale(shop, "dead", "list", "--queue", "mail")
+    shown = flashsale(shop, "dead", "show", unlucky.id, "--queue", "orders")
+    for words in ("reason: refused: disk on fire", '"customer_id": "me"', '"quantity": 1'):
+        assert words in shown
+    assert "no order" in flashsale(shop, "dead", "show", unreadable.id)
+    assert "no dead letter x" in flashsale(shop, "dead", "show", "x", status=1)
+    assert "no queue nonsense" in flashsale(shop, "dead", "list", "--queue", "nonsense", status=1)
+    assert "or --all" in flashsale(shop, "dead", "drop", status=1)
+    assert "no such dead letters" in flashsale(shop, "dead", "replay", "x", status=1)
+
+    with shop.start("gateway") as gateway, shop.start("consumer"):
+        shop.ready(gateway)
+        async with shop.client.get(f"{shop.url}/orders/{unlucky.id}") as answer:
+            assert (await answer.json())["status"] == "failed"
+        assert "replayed 1" in flashsale(shop, "dead", "replay", unlucky.id)
+        async with asyncio.timeout(20):
+            while (await shop.outcomes())[unlucky.id].status is not Status.CONFIRMED:
+                await asyncio.sleep(0.05)
+            while True:  # the gateway that told of its failure tells of its success
+                async with shop.client.get(f"{shop.url}/orders/{unlucky.id}") as answer:
+                    if (await answer.json())["status"] == "confirmed":
+                        break
+        # What can't be read comes back as dead as it was.
+        assert "replayed 1" in flashsale(shop, "dead", "replay", "--all")
+        await asyncio.to_thread(_until_listed, shop, "1 dead letters")
+    assert "dropped 1" in flashsale(shop, "dead", "drop", unreadable.id)
+    assert "0 dead letters" in flashsale(shop, "dead", "list")
+    assert (await shop.ledger.audit()).wrong == ()
+
+
+def _until_listed(shop: Shop, words: str) -> None:
+    deadline = time.monotonic() + 20
+    while words not in flashsale(shop, "dead", "list"):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"never listed: {words}")
+
+
+async def test_the_service_of_the_documentation_needs_no_change_elsewhere(shop: Shop) -> None:
+    """The worked example, as it stands there, in a package of its own."""
+    page = (ROOT / "docs/services.md").read_text()
+    module = page.split('```python\n"""invoices.py"""\n', 1)[1].split("```", 1)[0]
+    entry = page.split("```toml\n", 1)[1].split("```", 1)[0]
+    package = shop.folder / "package"
+    metadata = package / "invoices-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (package / "invoices.py").write_text(module)
+    assert '[project.entry-points."flashsale.services"]' in entry
+    (metadata / "entry_points.txt").write_text(
+        "[flashsale.services]\n" + entry.splitlines()[1].replace('"', "") + "\n"
+    )
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: invoices\nVersion: 1.0\n")
+    shop.environment["PYTHONPATH"] = f"{package}{os.pathsep}{ROOT}"
+
+    assert "invoices.dead" in flashsale(shop, "topology")
+    with shop.start("gateway") as gateway, shop.start("consumer"):
+        shop.ready(gateway)
+        await shop.orders(20)
+        await shop.decided(20)
+        # It comes late, and has missed nothing: its queue stood before the first event.
+        with shop.start("services", "invoices"):
+            await shop.until("effects WHERE service = 'invoices'", 20)
+        assert await shop.count("invoices WHERE cents = 19900") == 20
+    assert await shop.count("effects") == 20, "no other service ran"
+
+
+async def test_a_service_that_is_not_there_is_named(shop: Shop) -> None:
+    assert "no service nonsense" in flashsale(shop, "services", "nonsense", status=1)
+    shop.environment["FLASHSALE_SERVICES"] = "mail,nonsense"
+    assert "no service nonsense" in flashsale(shop, "consumer", status=1)
+    shop.environment["FLASHSALE_SERVICES"] = "mail"
+    assert "must have ranking in it" in flashsale(shop, "services", "ranking", status=1)
+    shop.environment["FLASHSALE_SERVICES"] = "none"
+    assert "no service to run" in flashsale(shop, "services", status=1)
+
+
+async def test_mail_that_the_server_refuses_for_good_is_dead_at_once(shop: Shop) -> None:
+    class Refusing(Mailbox):
+        async def handle_RCPT(
+            self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any
+        ) -> str:
+            if address.startswith("key"):
+                return "550 no such mailbox"
+            envelope.rcpt_tos.append(address)
+            return "250 OK"
+
+    box, port = Refusing(), free_port()
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        with (
+            shop.start("gateway") as gateway,
+            shop.start("consumer"),
+            shop.start("services", "mail", smtp_url=f"smtp://127.0.0.1:{port}"),
+        ):
+            shop.ready(gateway)
+            await shop.order()
+            body = {"sku": "tv", "customer_id": "ann@home.example"}
+            async with shop.client.post(f"{shop.url}/orders", json=body) as answer:
+                order_id = (await answer.json())["order_id"]
+            await shop.until("effects WHERE service = 'mail'", 1)
+            await asyncio.to_thread(_until_listed, shop, "no such mailbox")
+    finally:
+        controller.stop()
+    assert set(box.ids) == {f"{order_id}@localhost"}

@@ -1,0 +1,188 @@
+"""The outbox and its relay, on each kind of database."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from consumer.relay import Relay
+from flashsale.broker import Delivery, EmbeddedBroker, Topology
+from flashsale.broker.topology import Binding, Queue
+from flashsale.events import OrderEvent, decode_event
+from flashsale.ledger import Ledger
+from flashsale.metrics import ConsumerMetrics
+from flashsale.orders import Order
+from flashsale.selling import Sale
+from tests.conftest import an_order
+
+NOW = 1_800_000_000.0
+
+
+class Died(Exception):
+    """Stands for the end of the process."""
+
+
+async def sell(ledger: Ledger, count: int, now: float = NOW, stock: int = 1000) -> list[Order]:
+    if not await ledger.sales():
+        await ledger.create_sale(Sale("tv", stock))
+    orders = [an_order() for _ in range(count)]
+    async with ledger.hold_drain("sale") as drain:
+        await drain.sell(orders, now)
+    return orders
+
+
+class Sender:
+    """Takes events as a broker would; refuses those after the first `most`."""
+
+    def __init__(self, most: int = 10**9) -> None:
+        self.most = most
+        self.sent: list[OrderEvent] = []
+
+    async def __call__(self, events: Sequence[OrderEvent]) -> Sequence[str]:
+        taken = events[: self.most - len(self.sent)]
+        self.sent += taken
+        return [event.event_id for event in taken]
+
+
+async def test_every_decided_order_is_one_event(ledger: Ledger) -> None:
+    orders = await sell(ledger, 3, stock=2)
+    sender = Sender()
+    relayed = await ledger.outbox.relay(10, sender)
+    assert (relayed.claimed, relayed.sent, relayed.oldest) == (3, 3, NOW)
+    found = {event.event_id: event for event in sender.sent}
+    assert set(found) == {order.id for order in orders}
+    assert sorted(event.topic for event in sender.sent) == [
+        "order.confirmed.tv",
+        "order.confirmed.tv",
+        "order.rejected.tv",
+    ]
+    first = found[orders[0].id]
+    assert (first.customer_id, first.quantity) == (orders[0].customer_id, 1)
+    assert (first.accepted_at, first.decided_at) == (orders[0].accepted_at, NOW)
+    again = await ledger.outbox.relay(10, sender)
+    assert (again.claimed, again.sent, again.oldest) == (0, 0, None)
+
+
+async def test_what_the_broker_did_not_take_is_sent_later_oldest_first(ledger: Ledger) -> None:
+    early = await sell(ledger, 5, now=NOW)
+    await sell(ledger, 5, now=NOW + 1)
+    refusing = Sender(most=3)
+    assert (await ledger.outbox.relay(10, refusing)).sent == 3
+    assert {event.event_id for event in refusing.sent} <= {order.id for order in early}
+    sender = Sender()
+    assert (await ledger.outbox.relay(4, sender)).sent == 4
+    assert (await ledger.outbox.relay(10, sender)).sent == 3
+    assert len({event.event_id for event in (*refusing.sent, *sender.sent)}) == 10
+
+
+async def test_dying_between_publish_and_mark_sends_again(ledger: Ledger) -> None:
+    await sell(ledger, 5)
+    lost = Sender()
+
+    async def die(events: Sequence[OrderEvent]) -> Sequence[str]:
+        await lost(events)
+        raise Died
+
+    with pytest.raises(Died):
+        await ledger.outbox.relay(10, die)
+    sender = Sender()
+    await ledger.outbox.relay(10, sender)
+    assert sender.sent == lost.sent, "the same events, under the same ids"
+
+
+async def test_two_relays_share_the_work(ledger: Ledger, database_url: str) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("one process, one relay")
+    await sell(ledger, 20)
+    both = asyncio.Barrier(2)
+    senders = [Sender(), Sender()]
+
+    def meeting(sender: Sender):  # type: ignore[no-untyped-def]
+        async def send(events: Sequence[OrderEvent]) -> Sequence[str]:
+            await both.wait()  # the other has claimed its part, and neither has let go
+            return await sender(events)
+
+        return send
+
+    await asyncio.gather(*(ledger.outbox.relay(10, meeting(sender)) for sender in senders))
+    sent = [event.event_id for sender in senders for event in sender.sent]
+    assert len(sent) == len(set(sent)) == 20
+
+
+async def test_old_events_are_pruned_and_the_books_still_balance(ledger: Ledger) -> None:
+    await sell(ledger, 5, now=NOW)
+    await sell(ledger, 5, now=NOW + 100)
+    assert await ledger.outbox.prune(NOW + 50) == 0, "not sent yet"
+    await ledger.outbox.relay(10, Sender())
+    assert await ledger.outbox.prune(NOW + 50) == 5
+    assert await ledger.outbox.prune(NOW + 50) == 0
+    assert (await ledger.audit()).wrong == ()
+    assert await ledger.outbox.prune(NOW + 200) == 5
+    assert (await ledger.audit()).wrong == ()
+
+
+async def test_an_event_that_never_was_shows_though_old_ones_were_pruned(ledger: Ledger) -> None:
+    from sqlalchemy import text
+
+    from flashsale.ledger.transactions import writing
+
+    early = await sell(ledger, 5, now=NOW)
+    await sell(ledger, 5, now=NOW + 100)
+    await ledger.outbox.relay(4, Sender())
+    assert await ledger.outbox.prune(NOW + 50) == 4
+    async with writing(ledger._engine) as connection:
+        await connection.execute(text(f"DELETE FROM outbox WHERE created_at = {NOW}"))
+    assert (await ledger.audit()).wrong == (
+        "outbox: 4 old events were pruned, 5 old orders have none",
+    )
+    assert early
+
+
+async def test_what_the_services_have_not_done_is_sent_again(ledger: Ledger) -> None:
+    orders = await sell(ledger, 3)
+    await ledger.outbox.relay(10, Sender())
+    from flashsale.ledger import Effects
+
+    for service in ("mail", "ranking"):
+        await ledger.effects.take_effect(service, [Effects(orders[0].id)])
+    await ledger.effects.take_effect("mail", [Effects(orders[1].id)])
+    assert await ledger.outbox.send_again(services=2) == 2
+    sender = Sender()
+    await ledger.outbox.relay(10, sender)
+    assert {event.event_id for event in sender.sent} == {orders[1].id, orders[2].id}
+
+
+async def test_the_relay_wakes_at_once_and_sends_what_is_left_when_the_broker_is_back(
+    ledger: Ledger, topology: Topology
+) -> None:
+    topology += Topology(
+        (), (Queue("heard"),), (Binding(topology.events, "heard", "order.confirmed.#"),)
+    )
+    broker = EmbeddedBroker(topology)
+    metrics = ConsumerMetrics()
+    relay = Relay(ledger.outbox, broker, topology.events, 3600, metrics)
+    stop = asyncio.Event()
+    before = await sell(ledger, 700, now=time.time())
+    running = asyncio.create_task(relay.run(stop))
+    try:
+        async with broker, broker.consume("heard", 10_000) as deliveries:
+            heard: list[Delivery] = []
+
+            async def hear(count: int, seconds: float) -> None:
+                async with asyncio.timeout(seconds):
+                    while len(heard) < count:
+                        await deliveries.wait()
+                        heard.extend(deliveries.take(1000))
+
+            await hear(700, seconds=10)  # by polling
+            more = await sell(ledger, 5, now=time.time())
+            relay.wake(behind=True)
+            await hear(705, seconds=0.9)  # before it would have polled
+    finally:
+        stop.set()
+        await running
+    events = [decode_event(delivery.body) for delivery in heard]
+    assert {event.event_id for event in events} == {order.id for order in (*before, *more)}
+    assert all(d.message_id == e.event_id for d, e in zip(heard, events, strict=True))
+    assert metrics.relayed._value.get() == 705
