@@ -37,6 +37,7 @@ async def run_drain(
         stack.ledger.outbox,
         stack.broker,
         stack.topology.events,
+        settings.drain_rate,
         settings.outbox_seconds,
         metrics,
     )

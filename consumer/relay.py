@@ -1,6 +1,7 @@
 """The relay: events that were written with their orders go to the broker, each at least once."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 
@@ -14,13 +15,19 @@ from flashsale.metrics import ConsumerMetrics
 log = structlog.get_logger()
 
 _BATCH = 500
+_ROUND_SECONDS = 0.1
 _POLL_SECONDS = 1.0
 # While orders come one by one: a transaction for some events, and not for each.
 _GATHER_SECONDS = 0.02
 _PRUNE_SECONDS = 60.0
-# While orders wait for the drain the relay works a quarter of the time: events can wait, the
-# drain's rate must not.
-_REST = 3.0
+# While orders wait for the drain, the database is at the limit of what it is to take. What the
+# services would add can wait, but not for ever.
+_PATIENCE_SECONDS = 10.0
+# Services load the database as well, so the relay is bound by the drain's rate; somewhat faster,
+# so that it catches up.
+_OF_DRAIN_RATE = 1.5
+# What is unsent for longer than any relay holds back has lost the one that was woken for it.
+_ORPHAN_SECONDS = 12.0
 
 
 class Relay:
@@ -31,20 +38,31 @@ class Relay:
     """
 
     def __init__(
-        self, outbox: Outbox, broker: Broker, exchange: str, keep: float, metrics: ConsumerMetrics
+        self,
+        outbox: Outbox,
+        broker: Broker,
+        exchange: str,
+        drain_rate: int,
+        keep: float,
+        metrics: ConsumerMetrics,
     ) -> None:
         """Publish to the topic exchange of that name; forget what was sent `keep` seconds ago."""
         self._outbox = outbox
         self._broker = broker
         self._exchange = exchange
+        self._rate = _OF_DRAIN_RATE * drain_rate
+        self._batch = max(1, min(_BATCH, round(_ROUND_SECONDS * self._rate)))
         self._keep = keep
         self._metrics = metrics
         self._wanted = asyncio.Event()
         self._drain_is_behind = False
+        self._waiting_since: float | None = None
 
     def wake(self, behind: bool) -> None:
         """Orders were decided; `behind`: more of them wait."""
         self._drain_is_behind = behind
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
         self._wanted.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -54,42 +72,56 @@ class Relay:
         pruned_at = 0.0
         try:
             while not stop.is_set():
-                self._wanted.clear()
-                await self._relay_all(stop)
+                if not await self._woken(stop):
+                    await self._relay_until(time.time() - _ORPHAN_SECONDS, stop)
+                elif not self._holds_back:
+                    await self._relay_until(math.inf, stop)
                 if time.monotonic() - pruned_at > _PRUNE_SECONDS:
                     await self._prune()
                     pruned_at = time.monotonic()
-                await self._wait(stop)
-            await self._relay_all(stop)
+            await self._relay_until(math.inf, stop)
         finally:
             stopping.cancel()
 
-    async def _wait(self, stop: asyncio.Event) -> None:
+    async def _woken(self, stop: asyncio.Event) -> bool:
+        """Wait to be woken, or to poll; whether it was woken."""
         try:
             async with asyncio.timeout(_POLL_SECONDS):
                 await self._wanted.wait()
-            if not stop.is_set():
-                await asyncio.sleep(_GATHER_SECONDS)
         except TimeoutError:
-            # Whoever decided these orders died before its relay was awake, or lost the broker.
-            self._drain_is_behind = False
+            return False
+        if not stop.is_set():
+            await asyncio.sleep(_GATHER_SECONDS)
+        self._wanted.clear()
+        return True
 
-    async def _relay_all(self, stop: asyncio.Event) -> None:
-        """Relay until nothing is unsent, or nothing more can be sent now."""
+    @property
+    def _holds_back(self) -> bool:
+        return (
+            self._drain_is_behind
+            and self._waiting_since is not None
+            and time.monotonic() - self._waiting_since < _PATIENCE_SECONDS
+        )
+
+    async def _relay_until(self, moment: float, stop: asyncio.Event) -> None:
+        """Relay what was decided until then, or until nothing more can be sent now."""
         while True:
             started = time.monotonic()
             try:
-                relayed = await self._outbox.relay(_BATCH, self._send)
+                relayed = await self._outbox.relay(self._batch, moment, self._send)
             except LedgerError as error:
                 log.warning("relay interrupted", reason=str(error))
                 return
             self._metrics.relayed.inc(relayed.sent)
             lag = 0.0 if relayed.oldest is None else max(0.0, time.time() - relayed.oldest)
             self._metrics.outbox_lag_seconds.set(lag)
-            if relayed.claimed < _BATCH or not relayed.sent or stop.is_set():
+            if relayed.claimed < self._batch:
+                self._waiting_since = None
+            if relayed.claimed < self._batch or not relayed.sent or stop.is_set():
                 return
-            if self._drain_is_behind:
-                await asyncio.sleep(_REST * (time.monotonic() - started))
+            await asyncio.sleep(max(0.0, started + self._batch / self._rate - time.monotonic()))
+            if self._holds_back:
+                return
 
     async def _send(self, events: Sequence[OrderEvent]) -> Sequence[str]:
         confirms: list[asyncio.Future[None]] = []

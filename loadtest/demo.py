@@ -13,18 +13,21 @@ import msgspec
 from rich.console import Console
 
 from flashsale.ledger import LedgerError, open_ledger
+from flashsale.orders import Status
 from flashsale.process import fail
 from flashsale.selling import Sale
 from flashsale.settings import PREFIX, Settings, SettingsError, load_settings
-from loadtest.processes import Process, ProcessFailed, process
+from loadtest.processes import Process, ProcessFailed, Samples, process, scrape
 from loadtest.report import Evidence, Report, judge, print_report, read_history
 from loadtest.servers import free_port
 from loadtest.watch import View, Watch, draw
+from services.installed import chosen_services
 
 _SAMPLE_SECONDS = 0.25
 _DRAINED_WITHIN_SECONDS = 60
 _SHARE_OF_SPIKE_UNTIL_SOLD = 0.6
 _BASE_RATE = 50
+_LATENCY_MS = {"mail": 200, "loyalty": 300, "ranking": 500}
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ def _settings(overrides: Mapping[str, str], folder: Path) -> Settings:
         "database_url": f"sqlite+aiosqlite:///{folder / 'demo.db'}",
         "gateway_port": free_port(),
         "metrics_port": free_port(),
+        "mail_folder": str(folder / "mail"),
+        **{f"{name}_latency_ms": ms for name, ms in _LATENCY_MS.items()},
     }
     return load_settings(**own | dict(overrides))
 
@@ -96,10 +101,40 @@ def _run(plan: Plan, settings: Settings, folder: Path, console: Console) -> tupl
                 if time.monotonic() > deadline:
                     break
                 time.sleep(_SAMPLE_SECONDS)
+            console.print("Everything is decided; the services finish.")
+            asyncio.run(_services_done(settings, sku))
             time.sleep(1)  # the gateways' own counts of backlog and stock follow
             watch.sample()
             view.show()
-    return watch, asyncio.run(_judge(settings, sku, watch, folder))
+        seconds = _service_seconds(ports)
+    return watch, asyncio.run(_judge(settings, sku, watch, seconds, folder))
+
+
+async def _services_done(settings: Settings, sku: str) -> None:
+    """Wait until every service has done every confirmed order, or for a minute."""
+    services = len(chosen_services(settings.services))
+    async with open_ledger(settings.database_url) as ledger:
+        confirmed = sum(
+            outcome.status is Status.CONFIRMED for outcome in (await ledger.outcomes(sku)).values()
+        )
+        deadline = time.monotonic() + _DRAINED_WITHIN_SECONDS
+        while time.monotonic() < deadline:
+            done = sum(journey.services for journey in await ledger.effects.journeys(sku))
+            if done >= services * confirmed:
+                return
+            await asyncio.sleep(_SAMPLE_SECONDS)
+
+
+def _service_seconds(ports: list[int]) -> dict[str, float]:
+    """What each service took for an event, on average."""
+    seen: Samples = {}
+    for port in ports:
+        seen |= scrape(port)
+    return {
+        service: seen["flashsale_service_seconds_sum", service] / count
+        for (name, service), count in seen.items()
+        if name == "flashsale_service_seconds_count" and count
+    }
 
 
 async def _prepare(url: str, sale: Sale) -> None:
@@ -114,7 +149,10 @@ def _start(stack: ExitStack, settings: Settings, folder: Path) -> list[int]:
     if settings.embedded:
         names, ports = ["run"], [settings.metrics_port or 0]
     else:
-        names, ports = ["consumer", "gateway"], [free_port(), settings.metrics_port or 0]
+        names = ["consumer", "gateway"]
+        if settings.services != "none":
+            names.insert(1, "services")
+        ports = [*(free_port() for _ in names[1:]), settings.metrics_port or 0]
     started = [
         stack.enter_context(
             process(
@@ -159,7 +197,9 @@ def _shoppers(
     )
 
 
-async def _judge(settings: Settings, sku: str, watch: Watch, folder: Path) -> Report:
+async def _judge(
+    settings: Settings, sku: str, watch: Watch, seconds: dict[str, float], folder: Path
+) -> Report:
     async with open_ledger(settings.database_url) as ledger:
         sale = next(sale for sale in await ledger.sales() if sale.sku == sku)
         evidence = Evidence(
@@ -170,5 +210,7 @@ async def _judge(settings: Settings, sku: str, watch: Watch, folder: Path) -> Re
             sold=sale.sold,
             drain_rate_limit=settings.drain_rate,
             drain_rate_max_1s=max(sample.released_max_1s for sample in watch.samples),
+            service_seconds=seconds,
+            journeys=await ledger.effects.journeys(sku),
         )
     return judge(evidence)

@@ -1,16 +1,16 @@
 """The report of a sale: what the shoppers were told, held against what the ledger says."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from flashsale.ledger import Books
+from flashsale.ledger import Books, Journey
 from flashsale.orders import Outcome, Status
 
 _MOST_ERRORS_SHOWN = 5
@@ -45,6 +45,10 @@ class Report(msgspec.Struct):
     drain_rate_max_1s: int
     accept_ms: dict[str, float]
     client_errors: int
+    services_ms: dict[str, float]
+    after_sale_ms: dict[str, float]
+    one_after_the_other_ms: float
+    effects_missing: int
     broken: list[str]
 
 
@@ -59,6 +63,8 @@ class Evidence:
     sold: int
     drain_rate_limit: int
     drain_rate_max_1s: int
+    service_seconds: Mapping[str, float]
+    journeys: Sequence[Journey]
 
 
 def read_history(folder: Path) -> list[Entry]:
@@ -74,7 +80,7 @@ def read_history(folder: Path) -> list[Entry]:
 
 def judge(evidence: Evidence) -> Report:
     """Make the report; `broken` names the promises that were not kept."""
-    history, outcomes = evidence.history, evidence.outcomes
+    history, outcomes, journeys = evidence.history, evidence.outcomes, evidence.journeys
     accepted = [entry for entry in history if entry.status == 202]
     refused = Counter(entry.problem for entry in history if entry.status in (409, 429, 503))
     statuses = Counter(outcome.status for outcome in outcomes.values())
@@ -95,6 +101,11 @@ def judge(evidence: Evidence) -> Report:
         drain_rate_max_1s=evidence.drain_rate_max_1s,
         accept_ms=_percentiles([entry.seconds * 1000 for entry in accepted]),
         client_errors=len(history) - len(accepted) - refused.total(),
+        services_ms={name: round(s * 1000, 1) for name, s in evidence.service_seconds.items()},
+        after_sale_ms=_percentiles([(j.done_at - j.accepted_at) * 1000 for j in journeys]),
+        one_after_the_other_ms=round(_one_after_the_other(evidence) * 1000, 1),
+        effects_missing=len(evidence.service_seconds) * statuses[Status.CONFIRMED]
+        - sum(journey.services for journey in journeys),
         broken=list(evidence.books.wrong),
     )
     for count, words in (
@@ -102,12 +113,23 @@ def judge(evidence: Evidence) -> Report:
         (report.lost, "accepted orders lost"),
         (max(0, report.drain_rate_max_1s - report.drain_rate_limit), "orders over the limit"),
         (report.failed, "orders in the dead queue"),
+        (report.effects_missing, "effects of services missing"),
         (report.client_errors, "requests without a proper answer"),
         (int(not history), "orders sent by no shopper: the load test did not run"),
     ):
         if count:
             report.broken.append(f"{count} {words}")
     return report
+
+
+def _one_after_the_other(evidence: Evidence) -> float:
+    """The median seconds from a 202 to the last service, had none begun before another was done."""
+    seconds = list(evidence.service_seconds.values())
+    if not evidence.journeys or not seconds:
+        return 0.0
+    # They waited as long, and then took the sum of their times and not the longest.
+    in_parallel = median(j.done_at - j.accepted_at for j in evidence.journeys)
+    return in_parallel - max(seconds) + sum(seconds)
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -126,13 +148,23 @@ def print_report(report: Report, console: Console) -> None:
         "drained, in any second",
         f"at most {report.drain_rate_max_1s:,} (limit {report.drain_rate_limit:,})",
     )
-    latency = ", ".join(f"{name} {value:.1f} ms" for name, value in report.accept_ms.items())
-    table.add_row("accepted in", latency)
+    table.add_row("accepted in", _in_words(report.accept_ms))
+    if report.after_sale_ms:
+        each = ", ".join(f"{name} {ms:,.0f} ms" for name, ms in report.services_ms.items())
+        table.add_row("services", each)
+        table.add_row("from 202 to the last service", _in_words(report.after_sale_ms))
+        table.add_row(
+            "  had they run one after the other", f"p50 {report.one_after_the_other_ms:,.0f} ms"
+        )
     console.print(table)
     for words in report.broken[:_MOST_ERRORS_SHOWN]:
         console.print(f"[bold red]broken:[/] {words}")
     if not report.broken:
         console.print("[bold green]Every promise was kept.[/]")
+
+
+def _in_words(milliseconds: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:,.1f} ms" for name, value in milliseconds.items())
 
 
 def _most_in_a_second(moments: Iterable[float]) -> int:

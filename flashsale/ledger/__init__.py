@@ -2,7 +2,7 @@
 
 from flashsale.ledger.books import Books
 from flashsale.ledger.drain import Drain
-from flashsale.ledger.effects import EffectBook, Effects
+from flashsale.ledger.effects import EffectBook, Effects, Journey
 from flashsale.ledger.errors import (
     LedgerBusy,
     LedgerError,
@@ -19,6 +19,7 @@ __all__ = [
     "Drain",
     "EffectBook",
     "Effects",
+    "Journey",
     "Ledger",
     "LedgerBusy",
     "LedgerError",

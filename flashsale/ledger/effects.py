@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
-from sqlalchemy import ARRAY, MetaData, TextClause, bindparam, select, text
+from sqlalchemy import ARRAY, MetaData, TextClause, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flashsale.ledger import schema
 from flashsale.ledger.bulk import among, insert_columns
-from flashsale.ledger.tables import effects
+from flashsale.ledger.tables import effects, orders
 from flashsale.ledger.transactions import reading, writing
 
 Value = str | int | float | None
@@ -31,6 +32,17 @@ class Effects:
         self.statements.append((statement, values))
 
 
+@dataclass(frozen=True)
+class Journey:
+    """An order's way from its 202 to its last service, and how many were done. Unix seconds."""
+
+    order_id: str
+    accepted_at: float
+    decided_at: float
+    done_at: float
+    services: int
+
+
 class EffectBook:
     """Which service has done which event. Every method may raise `LedgerError`."""
 
@@ -49,6 +61,26 @@ class EffectBook:
                 # One statement needs no BEGIN and no end of its own.
                 await connection.execution_options(isolation_level="AUTOCOMMIT")
             return await _done(connection, service, event_ids)
+
+    async def journeys(self, sku: str) -> list[Journey]:
+        """Of every confirmed order of a sale that a service has done anything for."""
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(
+                select(
+                    orders.c.id,
+                    orders.c.accepted_at,
+                    orders.c.decided_at,
+                    func.max(effects.c.done_at).label("done_at"),
+                    func.count().label("services"),
+                )
+                .join(effects, effects.c.event_id == orders.c.id)
+                .where(orders.c.sku == sku, orders.c.status == "confirmed")
+                .group_by(orders.c.id)
+            )
+            return [
+                Journey(row.id, row.accepted_at, row.decided_at, row.done_at, row.services)
+                for row in rows
+            ]
 
     async def take_effect(self, service: str, wanted: Sequence[Effects]) -> int:
         """Apply in one transaction what is not done yet; of how many events."""

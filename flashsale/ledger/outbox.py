@@ -39,30 +39,34 @@ class Outbox:
         self._engine = engine
         self._by_key = by_key
 
-    async def relay(self, limit: int, send: Send) -> Relayed:
+    async def relay(self, limit: int, until: float, send: Send) -> Relayed:
         """Send up to `limit` of the oldest unsent events, and record what the broker has.
+
+        `until` is the latest moment at which they were decided, in Unix seconds.
 
         Dying after `send` leaves them unsent: they are sent again, under the same ids.
         """
         if self._engine.dialect.name == "postgresql":
             # What is claimed stays locked until it is marked: no other relay sends it.
             async with writing(self._by_key) as connection:
-                events = await self.claim(connection, limit)
+                events = await self.claim(connection, limit, until)
                 sent = await send(events) if events else []
                 await self.mark(connection, sent)
         else:
             # One process, one relay; a lock held while it waits would stop the drain.
             async with reading(self._engine) as connection:
-                events = await self.claim(connection, limit)
+                events = await self.claim(connection, limit, until)
             sent = await send(events) if events else []
             async with writing(self._engine) as connection:
                 await self.mark(connection, sent)
         oldest = min((event.decided_at for event in events), default=None)
         return Relayed(len(events), len(sent), oldest)
 
-    async def claim(self, connection: AsyncConnection, limit: int) -> list[OrderEvent]:
+    async def claim(
+        self, connection: AsyncConnection, limit: int, until: float
+    ) -> list[OrderEvent]:
         """The oldest unsent events, no other relay's, for as long as the transaction lasts."""
-        rows = await connection.execute(_unsent(limit))
+        rows = await connection.execute(_unsent(limit, until))
         return [
             OrderEvent(
                 event_id=row.id,
@@ -119,11 +123,11 @@ class Outbox:
             return int(changed.rowcount)
 
 
-def _unsent(limit: int) -> Select[Any]:
+def _unsent(limit: int, until: float) -> Select[Any]:
     return (
         select(orders)
         .join(outbox, outbox.c.order_id == orders.c.id)
-        .where(outbox.c.sent_at.is_(None))
+        .where(outbox.c.sent_at.is_(None), outbox.c.created_at <= until)
         .order_by(outbox.c.created_at)
         .limit(limit)
         .with_for_update(of=outbox, skip_locked=True)

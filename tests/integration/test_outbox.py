@@ -1,6 +1,7 @@
 """The outbox and its relay, on each kind of database."""
 
 import asyncio
+import math
 import time
 from collections.abc import Sequence
 
@@ -48,7 +49,7 @@ class Sender:
 async def test_every_decided_order_is_one_event(ledger: Ledger) -> None:
     orders = await sell(ledger, 3, stock=2)
     sender = Sender()
-    relayed = await ledger.outbox.relay(10, sender)
+    relayed = await ledger.outbox.relay(10, math.inf, sender)
     assert (relayed.claimed, relayed.sent, relayed.oldest) == (3, 3, NOW)
     found = {event.event_id: event for event in sender.sent}
     assert set(found) == {order.id for order in orders}
@@ -60,7 +61,7 @@ async def test_every_decided_order_is_one_event(ledger: Ledger) -> None:
     first = found[orders[0].id]
     assert (first.customer_id, first.quantity) == (orders[0].customer_id, 1)
     assert (first.accepted_at, first.decided_at) == (orders[0].accepted_at, NOW)
-    again = await ledger.outbox.relay(10, sender)
+    again = await ledger.outbox.relay(10, math.inf, sender)
     assert (again.claimed, again.sent, again.oldest) == (0, 0, None)
 
 
@@ -68,11 +69,11 @@ async def test_what_the_broker_did_not_take_is_sent_later_oldest_first(ledger: L
     early = await sell(ledger, 5, now=NOW)
     await sell(ledger, 5, now=NOW + 1)
     refusing = Sender(most=3)
-    assert (await ledger.outbox.relay(10, refusing)).sent == 3
+    assert (await ledger.outbox.relay(10, math.inf, refusing)).sent == 3
     assert {event.event_id for event in refusing.sent} <= {order.id for order in early}
     sender = Sender()
-    assert (await ledger.outbox.relay(4, sender)).sent == 4
-    assert (await ledger.outbox.relay(10, sender)).sent == 3
+    assert (await ledger.outbox.relay(4, math.inf, sender)).sent == 4
+    assert (await ledger.outbox.relay(10, math.inf, sender)).sent == 3
     assert len({event.event_id for event in (*refusing.sent, *sender.sent)}) == 10
 
 
@@ -85,9 +86,9 @@ async def test_dying_between_publish_and_mark_sends_again(ledger: Ledger) -> Non
         raise Died
 
     with pytest.raises(Died):
-        await ledger.outbox.relay(10, die)
+        await ledger.outbox.relay(10, math.inf, die)
     sender = Sender()
-    await ledger.outbox.relay(10, sender)
+    await ledger.outbox.relay(10, math.inf, sender)
     assert sender.sent == lost.sent, "the same events, under the same ids"
 
 
@@ -105,7 +106,9 @@ async def test_two_relays_share_the_work(ledger: Ledger, database_url: str) -> N
 
         return send
 
-    await asyncio.gather(*(ledger.outbox.relay(10, meeting(sender)) for sender in senders))
+    await asyncio.gather(
+        *(ledger.outbox.relay(10, math.inf, meeting(sender)) for sender in senders)
+    )
     sent = [event.event_id for sender in senders for event in sender.sent]
     assert len(sent) == len(set(sent)) == 20
 
@@ -114,7 +117,7 @@ async def test_old_events_are_pruned_and_the_books_still_balance(ledger: Ledger)
     await sell(ledger, 5, now=NOW)
     await sell(ledger, 5, now=NOW + 100)
     assert await ledger.outbox.prune(NOW + 50) == 0, "not sent yet"
-    await ledger.outbox.relay(10, Sender())
+    await ledger.outbox.relay(10, math.inf, Sender())
     assert await ledger.outbox.prune(NOW + 50) == 5
     assert await ledger.outbox.prune(NOW + 50) == 0
     assert (await ledger.audit()).wrong == ()
@@ -129,7 +132,7 @@ async def test_an_event_that_never_was_shows_though_old_ones_were_pruned(ledger:
 
     early = await sell(ledger, 5, now=NOW)
     await sell(ledger, 5, now=NOW + 100)
-    await ledger.outbox.relay(4, Sender())
+    await ledger.outbox.relay(4, math.inf, Sender())
     assert await ledger.outbox.prune(NOW + 50) == 4
     async with writing(ledger._engine) as connection:
         await connection.execute(text(f"DELETE FROM outbox WHERE created_at = {NOW}"))
@@ -141,7 +144,7 @@ async def test_an_event_that_never_was_shows_though_old_ones_were_pruned(ledger:
 
 async def test_what_the_services_have_not_done_is_sent_again(ledger: Ledger) -> None:
     orders = await sell(ledger, 3)
-    await ledger.outbox.relay(10, Sender())
+    await ledger.outbox.relay(10, math.inf, Sender())
     from flashsale.ledger import Effects
 
     for service in ("mail", "ranking"):
@@ -149,11 +152,11 @@ async def test_what_the_services_have_not_done_is_sent_again(ledger: Ledger) -> 
     await ledger.effects.take_effect("mail", [Effects(orders[1].id)])
     assert await ledger.outbox.send_again(services=2) == 2
     sender = Sender()
-    await ledger.outbox.relay(10, sender)
+    await ledger.outbox.relay(10, math.inf, sender)
     assert {event.event_id for event in sender.sent} == {orders[1].id, orders[2].id}
 
 
-async def test_the_relay_wakes_at_once_and_sends_what_is_left_when_the_broker_is_back(
+async def test_the_relay_wakes_at_once_and_gives_way_to_orders(
     ledger: Ledger, topology: Topology
 ) -> None:
     topology += Topology(
@@ -161,9 +164,9 @@ async def test_the_relay_wakes_at_once_and_sends_what_is_left_when_the_broker_is
     )
     broker = EmbeddedBroker(topology)
     metrics = ConsumerMetrics()
-    relay = Relay(ledger.outbox, broker, topology.events, 3600, metrics)
+    relay = Relay(ledger.outbox, broker, topology.events, 2000, 3600, metrics)
     stop = asyncio.Event()
-    before = await sell(ledger, 700, now=time.time())
+    before = await sell(ledger, 700, now=time.time() - 60)
     running = asyncio.create_task(relay.run(stop))
     try:
         async with broker, broker.consume("heard", 10_000) as deliveries:
@@ -177,12 +180,19 @@ async def test_the_relay_wakes_at_once_and_sends_what_is_left_when_the_broker_is
 
             await hear(700, seconds=10)  # by polling
             more = await sell(ledger, 5, now=time.time())
-            relay.wake(behind=True)
-            await hear(705, seconds=0.9)  # before it would have polled
+            relay.wake(behind=False)
+            await hear(705, seconds=10)  # by polling it would have taken longer
+            held = await sell(ledger, 5, now=time.time())
+            relay.wake(behind=True)  # orders wait: events do, too
+            with pytest.raises(TimeoutError):
+                await hear(706, seconds=0.5)
+            relay.wake(behind=False)
+            await hear(710, seconds=10)
+            more += held
     finally:
         stop.set()
         await running
     events = [decode_event(delivery.body) for delivery in heard]
     assert {event.event_id for event in events} == {order.id for order in (*before, *more)}
     assert all(d.message_id == e.event_id for d, e in zip(heard, events, strict=True))
-    assert metrics.relayed._value.get() == 705
+    assert metrics.relayed._value.get() == 710
