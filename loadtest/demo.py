@@ -27,6 +27,7 @@ _SAMPLE_SECONDS = 0.25
 _DRAINED_WITHIN_SECONDS = 60
 _SHARE_OF_SPIKE_UNTIL_SOLD = 0.6
 _BASE_RATE = 50
+_CALM_ORDERS = 4 * _BASE_RATE
 _LATENCY_MS = {"mail": 200, "loyalty": 300, "ranking": 500}
 
 
@@ -88,8 +89,10 @@ def _run(plan: Plan, settings: Settings, folder: Path, console: Console) -> tupl
         watch = Watch(ports, sku, settings.queue_max_length, settings.drain_rate)
         with View(watch, console) as view:
             shoppers = stack.enter_context(_shoppers(plan, settings, sku, folder))
+            calm: dict[str, float] = {}
             while shoppers.running:
-                watch.sample()
+                if watch.sample().arrived < _CALM_ORDERS:
+                    calm = _service_seconds(ports)
                 view.show()
                 time.sleep(_SAMPLE_SECONDS)
             if shoppers.wait() not in (0, 1):  # 1: it counted failures, and so do we
@@ -106,8 +109,8 @@ def _run(plan: Plan, settings: Settings, folder: Path, console: Console) -> tupl
             time.sleep(1)  # the gateways' own counts of backlog and stock follow
             watch.sample()
             view.show()
-        seconds = _service_seconds(ports)
-    return watch, asyncio.run(_judge(settings, sku, watch, seconds, folder))
+        took = calm, _service_seconds(ports)
+    return watch, asyncio.run(_judge(settings, sku, watch, took, folder))
 
 
 async def _services_done(settings: Settings, sku: str) -> None:
@@ -198,7 +201,11 @@ def _shoppers(
 
 
 async def _judge(
-    settings: Settings, sku: str, watch: Watch, seconds: dict[str, float], folder: Path
+    settings: Settings,
+    sku: str,
+    watch: Watch,
+    took: tuple[dict[str, float], dict[str, float]],
+    folder: Path,
 ) -> Report:
     async with open_ledger(settings.database_url) as ledger:
         sale = next(sale for sale in await ledger.sales() if sale.sku == sku)
@@ -210,7 +217,8 @@ async def _judge(
             sold=sale.sold,
             drain_rate_limit=settings.drain_rate,
             drain_rate_max_1s=max(sample.released_max_1s for sample in watch.samples),
-            service_seconds=seconds,
+            calm_service_seconds=took[0],
+            service_seconds=took[1],
             journeys=await ledger.effects.journeys(sku),
         )
     return judge(evidence)

@@ -1,9 +1,8 @@
 """Where letters go: to a mail server by SMTP, or to a folder."""
 
 import asyncio
-import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -25,17 +24,47 @@ class Post(ABC):
 
 
 class Folder(Post):
-    """Writes each letter to a file of its own, `<event id>.eml`: twice is once."""
+    """Writes each letter to a file of its own, `<event id>.eml`: twice is once.
+
+    A thread does, many letters at a time: to make a file takes longer than all the rest. Dying
+    leaves half a file at the worst, which the next try overwrites.
+    """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
+        self._waiting: list[tuple[Letter, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
 
     async def send(self, letter: Letter) -> None:
-        file = self._folder / f"{letter.event_id}.eml"
-        unfinished = file.with_suffix(".tmp")
-        unfinished.write_bytes(letter.content)
-        os.replace(unfinished, file)
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((letter, written))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_waiting())
+        await written
+
+    async def _write_waiting(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            errors = await asyncio.to_thread(self._write, [letter for letter, _ in batch])
+            for (_, written), error in zip(batch, errors, strict=True):
+                if written.done():
+                    continue  # who waited has left
+                if error is None:
+                    written.set_result(None)
+                else:
+                    written.set_exception(error)
+
+    def _write(self, letters: Sequence[Letter]) -> list[OSError | None]:
+        """Write each; what went wrong with each."""
+        errors: list[OSError | None] = []
+        for letter in letters:
+            try:
+                (self._folder / f"{letter.event_id}.eml").write_bytes(letter.content)
+                errors.append(None)
+            except OSError as error:
+                errors.append(error)
+        return errors
 
 
 class MailServer(Post):
