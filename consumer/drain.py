@@ -82,6 +82,7 @@ class Drainer:
                     async with self._broker.consume(self._queue, self._prefetch) as deliveries:
                         log.info("drain is active", queue=self._queue)
                         self._metrics.active.set(1)
+                        self._wake_relay(False)  # the one before us may have left events
                         pause = _FIRST_RETRY_SECONDS
                         await self._drain(drain, deliveries)
             except (BrokerError, LedgerError, TimeoutError) as error:

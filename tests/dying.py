@@ -29,10 +29,11 @@ def die_at(point: str, at: int) -> None:
     async def dying(*arguments: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == at and moment == "before":
+        mine = calls  # others may come here while this one is away
+        if mine == at and moment == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         result = await method(*arguments, **named)
-        if calls == at:
+        if mine == at:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 
