@@ -261,8 +261,9 @@ async def _run_all(settings: Settings, stop: asyncio.Event) -> None:
         async with open_stack(settings) as stack, asyncio.TaskGroup() as tasks:
             if settings.embedded:
                 log.warning("the embedded broker's queued orders do not survive this process")
-                # Its queued events do: the outbox still has them.
-                await stack.ledger.outbox.send_again(len(chosen))
+                # What its services have not done is still in the outbox, and comes again.
+                if chosen:
+                    await stack.ledger.outbox.send_again(len(chosen))
             secret = await gateway_app.gateway_secret(settings, stack)
             web = gateway_app.create_app(settings, stack, secret, metrics)
             draining = tasks.create_task(

@@ -108,7 +108,12 @@ class Worker:
             fresh = self._take(deliveries, tasks)
             if not fresh:
                 continue
-            done = await self._done([work.event.event_id for work in fresh])
+            done = await self._done([work.event.event_id for work in fresh], stop)
+            if done is None:
+                # To stop, and the database is away: they go back to the queue.
+                for work in fresh:
+                    del self._in_hand[work.event.event_id]
+                return
             for work in fresh:
                 if work.event.event_id in done:
                     self._repeated.inc(len(work.copies))
@@ -141,15 +146,17 @@ class Worker:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _done(self, event_ids: Sequence[str]) -> set[str]:
+    async def _done(self, event_ids: Sequence[str], stop: asyncio.Event) -> set[str] | None:
+        """Which of these events are done, asked until there is an answer, or until `stop`."""
         pause = _FIRST_RETRY_SECONDS
-        while True:
+        while not stop.is_set():
             try:
                 return await self._effects.done(self._service.name, event_ids)
             except LedgerError as error:
                 log.warning("service waits", service=self._service.name, reason=str(error))
             await _sleep(pause)
             pause = min(2 * pause, _LAST_RETRY_SECONDS)
+        return None
 
     async def _work(self, work: _Work) -> None:
         started = time.perf_counter()

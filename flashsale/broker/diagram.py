@@ -12,7 +12,7 @@ def tables(topology: Topology) -> list[tuple[str, tuple[str, ...], list[tuple[st
         (
             "queues",
             ("name", "type", "arguments"),
-            [(q.name, q.type, _arguments(q)) for q in topology.queues],
+            [(q.name, str(q.arguments["x-queue-type"]), _arguments(q)) for q in topology.queues],
         ),
         (
             "bindings",
@@ -50,4 +50,8 @@ def _lines(topology: Topology) -> Iterator[str]:
 
 
 def _arguments(queue: Queue) -> str:
-    return ", ".join(f"{name}={value}" for name, value in queue.arguments.items())
+    return ", ".join(
+        f"{name.removeprefix('x-')}={value}"
+        for name, value in queue.arguments.items()
+        if name != "x-queue-type"
+    )

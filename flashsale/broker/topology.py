@@ -36,12 +36,17 @@ class Queue:
         if self.max_length is not None:
             arguments |= {"x-max-length": self.max_length, "x-overflow": "reject-publish"}
         if self.delay_seconds is not None and self.then is not None:
+            # A classic queue moves a message without a confirm, and may lose it if the broker dies
+            # (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
             arguments |= {
+                "x-queue-type": "quorum",
+                "x-overflow": "reject-publish",
                 "x-message-ttl": round(self.delay_seconds * 1000),
                 "x-dead-letter-exchange": "",
                 "x-dead-letter-routing-key": self.then,
+                "x-dead-letter-strategy": "at-least-once",
             }
-        if self.type == "quorum":
+        if arguments["x-queue-type"] == "quorum":
             # 4.x would drop a message after 20 deliveries; attempts are counted by us.
             arguments["x-delivery-limit"] = -1
         else:

@@ -16,12 +16,12 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from flashsale.broker import RabbitMQ, sale_topology
+from flashsale.broker import Queue, RabbitMQ, Topology, sale_topology
 from flashsale.orders import Status, encode_order
 from loadtest.processes import own_environment, scrape
 from loadtest.servers import RabbitNode, free_port
 from services.loyalty import POINTS_PER_ITEM
-from tests.conftest import an_order
+from tests.conftest import an_order, unique
 from tests.integration.shop import ROOT, Shop
 
 ORDERS = 2000
@@ -137,6 +137,30 @@ async def test_kill_9_of_the_broker_in_the_middle_loses_no_event(
         assert consumer.running
         assert services.running
     assert {file.stem for file in folder.glob("*.eml")} == set(shop.accepted)
+
+
+async def test_what_waits_for_its_retry_survives_kill_9_of_the_broker(node: RabbitNode) -> None:
+    """The broker dies while it gives events back to their queue: none is lost."""
+    topology = sale_topology(f"{unique('r')}.", 2000, "classic")
+    work = f"{topology.orders}.work"
+    later = Queue(f"{work}.retry", delay_seconds=1, then=work)
+    topology += Topology((), (Queue(work), later), ())
+    ids = {f"{number}" for number in range(1000)}
+    found: set[str] = set()
+    async with RabbitMQ(node.url, topology) as broker:
+        sent = [broker.publish("", later.name, b"later", message_id=each) for each in ids]
+        await asyncio.gather(*sent)
+        async with asyncio.timeout(20):
+            while not (await broker.depth(work)).ready:
+                await asyncio.sleep(0)
+        node.kill()
+        await asyncio.to_thread(node.start)
+    async with RabbitMQ(node.url, topology) as broker, broker.consume(work, 0) as deliveries:
+        async with asyncio.timeout(60):
+            while found < ids:
+                await deliveries.wait()
+                found |= {delivery.message_id for delivery in deliveries.take(1000)}
+    assert found == ids
 
 
 async def test_a_shopper_waits_for_no_service(shop: Shop) -> None:

@@ -39,7 +39,10 @@ def one_line(result: subprocess.CompletedProcess[str]) -> str:
 def test_version_and_help() -> None:
     assert flashsale("--version").stdout == f"flashsale {__version__}\n"
     text = flashsale("--help").stdout
-    for command in ("demo", "run", "gateway", "consumer", "migrate", "sale", "check", "settings"):
+    for command in (
+        *("demo", "run", "gateway", "consumer", "services", "migrate"),
+        *("sale", "dead", "check", "settings", "topology"),
+    ):
         assert command in text
 
 
@@ -124,7 +127,11 @@ def test_the_topology_is_printed_as_it_is_declared() -> None:
     printed = flashsale("topology", broker_prefix="a.", queue_max_length="70").stdout
     for name in ("a.sale.orders", "a.sale.orders.dead", "a.sale.events", "a.sale.outcomes"):
         assert name in printed
+    for name in ("a.mail", "a.loyalty", "a.ranking.dead", "a.mail.retry.120s"):
+        assert name in printed
     drawn = flashsale("topology", "--mermaid", queue_max_length="70").stdout
+    assert '-- "order.rejected.#" -->' in drawn
+    assert '-. "after 120 s" .->' in drawn
     assert drawn.startswith("flowchart LR\n")
     assert '[("sale.orders<br/>at most 70")]' in drawn
     assert 'x0 -- "order" --> q0' in drawn
@@ -148,5 +155,9 @@ def test_the_demo_shows_a_sale_and_reports_it(tmp_path: Path) -> None:
     assert figures["refused"]["sold-out"] > 0
     assert figures["offered"] == figures["accepted"] + sum(figures["refused"].values())
     assert set(figures["accept_ms"]) == {"p50", "p95", "p99"}
+    assert set(figures["services_ms"]) == {"loyalty", "mail", "ranking"}
+    assert figures["effects_missing"] == 0
+    for name, milliseconds in figures["after_sale_ms"].items():
+        assert milliseconds < figures["one_after_the_other_ms"][name]
     assert "Every promise was kept." in result.stdout
     assert chart.read_bytes().startswith(b"\x89PNG")

@@ -14,12 +14,15 @@ from aiohttp import web
 
 from consumer.app import run_drain
 from flashsale.broker import BrokerUnavailable, EmbeddedBroker, Topology
+from flashsale.events import OrderEvent
+from flashsale.ledger import Buyer, Ledger
 from flashsale.metrics import ConsumerMetrics, GatewayMetrics
 from flashsale.selling import Sale
 from flashsale.settings import Settings
 from flashsale.stack import Stack, open_stack
 from gateway import events, reading
 from gateway.app import create_app, retire, serving
+from services.ranking import add_items
 
 SECRET = b"a secret of the tests"
 
@@ -591,3 +594,65 @@ async def test_a_quiet_stream_is_kept_alive_by_comments(
         while not (await answer.content.readuntil(b"\n\n")).startswith(b": "):
             pass
     task.cancel()
+
+
+async def buy(shop: Shop, *bought: tuple[str, int, float]) -> None:
+    """Have customers in the ranking of tv: how much, and since when."""
+    from flashsale.ledger import Effects
+    from flashsale.orders import random_order_id
+
+    wanted = []
+    for customer, items, moment in bought:
+        event = OrderEvent(random_order_id(), "confirmed", None, "tv", customer, items, 0, moment)
+        effects = Effects(event.event_id)
+        await add_items(event, effects)
+        wanted.append(effects)
+    assert await shop.stack.ledger.effects.take_effect("ranking", wanted) == len(wanted)
+
+
+async def test_the_ranking_tells_who_bought_the_most_and_who_was_first(shop: Shop) -> None:
+    empty = await shop.call("GET", "/sales/tv/ranking")
+    assert (empty.status, empty.body) == (200, {"sku": "tv", "ranking": []})
+    await buy(shop, ("late", 3, 9.0), ("early", 2, 5.0), ("early", 1, 1.0), ("little", 1, 1.0))
+    full = await until(
+        lambda: shop.call("GET", "/sales/tv/ranking"), lambda answer: bool(answer.body["ranking"])
+    )
+    assert full.body["ranking"] == [
+        {"rank": 1, "customer_id": "early", "items": 3},
+        {"rank": 2, "customer_id": "late", "items": 3},
+        {"rank": 3, "customer_id": "little", "items": 1},
+    ]
+    short = await shop.call("GET", "/sales/tv/ranking?limit=1")
+    assert [buyer["customer_id"] for buyer in short.body["ranking"]] == ["early"]
+    other = await shop.call("GET", "/sales/gone/ranking")
+    assert other.body == {"sku": "gone", "ranking": []}
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "-1", "x", "1e2", "", "1" * 5000])
+async def test_a_limit_of_the_ranking_is_a_number_from_1_to_100(shop: Shop, limit: str) -> None:
+    answer = await shop.call("GET", "/sales/tv/ranking", params={"limit": limit})
+    assert (answer.status, answer.body["type"]) == (400, "/problems/bad-request")
+
+
+async def test_there_is_no_ranking_of_a_sale_that_is_not(shop: Shop) -> None:
+    answer = await shop.call("GET", "/sales/radio/ranking")
+    assert (answer.status, answer.body["type"]) == (404, "/problems/unknown-sku")
+
+
+async def test_however_many_ask_for_a_ranking_the_database_is_asked_once_a_second(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+    ranking = Ledger.ranking
+
+    async def count(self: Ledger, sku: str, at_most: int) -> list[Buyer]:
+        nonlocal asked
+        asked += 1
+        return await ranking(self, sku, at_most)
+
+    monkeypatch.setattr(Ledger, "ranking", count)
+    started = time.monotonic()
+    for _ in range(10):
+        answers = (shop.call("GET", "/sales/tv/ranking") for _ in range(20))
+        assert {answer.status for answer in await asyncio.gather(*answers)} == {200}
+    assert asked <= 1 + (time.monotonic() - started)

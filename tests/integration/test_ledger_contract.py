@@ -212,3 +212,18 @@ async def test_a_long_sale_stays_fast(ledger: Ledger) -> None:
         late = await sell(20)
     # A scan makes it four times slower by then; noise does not.
     assert late < 3 * early
+
+
+async def test_a_failed_order_is_decided_if_it_is_replayed_and_only_once(ledger: Ledger) -> None:
+    await ledger.create_sale(Sale("tv", 5))
+    failed, confirmed = an_order(quantity=2), an_order()
+    async with ledger.hold_drain("sale") as drain:
+        await drain.fail(OrderId(failed.id), "disk on fire", NOW)
+        await drain.sell([confirmed], NOW)
+        assert await statuses(drain, [failed]) == ["disk on fire"], "it comes again by itself"
+        replayed = [failed.id, confirmed.id]
+        for _ in range(2):
+            verdict = await drain.sell([failed, confirmed], NOW, replayed)
+            assert [o.status for o in verdict.outcomes] == [Status.CONFIRMED, Status.CONFIRMED]
+    assert [sale.sold for sale in await ledger.sales()] == [3]
+    assert (await ledger.audit()).wrong == ()

@@ -22,6 +22,16 @@ def test_an_order_waits_and_is_decided() -> None:
     assert (line.waiting, line.served) == (0, 1)
 
 
+def test_a_failed_order_that_is_tried_again_is_decided_after_all() -> None:
+    known, line = memory()
+    order = known.taken(A, "tv", 1)
+    known.decided(A, Status.FAILED, "disk on fire", "", 0)
+    known.decided(A, Status.CONFIRMED, None, "tv", 1)
+    known.decided(A, Status.FAILED, "disk on fire", "", 0)
+    assert (order.status, order.reason) == (Status.CONFIRMED, None)
+    assert (line.waiting, line.served) == (0, 1)
+
+
 def test_a_decision_is_never_taken_back() -> None:
     known, line = memory()
     known.taken(A, "tv", 1)
