@@ -9,7 +9,7 @@ from consumer.relay import Relay
 from consumer.releases import Gate
 from consumer.speed import Speed
 from flashsale.broker import Topology
-from flashsale.metrics import ConsumerMetrics, serve_metrics
+from flashsale.metrics import BrokerCollector, ConsumerMetrics, serving_metrics
 from flashsale.pacing import Pacer
 from flashsale.settings import Settings
 from flashsale.stack import Stack, open_stack, require_shared_broker
@@ -67,6 +67,9 @@ async def run_consumer(settings: Settings, services: Topology, stop: asyncio.Eve
     require_shared_broker(settings, "consumer")
     metrics = ConsumerMetrics()
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
-    with serve_metrics(metrics.registry, settings.metrics_host, port):
-        async with open_stack(settings) as stack:
-            await run_drain(settings, stack, services, metrics, stop)
+    async with (
+        serving_metrics(metrics.registry, settings.metrics_host, port),
+        open_stack(settings) as stack,
+    ):
+        metrics.registry.register(BrokerCollector(stack.broker))
+        await run_drain(settings, stack, services, metrics, stop)

@@ -96,12 +96,16 @@ class Drainer:
     async def _drain(self, drain: Drain, deliveries: Deliveries) -> None:
         while True:
             await self._wait_for_orders(drain, deliveries)
+            at_hand = time.perf_counter()
             await self._gate.opened()
+            self._metrics.pacing_wait_seconds.inc(time.perf_counter() - at_hand)
             batch = deliveries.take(self._gate.release(len(deliveries)))
             if batch:
                 async with self._settling:
+                    self._metrics.unacked.set(len(batch) + len(deliveries))
                     verdicts = await self._settle(drain, batch)
                     deliveries.ack_through(batch[-1])
+                    self._metrics.unacked.set(len(deliveries))
                     behind = len(deliveries) > 0
                     for verdict in verdicts:
                         self._announcer.tell(verdict, behind)
@@ -128,6 +132,8 @@ class Drainer:
                 await self._dead_letters.bury(drain, delivery, f"not an order: {error}")
         if not readable:
             return []
+        waited = time.time() - readable[0][1].accepted_at
+        self._metrics.oldest_seconds.set(max(0.0, waited))
         try:
             return [await self._sell(drain, readable)]
         except LedgerRefused:

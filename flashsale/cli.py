@@ -18,7 +18,7 @@ from flashsale.broker import Topology
 from flashsale.broker.diagram import mermaid, tables
 from flashsale.cli_dead import dead_app
 from flashsale.ledger import Ledger, open_ledger
-from flashsale.metrics import ConsumerMetrics, GatewayMetrics, ServicesMetrics, serve_metrics
+from flashsale.metrics import ConsumerMetrics, GatewayMetrics, ServicesMetrics, serving_metrics
 from flashsale.orders import SKU_PATTERN
 from flashsale.process import fail, run, settings_or_fail
 from flashsale.selling import Sale
@@ -103,7 +103,7 @@ def consumer() -> None:
 def services(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Which ones. All of FLASHSALE_SERVICES if none."),
+        typer.Argument(metavar="NAME", help="Which ones. All of FLASHSALE_SERVICES if none."),
     ] = None,
 ) -> None:
     """Run what happens after a sale: mail, loyalty, ranking, and any other that is installed."""
@@ -257,28 +257,31 @@ async def _run_all(settings: Settings, stop: asyncio.Event) -> None:
     chosen = _chosen(settings)
     declared = _services_topology(settings, chosen)
     stop_drain, stop_services = asyncio.Event(), asyncio.Event()
-    with serve_metrics(metrics.registry, settings.metrics_host, port):
-        async with open_stack(settings) as stack, asyncio.TaskGroup() as tasks:
-            if settings.embedded:
-                log.warning("the embedded broker's queued orders do not survive this process")
-                # What its services have not done is still in the outbox, and comes again.
-                if chosen:
-                    await stack.ledger.outbox.send_again(len(chosen))
-            secret = await gateway_app.gateway_secret(settings, stack)
-            web = gateway_app.create_app(settings, stack, secret, metrics)
-            draining = tasks.create_task(
-                run_drain(settings, stack, declared, drain_metrics, stop_drain)
-            )
-            tasks.create_task(run_workers(settings, stack, chosen, services_metrics, stop_services))
-            async with gateway_app.serving(web):
-                await stop.wait()
-                await gateway_app.retire(web)
-            # Nothing new comes in now. What was taken is decided before its queue is gone.
-            if settings.embedded:
-                await _until_empty(stack, stack.topology.orders)
-            stop_drain.set()
-            await draining
-            stop_services.set()
+    async with (
+        serving_metrics(metrics.registry, settings.metrics_host, port),
+        open_stack(settings) as stack,
+        asyncio.TaskGroup() as tasks,
+    ):
+        if settings.embedded:
+            log.warning("the embedded broker's queued orders do not survive this process")
+            # What its services have not done is still in the outbox, and comes again.
+            if chosen:
+                await stack.ledger.outbox.send_again(len(chosen))
+        secret = await gateway_app.gateway_secret(settings, stack)
+        web = gateway_app.create_app(settings, stack, secret, metrics)
+        draining = tasks.create_task(
+            run_drain(settings, stack, declared, drain_metrics, stop_drain)
+        )
+        tasks.create_task(run_workers(settings, stack, chosen, services_metrics, stop_services))
+        async with gateway_app.serving(web):
+            await stop.wait()
+            await gateway_app.retire(web)
+        # Nothing new comes in now. What was taken is decided before its queue is gone.
+        if settings.embedded:
+            await _until_empty(stack, stack.topology.orders)
+        stop_drain.set()
+        await draining
+        stop_services.set()
 
 
 async def _until_empty(stack: Stack, queue: str) -> None:

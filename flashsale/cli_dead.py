@@ -28,7 +28,7 @@ QueueName = Annotated[
     str | None,
     typer.Option("--queue", help="`orders`, or the name of a service. All of them if not given."),
 ]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As `list` shows them.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `list` shows them.")]
 All = Annotated[bool, typer.Option("--all", help="Every letter there is.")]
 
 

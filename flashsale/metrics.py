@@ -1,7 +1,8 @@
 """Every metric, in one place. Labels are bounded: no customer, order or raw path is ever one."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,6 +14,11 @@ from prometheus_client import (
     disable_created_metrics,
     start_http_server,
 )
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from flashsale import __version__
+from flashsale.broker import Broker
 
 # From a confirm on an idle machine to a client that gave up.
 _ACCEPT_BUCKETS = (
@@ -20,16 +26,82 @@ _ACCEPT_BUCKETS = (
 )  # fmt: skip
 _TRANSACTION_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 _SERVICE_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_LAG_PROBE_SECONDS = 0.1
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
 
 
 class _Metrics:
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        """Count in a registry of its own, or in one that another part of the process has."""
+        self.registry = _new_registry() if registry is None else registry
+
+
+def _new_registry() -> CollectorRegistry:
+    # Else every counter has a second series, which nothing here reads.
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    build = Gauge("flashsale_build_info", "1, of this version", ["version"], registry=registry)
+    build.labels(__version__).set(1)
+    return registry
+
+
+class RequestCounts(Collector):
+    """Requests by method, route and status, in a plain table: a spike has no time for locks.
+
+    A path is never a label, only the template of a route that there is; nor is a method that
+    HTTP does not know.
+    """
+
     def __init__(self) -> None:
-        # Else every counter has a second series, which nothing here reads.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
+        self._counts: dict[tuple[str, str, int], int] = {}
+
+    def add(self, method: str, route: str, status: int) -> None:
+        """Count a request that was answered."""
+        key = (method if method in _METHODS else "other", route, status)
+        self._counts[key] = self._counts.get(key, 0) + 1
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus asks for."""
+        family = CounterMetricFamily(
+            "flashsale_http_requests",
+            "Requests that were answered, by the template of their route",
+            labels=["method", "route", "status"],
+        )
+        for (method, route, status), count in list(self._counts.items()):
+            family.add_metric((method, route, str(status)), count)
+        yield family
+
+
+class BrokerCollector(Collector):
+    """The connection to the broker, as it is when Prometheus asks."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus asks for."""
+        counts = self._broker.counts
+        published = CounterMetricFamily(
+            "flashsale_broker_messages",
+            "Messages published, by the broker's answer; unanswered: nobody knows",
+            labels=["answer"],
+        )
+        for answer in ("confirmed", "refused", "returned", "unanswered"):
+            published.add_metric([answer], getattr(counts, answer))
+        yield published
+        yield CounterMetricFamily(
+            "flashsale_broker_reconnects", "Connections made anew", value=counts.reconnects
+        )
+        for name, help_text, value in (
+            ("up", "1 if messages can be published", self._broker.trouble is None),
+            ("blocked", "1 if the broker is short of memory or disk", self._broker.blocked),
+            ("in_flight_messages", "Published and not answered for", self._broker.in_flight),
+        ):
+            yield GaugeMetricFamily(f"flashsale_broker_{name}", help_text, value=float(value))
 
 
 class GatewayMetrics(_Metrics):
@@ -37,6 +109,8 @@ class GatewayMetrics(_Metrics):
 
     def __init__(self) -> None:
         super().__init__()
+        self.requests = RequestCounts()
+        self.registry.register(self.requests)
         self.orders = Counter(
             "flashsale_orders",
             "POST /orders by outcome: accepted, or the type of the problem",
@@ -78,14 +152,17 @@ class GatewayMetrics(_Metrics):
         self.backlog_limit = Gauge(
             "flashsale_backlog_limit_orders", "Where the queue refuses more", registry=self.registry
         )
-        self.broker_up = Gauge(
-            "flashsale_broker_up", "1 if orders can be published", registry=self.registry
-        )
         self.stock = Gauge(
             "flashsale_sale_stock_items", "Stock of the sale", ["sku"], registry=self.registry
         )
         self.sold = Gauge(
             "flashsale_sale_sold_items", "Items sold", ["sku"], registry=self.registry
+        )
+        self.oversold = Gauge(
+            "flashsale_sale_oversold_items",
+            "Items sold that were not there: 0, or a promise is broken",
+            ["sku"],
+            registry=self.registry,
         )
 
 
@@ -93,10 +170,7 @@ class ConsumerMetrics(_Metrics):
     """What a consumer counts."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        if registry is None:
-            super().__init__()
-        else:
-            self.registry = registry
+        super().__init__(registry)
         self.active = Gauge(
             "flashsale_drain_active", "1 if this is the one drain", registry=self.registry
         )
@@ -113,6 +187,21 @@ class ConsumerMetrics(_Metrics):
         self.released_max = Gauge(
             "flashsale_released_max_1s_orders",
             "The most orders released in any one second so far",
+            registry=self.registry,
+        )
+        self.pacing_wait_seconds = Counter(
+            "flashsale_pacing_wait_seconds",
+            "Time that orders at hand waited for their pace",
+            registry=self.registry,
+        )
+        self.unacked = Gauge(
+            "flashsale_backlog_unacked_orders",
+            "Orders that the drain has in hand",
+            registry=self.registry,
+        )
+        self.oldest_seconds = Gauge(
+            "flashsale_backlog_oldest_seconds",
+            "How long the order that was released last had waited since its 202",
             registry=self.registry,
         )
         self.decided = Counter(
@@ -155,10 +244,7 @@ class ServicesMetrics(_Metrics):
     """What the services count. The label is a service's name, of which there are a few."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        if registry is None:
-            super().__init__()
-        else:
-            self.registry = registry
+        super().__init__(registry)
         self.handled = Counter(
             "flashsale_service_handled_events",
             "Events whose effect was recorded",
@@ -192,13 +278,33 @@ class ServicesMetrics(_Metrics):
         )
 
 
-@contextmanager
-def serve_metrics(registry: CollectorRegistry, host: str, port: int) -> Iterator[int]:
-    """Serve `/metrics` in a thread of its own; the port. Raises `OSError`."""
+@asynccontextmanager
+async def serving_metrics(registry: CollectorRegistry, host: str, port: int) -> AsyncIterator[int]:
+    """Serve `/metrics` in a thread of its own, the event loop's lag included; the port.
+
+    Raises `OSError`.
+    """
+    lag = Histogram(
+        "flashsale_loop_lag_seconds",
+        "How much later than it should the event loop came back to a task that slept",
+        buckets=_LAG_BUCKETS,
+        registry=registry,
+    )
     server, thread = start_http_server(port, host, registry)
+    following = asyncio.create_task(_follow_lag(lag), name="loop lag")
     try:
         yield server.server_port
     finally:
+        following.cancel()
+        await asyncio.wait((following,))
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+async def _follow_lag(lag: Histogram) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + _LAG_PROBE_SECONDS
+        await asyncio.sleep(_LAG_PROBE_SECONDS)
+        lag.observe(max(0.0, loop.time() - due))

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import structlog
 from aiohttp import web
 
-from flashsale.metrics import GatewayMetrics, serve_metrics
+from flashsale.metrics import BrokerCollector, GatewayMetrics, serving_metrics
 from flashsale.settings import Settings
 from flashsale.stack import Stack, open_stack, require_shared_broker
 from gateway.accepting import Desk
@@ -62,7 +62,8 @@ def create_app(
     settings: Settings, stack: Stack, secret: bytes, metrics: GatewayMetrics
 ) -> web.Application:
     """The gateway on an open stack; `secret` makes the ids of keyed orders."""
-    app = web.Application(middlewares=[problems], client_max_size=MAX_BODY_BYTES)
+    metrics.registry.register(BrokerCollector(stack.broker))
+    app = web.Application(middlewares=[problems(metrics.requests)], client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
     app[METRICS] = metrics
     app[LIFECYCLE] = Lifecycle()
@@ -134,11 +135,11 @@ async def _gauge(app: web.Application) -> None:
     metrics.backlog_limit.set(app[SETTINGS].queue_max_length)
     while True:
         metrics.backlog.set(app[BACKLOG].ready)
-        metrics.broker_up.set(app[BROKER].trouble is None)
         metrics.remembered.set(len(app[MEMORY]))
         for sale in app[CATALOGUE]:
             metrics.stock.labels(sale.sku).set(sale.stock)
             metrics.sold.labels(sale.sku).set(sale.sold)
+            metrics.oversold.labels(sale.sku).set(max(0, sale.sold - sale.stock))
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
@@ -190,9 +191,11 @@ async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
     require_shared_broker(settings, "gateway")
     metrics = GatewayMetrics()
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
-    with serve_metrics(metrics.registry, settings.metrics_host, port):
-        async with open_stack(settings) as stack:
-            app = create_app(settings, stack, await gateway_secret(settings, stack), metrics)
-            async with serving(app):
-                await stop.wait()
-                await retire(app)
+    async with (
+        serving_metrics(metrics.registry, settings.metrics_host, port),
+        open_stack(settings) as stack,
+    ):
+        app = create_app(settings, stack, await gateway_secret(settings, stack), metrics)
+        async with serving(app):
+            await stop.wait()
+            await retire(app)

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
+from flashsale.metrics import RequestCounts
 from gateway.answers import Answer
 
 log = structlog.get_logger()
@@ -82,9 +83,19 @@ class Problem(Exception):
         return Answer(_encode(body), status, self.headers, "application/problem+json")
 
 
-@web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every failure as a problem, aiohttp's own included."""
+def problems(requests: RequestCounts) -> Middleware:
+    """Answer every failure as a problem, aiohttp's own included, and count every answer."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        answer = await _answer(request, handler)
+        requests.add(request.method, _route(request), answer.status)
+        return answer
+
+    return middleware
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except Problem as problem:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from flashsale.broker import Topology
-from flashsale.metrics import ServicesMetrics, serve_metrics
+from flashsale.metrics import BrokerCollector, ServicesMetrics, serving_metrics
 from flashsale.settings import Settings
 from flashsale.stack import Stack, open_stack, require_shared_broker, topology_of
 from services.failures import Failures
@@ -59,6 +59,9 @@ async def run_services(
     os.nice(_NICE)
     metrics = ServicesMetrics()
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
-    with serve_metrics(metrics.registry, settings.metrics_host, port):
-        async with open_stack(settings) as stack:
-            await run_workers(settings, stack, services, metrics, stop)
+    async with (
+        serving_metrics(metrics.registry, settings.metrics_host, port),
+        open_stack(settings) as stack,
+    ):
+        metrics.registry.register(BrokerCollector(stack.broker))
+        await run_workers(settings, stack, services, metrics, stop)

@@ -53,6 +53,18 @@ class Depth:
     consumers: int
 
 
+@dataclass
+class Counts:
+    """What became of the messages that were published, since the start."""
+
+    confirmed: int = 0
+    refused: int = 0
+    returned: int = 0
+    unanswered: int = 0
+    """No answer in time, or the connection lost: taken or not, nobody knows."""
+    reconnects: int = 0
+
+
 class Deliveries(ABC):
     """A running consumer of one queue. What is not acknowledged at its end goes back in order."""
 
@@ -82,6 +94,9 @@ class Broker(ABC):
 
     Entering raises `BrokerUnavailable` or `TopologyMismatch`; later losses are mended by itself.
     """
+
+    def __init__(self) -> None:
+        self.counts = Counts()
 
     @abstractmethod
     def publish(
@@ -119,6 +134,16 @@ class Broker(ABC):
     @abstractmethod
     async def depth(self, queue: str) -> Depth:
         """Count a queue. Raises `BrokerUnavailable`."""
+
+    @property
+    @abstractmethod
+    def in_flight(self) -> int:
+        """How many messages wait for their confirm."""
+
+    @property
+    @abstractmethod
+    def blocked(self) -> bool:
+        """Whether the broker has asked publishers to hold back, as it is short of something."""
 
     @property
     @abstractmethod

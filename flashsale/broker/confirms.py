@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flashsale.broker.base import BrokerUnavailable, QueueFull, Unroutable
+from flashsale.broker.base import BrokerUnavailable, Counts, QueueFull, Unroutable
 
 
 @dataclass(slots=True)
@@ -22,8 +22,11 @@ class Confirms:
     keeps its place, so that the number in flight is true, until its answer or the channel's end.
     """
 
-    def __init__(self, timeout: float, new_future: Callable[[], asyncio.Future[None]]) -> None:
-        """Give each message `timeout` seconds."""
+    def __init__(
+        self, timeout: float, new_future: Callable[[], asyncio.Future[None]], counts: Counts
+    ) -> None:
+        """Give each message `timeout` seconds; add to `counts`."""
+        self._counts = counts
         self._timeout = timeout
         self._new_future = new_future
         self._pending: dict[int, _Pending] = {}  # in tag order, as it is filled in that order
@@ -55,18 +58,21 @@ class Confirms:
         """The broker has taken the message, and with `multiple` all before it."""
         for pending in self._pop(tag, multiple):
             if not pending.future.done():
+                self._counts.confirmed += 1
                 pending.future.set_result(None)
 
     def nack(self, tag: int, multiple: bool) -> None:
         """The broker has refused. A nack gives no reason; the one we provoke is a full queue."""
         for pending in self._pop(tag, multiple):
             if not pending.future.done():
+                self._counts.refused += 1
                 pending.future.set_exception(QueueFull("the queue is at its limit"))
 
     def returned(self, message_id: str, reason: str) -> None:
         """The broker could not route the message. Its ack follows and means nothing."""
         for pending in self._pending.values():
             if pending.message_id == message_id and not pending.future.done():
+                self._counts.returned += 1
                 pending.future.set_exception(Unroutable(reason))
                 return
 
@@ -79,6 +85,7 @@ class Confirms:
                 if pending.deadline > now:
                     break
                 if not pending.future.done():
+                    self._counts.unanswered += 1
                     pending.future.set_exception(BrokerUnavailable("no confirm in time"))
                     given_up += 1
             self._unexpired += 1
@@ -88,6 +95,7 @@ class Confirms:
         """The channel is gone: nobody will ever answer for what is in flight."""
         for pending in self._pending.values():
             if not pending.future.done():
+                self._counts.unanswered += 1
                 pending.future.set_exception(BrokerUnavailable(reason))
         self._pending.clear()
 

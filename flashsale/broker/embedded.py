@@ -135,6 +135,7 @@ class EmbeddedBroker(Broker):
     """Direct, topic and fanout exchanges and bounded queues, in memory."""
 
     def __init__(self, topology: Topology) -> None:
+        super().__init__()
         self._topology = topology
         self._exchanges: dict[str, Exchange] = {e.name: e for e in topology.exchanges}
         self._queues = {q.name: _Queue(q) for q in topology.queues}
@@ -158,6 +159,7 @@ class EmbeddedBroker(Broker):
         for listener in listeners:
             listener.hear(_Message(body, message_id, headers or {}))
         if mandatory and not queues and not listeners:
+            self.counts.returned += 1
             raise Unroutable(f"nothing is bound to {exchange} for {routing_key}")
         # As RabbitMQ does it: every queue with room takes the message, and one without refuses.
         refused = False
@@ -167,7 +169,9 @@ class EmbeddedBroker(Broker):
                 continue
             self._put(queue, _Message(body, message_id, headers or {}))
         if refused:
+            self.counts.refused += 1
             raise QueueFull("the queue is at its limit")
+        self.counts.confirmed += 1
         done = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done
@@ -242,6 +246,14 @@ class EmbeddedBroker(Broker):
     async def depth(self, queue: str) -> Depth:
         found = self._queues[queue]
         return Depth(len(found.ready), len(found.consumers))
+
+    @property
+    def in_flight(self) -> int:
+        return 0
+
+    @property
+    def blocked(self) -> bool:
+        return False
 
     @property
     def trouble(self) -> str | None:

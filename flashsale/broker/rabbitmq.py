@@ -51,6 +51,7 @@ class RabbitMQ(Broker):
         More than `max_in_flight` unconfirmed messages are refused, so that a broker which stops
         reading fills a list of known length and not the memory.
         """
+        super().__init__()
         self._url = url
         self._topology = topology
         self._publish_timeout = publish_timeout
@@ -65,7 +66,6 @@ class RabbitMQ(Broker):
         self._counted: asyncio.Future[Depth] | None = None
         self._lost = "not connected"
         self._tasks: list[asyncio.Task[None]] = []
-        self.reconnects = 0
 
     def publish(
         self,
@@ -102,8 +102,11 @@ class RabbitMQ(Broker):
 
     @property
     def in_flight(self) -> int:
-        """How many messages wait for their confirm."""
         return len(self._confirms)
+
+    @property
+    def blocked(self) -> bool:
+        return self._link is not None and self._link.blocked is not None
 
     @property
     def trouble(self) -> str | None:
@@ -233,7 +236,7 @@ class RabbitMQ(Broker):
                     self._lost = str(error) or "no answer in time"
                     log.warning("broker unreachable", reason=self._lost)
                 pause = min(pause * 2, _LAST_RETRY_SECONDS)
-            self.reconnects += 1
+            self.counts.reconnects += 1
             log.info("broker connected again")
 
     async def _expire(self) -> None:
@@ -249,7 +252,7 @@ class RabbitMQ(Broker):
             await link.close()
 
     def _new_confirms(self) -> Confirms:
-        return Confirms(self._publish_timeout, self._loop.create_future)
+        return Confirms(self._publish_timeout, self._loop.create_future, self.counts)
 
 
 def _answered(confirms: Confirms, nagle: Nagle, method: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from prometheus_client import generate_latest
 
 from consumer.app import run_drain
 from flashsale.broker import BrokerUnavailable, EmbeddedBroker, Topology
@@ -22,6 +23,7 @@ from flashsale.settings import Settings
 from flashsale.stack import Stack, open_stack
 from gateway import events, reading
 from gateway.app import create_app, retire, serving
+from gateway.keys import METRICS
 from services.ranking import add_items
 
 SECRET = b"a secret of the tests"
@@ -656,3 +658,27 @@ async def test_however_many_ask_for_a_ranking_the_database_is_asked_once_a_secon
         answers = (shop.call("GET", "/sales/tv/ranking") for _ in range(20))
         assert {answer.status for answer in await asyncio.gather(*answers)} == {200}
     assert asked <= 1 + (time.monotonic() - started)
+
+
+async def test_no_request_however_hostile_makes_a_series_of_its_own(shop: Shop) -> None:
+    registry = shop.app[METRICS].registry
+
+    async def be_hostile(number: int) -> None:
+        await shop.order(sku=f"sku-{number}", customer_id=f"c-{number}")
+        await shop.order(key=f"key-{number}")
+        for path in (f"/orders/{number:032x}", f"/sales/sku-{number}", f"/{number}/../%2e{number}"):
+            await shop.call("GET", path)
+        await shop.call("PROPFIND", f"/{number}")
+        await shop.call("PUT", f"/orders/{number}")
+
+    def series() -> set[str]:
+        lines = generate_latest(registry).decode().splitlines()
+        return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
+    await be_hostile(0)
+    before = series()
+    for number in range(1, 20):
+        await be_hostile(number)
+    assert series() == before
+    assert not any("c-0" in line or "sku-0" in line or "PROPFIND" in line for line in before)
+    assert 'method="other",route="none",status="404"' in str(before)

@@ -214,7 +214,7 @@ async def test_a_killed_broker_fails_what_is_in_flight_and_is_found_again(
             await broker.depth(topology.orders)
         node.start()
         await until(lambda: broker.trouble is None)
-        assert broker.reconnects == 1
+        assert broker.counts.reconnects == 1
         await publish(broker, topology, b"5")
         # Whatever was confirmed is there, in order; "?" may be or not.
         async with broker.consume(topology.orders, prefetch=10) as deliveries:

@@ -20,8 +20,9 @@ from typing import Any
 import pytest
 import yaml
 
+from flashsale.broker import EmbeddedBroker, Topology
 from flashsale.ledger import open_ledger
-from flashsale.metrics import ConsumerMetrics, GatewayMetrics, ServicesMetrics
+from flashsale.metrics import BrokerCollector, ConsumerMetrics, GatewayMetrics, ServicesMetrics
 from flashsale.selling import Sale
 from flashsale.settings import PREFIX, Settings
 from loadtest.processes import get, process
@@ -195,6 +196,7 @@ def test_dashboards_ask_for_metrics_that_exist() -> None:
         for metrics in (GatewayMetrics(), ConsumerMetrics(), ServicesMetrics())
         for family in metrics.registry.collect()
     ]
+    collected += BrokerCollector(EmbeddedBroker(Topology((), (), ()))).collect()
     names = {family.name + suffix for family in collected for suffix in suffixes}
     for title, expression in expressions():
         asked = set(re.findall(r"flashsale_\w+", expression))

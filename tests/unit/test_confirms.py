@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from flashsale.broker import BrokerUnavailable, QueueFull, Unroutable
+from flashsale.broker import BrokerUnavailable, Counts, QueueFull, Unroutable
 from flashsale.broker.confirms import Confirms
 
 
 async def confirms(count: int, timeout: float = 2.0) -> tuple[Confirms, list[asyncio.Future[None]]]:
-    made = Confirms(timeout, asyncio.get_running_loop().create_future)
+    made = Confirms(timeout, asyncio.get_running_loop().create_future, Counts())
     return made, [made.add(now=float(n), message_id=f"m{n}") for n in range(1, count + 1)]
 
 
