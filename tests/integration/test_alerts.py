@@ -1,0 +1,192 @@
+"""Every alert fires when it should and is silent when not: Prometheus' own unit tests of rules."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "prometheus/rules.yml"
+
+Series = dict[str, str]
+
+
+class Case(NamedTuple):
+    """Series, a sample every 5 s, by which an alert fires after two minutes or never does."""
+
+    alert: str
+    fires: Series
+    silent: Series
+
+
+# `1x30` is 30 more of the same, `0+5x30` grows by 5 a sample, `_` is no sample.
+CASES = [
+    Case(
+        "FlashsaleOversold",
+        {'flashsale_sale_oversold_items{sku="tv"}': "0x10 1x30"},
+        {'flashsale_sale_oversold_items{sku="tv"}': "0x40"},
+    ),
+    Case(
+        "FlashsaleDrainOverRate",
+        {"flashsale_released_max_1s_orders": "2001x40", "flashsale_drain_rate_limit": "2000x40"},
+        {"flashsale_released_max_1s_orders": "2000x40", "flashsale_drain_rate_limit": "2000x40"},
+    ),
+    Case(
+        "FlashsaleDeadOrders",
+        {"flashsale_dead_orders_total": "0x10 1x30"},
+        {"flashsale_dead_orders_total": "7x40"},
+    ),
+    Case(
+        "FlashsaleDeadEvents",
+        {'flashsale_service_dead_events_total{service="mail"}': "0x10 3x30"},
+        {'flashsale_service_dead_events_total{service="mail"}': "3x40"},
+    ),
+    Case(
+        "FlashsaleBacklogFull",
+        {"flashsale_backlog_orders": "2000x40", "flashsale_backlog_limit_orders": "2000x40"},
+        # Full for no more than five seconds at a time.
+        {
+            "flashsale_backlog_orders": "2000 1900 2000 1900 2000 1900 " * 8,
+            "flashsale_backlog_limit_orders": "2000x40",
+        },
+    ),
+    Case(
+        "FlashsaleDrainStalled",
+        {"flashsale_backlog_orders": "50x40", "flashsale_released_orders_total": "900x40"},
+        {"flashsale_backlog_orders": "50x40", "flashsale_released_orders_total": "0+10x40"},
+    ),
+    Case(
+        "FlashsaleDrainStalled",
+        {"flashsale_backlog_orders": "50x40"},  # there is no consumer at all
+        {"flashsale_backlog_orders": "0x40", "flashsale_released_orders_total": "900x40"},
+    ),
+    Case(
+        "FlashsaleNoActiveDrain",
+        {
+            'flashsale_drain_active{instance="a"}': "0x40",
+            'flashsale_drain_active{instance="b"}': "0x40",
+        },
+        {
+            'flashsale_drain_active{instance="a"}': "1x15 _x25",
+            'flashsale_drain_active{instance="b"}': "0x16 1x24",
+        },
+    ),
+    Case("FlashsaleNoActiveDrain", {"up": "1x40"}, {"flashsale_drain_active": "1x40"}),
+    Case(
+        "FlashsaleOutboxLag",
+        {"flashsale_outbox_lag_seconds": "61x40"},
+        {"flashsale_outbox_lag_seconds": "12x40"},
+    ),
+    Case(
+        "FlashsaleBrokerDown",
+        {'flashsale_broker_up{instance="a"}': "0x40"},
+        {'flashsale_broker_up{instance="a"}': "1 0 1 1 1 1 0 1 " * 5},
+    ),
+    Case(
+        "FlashsaleBrokerBlocked",
+        {'flashsale_broker_blocked{instance="a"}': "1x40"},
+        {'flashsale_broker_blocked{instance="a"}': "0x40"},
+    ),
+    Case(
+        "FlashsalePublishErrors",
+        {'flashsale_broker_messages_total{job="gateway",answer="unanswered"}': "0+1x40"},
+        {
+            'flashsale_broker_messages_total{job="gateway",answer="unanswered"}': "5x40",
+            'flashsale_broker_messages_total{job="gateway",answer="refused"}': "0+100x40",
+            'flashsale_broker_messages_total{job="gateway",answer="confirmed"}': "0+100x40",
+        },
+    ),
+    Case(
+        "FlashsaleProcessDown",
+        {'up{job="gateway",instance="a"}': "0x40"},
+        {'up{job="gateway",instance="a"}': "1x40", 'up{job="other",instance="a"}': "0x40"},
+    ),
+    Case(
+        "FlashsaleLoopLag",
+        {
+            'flashsale_loop_lag_seconds_bucket{job="gateway",le="0.25"}': "0+90x40",
+            'flashsale_loop_lag_seconds_bucket{job="gateway",le="0.5"}': "0+100x40",
+            'flashsale_loop_lag_seconds_bucket{job="gateway",le="+Inf"}': "0+100x40",
+        },
+        {
+            'flashsale_loop_lag_seconds_bucket{job="gateway",le="0.25"}': "0+100x40",
+            'flashsale_loop_lag_seconds_bucket{job="gateway",le="0.5"}': "0+100x40",
+            'flashsale_loop_lag_seconds_bucket{job="gateway",le="+Inf"}': "0+100x40",
+        },
+    ),
+    Case(
+        "FlashsaleBrokerDiskLow",
+        {
+            "rabbitmq_disk_space_available_bytes": "90x40",
+            "rabbitmq_disk_space_available_limit_bytes": "50x40",
+        },
+        {
+            "rabbitmq_disk_space_available_bytes": "900x40",
+            "rabbitmq_disk_space_available_limit_bytes": "50x40",
+        },
+    ),
+]
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    groups = yaml.safe_load(RULES.read_text())["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def promtool_test(alert: str, series: Series, firing: bool, folder: Path) -> None:
+    tests = {
+        "rule_files": [str(RULES)],
+        "evaluation_interval": "5s",
+        "tests": [
+            {
+                "interval": "5s",
+                "input_series": [
+                    {"series": name, "values": values} for name, values in series.items()
+                ],
+                "promql_expr_test": [
+                    {
+                        "expr": f'count(ALERTS{{alertname="{alert}",alertstate="firing"}})',
+                        "eval_time": "2m",
+                        "exp_samples": [{"labels": "{}", "value": 1}] if firing else [],
+                    }
+                ],
+            }
+        ],
+    }
+    file = folder / "test.yml"
+    file.write_text(yaml.safe_dump(tests))
+    done = subprocess.run(
+        ["promtool", "test", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
+def test_an_alert_fires_when_it_should_and_is_silent_when_not(case: Case, tmp_path: Path) -> None:
+    promtool_test(case.alert, case.fires, True, tmp_path)
+    promtool_test(case.alert, case.silent, False, tmp_path)
+
+
+def test_every_alert_is_tested_and_has_an_entry_in_the_runbook() -> None:
+    found = alerts()
+    assert {case.alert for case in CASES} == set(found)
+    page = (ROOT / "docs/runbook.md").read_text()
+    entries = re.findall(r"^## (\w+)$", page, re.M)
+    assert sorted(entries) == sorted(found), "no alert without an entry, no entry without an alert"
+    for name, rule in found.items():
+        assert rule["annotations"]["runbook"] == f"docs/runbook.md#{name.lower()}"
+        assert rule["annotations"]["summary"]
+        assert rule["labels"]["severity"] in ("critical", "warning")
+
+
+def test_prometheus_takes_the_rules() -> None:
+    done = subprocess.run(
+        ["promtool", "check", "rules", "--lint=all", "--lint-fatal", str(RULES)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
