@@ -64,6 +64,14 @@ class RequestCounts(Collector):
         key = (method if method in _METHODS else "other", route, status)
         self._counts[key] = self._counts.get(key, 0) + 1
 
+    def of(self, method: str, route: str) -> dict[int, int]:
+        """The answers of one route, by status."""
+        return {
+            status: count
+            for (counted, template, status), count in self._counts.items()
+            if (counted, template) == (method, route)
+        }
+
     def collect(self) -> Iterator[Metric]:
         """What Prometheus asks for."""
         family = CounterMetricFamily(

@@ -48,6 +48,12 @@ class Settings(BaseSettings):
         description="makes the order ids of keyed orders; 16 characters or more, the same for"
         " every gateway. Unset: a random one that the database keeps",
     )
+    admin_token: SecretStr | None = Field(
+        None,
+        min_length=8,
+        description="opens the operator's page at `/ops`, as the password of any user; 8 characters"
+        " or more. Unset: there is no such page",
+    )
     queue_max_length: int = Field(
         2000, ge=1, le=10_000_000, description="orders that may wait; more are refused with 503"
     )
@@ -210,7 +216,11 @@ def _in_words(error: ValidationError) -> Iterator[str]:
             continue
         name = PREFIX + str(problem["loc"][0]).upper()
         # A URL may hold a password, a secret is one.
-        shown = "..." if "SECRET" in name or "@" in str(problem["input"]) else problem["input"]
+        shown = (
+            "..."
+            if "SECRET" in name or "TOKEN" in name or "@" in str(problem["input"])
+            else problem["input"]
+        )
         yield f"{name}={shown}: {message[0].lower()}{message[1:]}"
 
 

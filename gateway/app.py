@@ -34,6 +34,7 @@ from gateway.keys import (
     MEMORY,
     METRICS,
     RANKINGS,
+    SAMPLES,
     SETTINGS,
     STREAMS,
 )
@@ -41,12 +42,14 @@ from gateway.lifecycle import Lifecycle
 from gateway.line import Line
 from gateway.lookup import Lookup
 from gateway.memory import Memory
+from gateway.ops import add_ops
 from gateway.orders import post_order
 from gateway.pages import add_pages
 from gateway.problems import problems
 from gateway.ranking import Rankings
 from gateway.reading import MAX_BODY_BYTES
 from gateway.sales import get_ranking, get_sale, get_sales
+from gateway.samples import Samples
 from gateway.status import get_order
 from gateway.streams import Streams
 
@@ -92,6 +95,7 @@ def create_app(
         app[HEARING],
         secret,
     )
+    app[SAMPLES] = Samples(metrics.requests, app[BACKLOG], app[HEARING], app[CATALOGUE])
     app.router.add_post("/orders", post_order)
     app.router.add_get("/orders/{order_id}", get_order)
     app.router.add_get("/orders/{order_id}/events", get_order_events, allow_head=False)
@@ -100,6 +104,7 @@ def create_app(
     app.router.add_get("/sales/{sku}/ranking", get_ranking)
     app.router.add_get("/sales/{sku}/events", get_sale_events, allow_head=False)
     add_pages(app)
+    add_ops(app)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.cleanup_ctx.append(_follow)
@@ -122,6 +127,7 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
         "sale events": tell_sales(app),
         "keep-alive": keep_alive(app),
         "gauges": _gauge(app),
+        "samples": app[SAMPLES].follow(),
     }
     tasks = [asyncio.create_task(task, name=name) for name, task in followed.items()]
     yield

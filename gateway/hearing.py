@@ -58,6 +58,8 @@ class Hearing:
         self._lookup = lookup
         self._name = secrets.token_hex(8)
         self._taken: list[Taken] = []
+        self.decided = 0
+        """Orders that the drain said it has decided."""
 
     def tell(self, known: Known) -> None:
         """Tell the other gateways of an order that this one took."""
@@ -112,6 +114,7 @@ class Hearing:
                 for order in orders:
                     self._memory.taken(OrderId(order.id), order.sku, order.quantity)
             case BatchDecided(decisions, sales, drain_rate):
+                self.decided += len(decisions)
                 for d in decisions:
                     self._memory.decided(OrderId(d.id), d.status, d.reason, d.sku, d.quantity)
                 for sale in sales:

@@ -14,6 +14,7 @@ from gateway.line import Line
 from gateway.lookup import Lookup
 from gateway.memory import Memory
 from gateway.ranking import Rankings
+from gateway.samples import Samples
 from gateway.streams import Streams
 
 SETTINGS = web.AppKey("settings", Settings)
@@ -28,4 +29,5 @@ LINE = web.AppKey("line", Line)
 LOOKUP = web.AppKey("lookup", Lookup)
 MEMORY = web.AppKey("memory", Memory)
 RANKINGS = web.AppKey("rankings", Rankings)
+SAMPLES = web.AppKey("samples", Samples)
 STREAMS = web.AppKey("streams", Streams)

@@ -21,6 +21,7 @@ _KINDS: Mapping[str, tuple[int, str]] = {
     "bad-request": (400, "The request could not be read"),
     "bad-json": (400, "The body is not JSON"),
     "bad-idempotency-key": (400, "The Idempotency-Key is not valid"),
+    "unauthorized": (401, "This is for operators"),
     "not-found": (404, "Nothing is here"),
     "unknown-order": (404, "No such order"),
     "unknown-sku": (404, "No such sale"),

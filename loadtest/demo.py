@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from pydantic import SecretStr
 from rich.console import Console
 
 from flashsale.ledger import LedgerError, open_ledger
@@ -173,8 +174,9 @@ def _start(stack: ExitStack, settings: Settings, folder: Path) -> list[int]:
 
 def _environment(settings: Settings) -> dict[str, str]:
     values = {name: value for name, value in settings.model_dump().items() if value is not None}
-    if settings.secret_key is not None:
-        values["secret_key"] = settings.secret_key.get_secret_value()
+    for name, value in values.items():
+        if isinstance(value, SecretStr):
+            values[name] = value.get_secret_value()
     values |= {"gateway_host": "127.0.0.1", "metrics_host": "127.0.0.1", "shutdown_seconds": 0}
     return {f"{PREFIX}{name.upper()}": str(value) for name, value in values.items()}
 

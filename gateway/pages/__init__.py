@@ -1,10 +1,11 @@
-"""The shopper's page and what it loads: four files, read once, no build step."""
+"""The pages and what they load: files, read once, no build step."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from gateway.answers import Answer
 
@@ -14,6 +15,13 @@ _FILES = {
     "/page/shop.css": ("shop.css", "text/css; charset=utf-8"),
     "/page/shop.js": ("shop.js", "text/javascript; charset=utf-8"),
     "/page/shop.svg": ("shop.svg", "image/svg+xml"),
+}
+_OPS_FILES = {
+    "/ops": ("ops.html", "text/html; charset=utf-8"),
+    "/ops/ops.css": ("ops.css", "text/css; charset=utf-8"),
+    "/ops/ops.js": ("ops.js", "text/javascript; charset=utf-8"),
+    "/ops/uplot.css": ("uplot/uPlot.min.css", "text/css; charset=utf-8"),
+    "/ops/uplot.js": ("uplot/uPlot.iife.min.js", "text/javascript; charset=utf-8"),
 }
 _HEADERS = {
     # Nothing but what this gateway serves: no inline script, no third party, no frame around it.
@@ -27,12 +35,18 @@ _HEADERS = {
 
 
 def add_pages(app: web.Application) -> None:
-    """Serve the page at `/`."""
+    """Serve the shopper's page at `/`."""
     for path, (name, content_type) in _FILES.items():
         app.router.add_get(path, _page((_FOLDER / name).read_bytes(), content_type))
 
 
-def _page(body: bytes, content_type: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def ops_pages() -> Iterator[tuple[str, Handler]]:
+    """The operator's page and what it loads, by path."""
+    for path, (name, content_type) in _OPS_FILES.items():
+        yield path, _page((_FOLDER / name).read_bytes(), content_type)
+
+
+def _page(body: bytes, content_type: str) -> Handler:
     tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     headers = _HEADERS | {"ETag": tag}
 

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from prometheus_client import generate_latest
+from pydantic import SecretStr
 
 from consumer.app import run_drain
 from flashsale.broker import BrokerUnavailable, EmbeddedBroker, Topology
@@ -682,3 +683,59 @@ async def test_no_request_however_hostile_makes_a_series_of_its_own(shop: Shop) 
     assert series() == before
     assert not any("c-0" in line or "sku-0" in line or "PROPFIND" in line for line in before)
     assert 'method="other",route="none",status="404"' in str(before)
+
+
+ADMIN = {"admin_token": SecretStr("let me in, please")}
+
+
+async def test_without_a_token_there_is_no_operators_page(shop: Shop) -> None:
+    for path in ("/ops", "/ops/samples", "/ops/ops.js"):
+        answer = await shop.call("GET", path)
+        assert (answer.status, answer.body["type"]) == (404, "/problems/not-found")
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    ["", "Basic", "Basic ?", "Basic YWRtaW46", "Bearer let me", "Bearer \xff", "Digest x"],
+)
+async def test_who_does_not_know_the_token_is_turned_away(
+    sqlite_url: str, authorization: str
+) -> None:
+    async with open_shop(sqlite_url, **ADMIN) as shop:
+        headers = {"Authorization": authorization}
+        for path in ("/ops", "/ops/samples", "/ops/uplot.js"):
+            answer = await shop.call("GET", path, headers=headers)
+            assert (answer.status, answer.body["type"]) == (401, "/problems/unauthorized")
+            assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+
+
+async def test_the_operator_gets_the_sale_second_by_second(sqlite_url: str) -> None:
+    async with open_shop(sqlite_url, **ADMIN, queue_max_length=3) as shop:
+        headers = {"Authorization": "Bearer let me in, please"}
+
+        async def samples(after: int = 0) -> Answer:
+            return await shop.call("GET", f"/ops/samples?after={after}", headers=headers)
+
+        for _ in range(5):
+            await shop.order()  # three are accepted, then the queue is full
+        await shop.order(sku="gone")
+
+        def seen(answer: Answer) -> list[int]:
+            rows = [dict(zip(answer.body["fields"], row, strict=True)) for row in found(answer)]
+            names = ("arrived", "accepted", "queue_full", "turned_away")
+            return [sum(row[name] for row in rows) for name in names]
+
+        def found(answer: Answer) -> list[list[int]]:
+            rows: list[list[int]] = answer.body["samples"]
+            return rows
+
+        answer = await until(samples, lambda answer: seen(answer) == [6, 3, 2, 1])
+        assert (answer.body["backlog_limit"], answer.body["drain_limit"]) == (3, 2000)
+        last = dict(zip(answer.body["fields"], found(answer)[-1], strict=True))
+        assert (last["backlog"], last["stock_left"], last["decided"]) == (3, 20, 0)
+        assert all(row[0] > last["at"] for row in found(await samples(last["at"])))
+        bad = await shop.call("GET", "/ops/samples?after=x", headers=headers)
+        assert bad.status == 400
+        shop.drain()
+        decided = answer.body["fields"].index("decided")
+        await until(samples, lambda answer: sum(row[decided] for row in found(answer)) == 3)
