@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -151,6 +152,25 @@ def test_the_dockerfile_is_clean() -> None:
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("version", ["1.30", "1.34"])
+def test_kubernetes_takes_the_manifests(version: str) -> None:
+    resources = yaml.safe_load((ROOT / "deploy/kubernetes.yaml").read_text())["items"]
+    for resource in resources:
+        kubernetes_validate.validate(resource, version, strict=True)
+    by_kind = {resource["kind"]: resource for resource in resources}
+    given = by_kind["ConfigMap"]["data"] | by_kind["Secret"]["stringData"]
+    names = {name.removeprefix(PREFIX).lower(): value for name, value in given.items()}
+    assert set(names) <= set(Settings.model_fields)
+    assert not Settings.model_validate(names).embedded
+    for resource in resources:
+        if resource["kind"] == "Deployment":
+            pod = resource["spec"]["template"]
+            assert pod["metadata"]["labels"] == resource["spec"]["selector"]["matchLabels"]
+            [container] = pod["spec"]["containers"]
+            assert container["livenessProbe"]
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
 
 
 def test_prometheus_takes_the_scrape_config() -> None:
