@@ -17,6 +17,19 @@ COPY loadtest ./loadtest
 RUN /opt/flashsale/bin/pip install --no-cache-dir --disable-pip-version-check \
     --no-deps --no-build-isolation .
 
+# Shoppers for `docker compose --profile load run locust`; not part of the image that sells.
+FROM build AS build-load
+COPY requirements.lock ./
+RUN /opt/flashsale/bin/pip install --no-cache-dir --disable-pip-version-check \
+    --require-hashes --only-binary :all: -r requirements.lock
+
+FROM ${BASE} AS load
+COPY --from=build-load /opt/flashsale /opt/flashsale
+COPY loadtest/locustfile.py /load/locustfile.py
+ENV PATH=/opt/flashsale/bin:$PATH
+USER 10001:10001
+ENTRYPOINT ["locust", "--locustfile", "/load/locustfile.py"]
+
 FROM ${BASE}
 COPY --from=build /opt/flashsale /opt/flashsale
 ENV PATH=/opt/flashsale/bin:$PATH \
