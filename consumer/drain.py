@@ -169,6 +169,8 @@ class Drainer:
                 await self._release_again(len(orders))
             else:
                 self._metrics.transaction_seconds.observe(time.perf_counter() - started)
+                for step, seconds in drain.steps.items():
+                    self._metrics.step_seconds.labels(step).observe(seconds)
                 self._count(verdict.outcomes)
                 return verdict
 

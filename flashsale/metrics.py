@@ -230,6 +230,13 @@ class ConsumerMetrics(_Metrics):
             buckets=_TRANSACTION_BUCKETS,
             registry=self.registry,
         )
+        self.step_seconds = Histogram(
+            "flashsale_transaction_step_seconds",
+            "The steps of that transaction: lock the sales, read what is known, write, commit",
+            ["step"],
+            buckets=_TRANSACTION_BUCKETS,
+            registry=self.registry,
+        )
         self.relayed = Counter(
             "flashsale_relayed_events",
             "Events that the broker has confirmed",

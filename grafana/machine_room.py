@@ -104,6 +104,20 @@ def the_machine_room() -> Dashboard:
                 quantiles("flashsale_transaction_seconds"),
             ),
             Graph(
+                "Steps of a transaction",
+                "On average: lock the sales, read what is known, write, commit.",
+                "s",
+                [
+                    Query(
+                        "sum by (step) (rate(flashsale_transaction_step_seconds_sum"
+                        "[$__rate_interval])) / sum by (step)"
+                        " (rate(flashsale_transaction_step_seconds_count[$__rate_interval]))",
+                        "{{step}}",
+                    )
+                ],
+                stacked=True,
+            ),
+            Graph(
                 "Batches",
                 "Orders in a batch, on average, and transactions tried again.",
                 "short",

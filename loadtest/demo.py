@@ -26,6 +26,7 @@ from services.installed import chosen_services
 
 _SAMPLE_SECONDS = 0.25
 _DRAINED_WITHIN_SECONDS = 60
+_SERVED_WITHIN_SECONDS = 180
 _SHARE_OF_SPIKE_UNTIL_SOLD = 0.6
 _BASE_RATE = 50
 _CALM_ORDERS = 4 * _BASE_RATE
@@ -115,13 +116,13 @@ def _run(plan: Plan, settings: Settings, folder: Path, console: Console) -> tupl
 
 
 async def _services_done(settings: Settings, sku: str) -> None:
-    """Wait until every service has done every confirmed order, or for a minute."""
+    """Wait until every service has done every confirmed order, or for three minutes."""
     services = len(chosen_services(settings.services))
     async with open_ledger(settings.database_url) as ledger:
         confirmed = sum(
             outcome.status is Status.CONFIRMED for outcome in (await ledger.outcomes(sku)).values()
         )
-        deadline = time.monotonic() + _DRAINED_WITHIN_SECONDS
+        deadline = time.monotonic() + _SERVED_WITHIN_SECONDS
         while time.monotonic() < deadline:
             done = sum(journey.services for journey in await ledger.effects.journeys(sku))
             if done >= services * confirmed:

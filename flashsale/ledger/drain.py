@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from flashsale.ledger.bulk import insert_columns
 from flashsale.ledger.errors import LedgerUnavailable, named_errors
-from flashsale.ledger.selling import sell
+from flashsale.ledger.selling import Steps, sell
 from flashsale.ledger.tables import orders
 from flashsale.orders import Order, OrderId
 from flashsale.selling import Verdict
@@ -44,6 +44,8 @@ class Drain:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self.steps: Mapping[str, float] = {}
+        """Seconds that each step of the last sale took."""
 
     async def sell(
         self, batch: Sequence[Order], now: float, replayed: Sequence[str] = ()
@@ -54,8 +56,12 @@ class Drain:
         `LedgerRefused`, when nothing was written, or `LedgerUnavailable`, when it may have been;
         the same batch again gives the same outcomes.
         """
+        steps = Steps()
         async with self._transaction() as connection:
-            return await sell(connection, batch, now, replayed)
+            verdict = await sell(connection, batch, now, replayed, steps)
+        steps.done("commit")
+        self.steps = steps.seconds
+        return verdict
 
     async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
         """Record that an order could not be decided, unless it was. Raises as `sell` does."""

@@ -1,5 +1,6 @@
 """Sell a batch: what one transaction reads, and what it writes. The rule itself is pure."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -20,8 +21,26 @@ _add_sold = (
 )
 
 
+class Steps:
+    """How long each step of a transaction took, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._at = time.perf_counter()
+
+    def done(self, step: str) -> None:
+        """A step ends now, and the next one begins."""
+        now = time.perf_counter()
+        self.seconds[step] = now - self._at
+        self._at = now
+
+
 async def sell(
-    connection: AsyncConnection, batch: Sequence[Order], now: float, replayed: Sequence[str] = ()
+    connection: AsyncConnection,
+    batch: Sequence[Order],
+    now: float,
+    replayed: Sequence[str],
+    steps: Steps,
 ) -> Verdict:
     """Decide a batch inside the connection's transaction, at Unix time `now`.
 
@@ -36,8 +55,10 @@ async def sell(
             )
         )
     terms = await _lock_sales(connection, {order.sku for order in batch})
+    steps.done("lock")
     decided = await _decided(connection, [order.id for order in batch])
     bought = await _bought(connection, batch, terms)
+    steps.done("read")
     outcomes = decide(batch, terms, bought, decided)
     # A dict, as an order may stand twice in a batch; the first one decides.
     new = {o.order.id: o for o in reversed(outcomes) if OrderId(o.order.id) not in decided}
@@ -47,6 +68,7 @@ async def sell(
             sold[outcome.order.sku] += outcome.order.quantity
     if new:
         await _write(connection, list(reversed(new.values())), sold, now)
+    steps.done("write")
     return Verdict(outcomes, [replace(s, sold=s.sold + sold[s.sku]) for s in terms.values()])
 
 
