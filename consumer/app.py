@@ -9,7 +9,8 @@ from consumer.relay import Relay
 from consumer.releases import Gate
 from consumer.speed import Speed
 from flashsale.broker import Topology
-from flashsale.metrics import BrokerCollector, ConsumerMetrics, serving_metrics
+from flashsale.metrics import BrokerCollector, ConsumerMetrics
+from flashsale.monitoring import monitored
 from flashsale.pacing import Pacer
 from flashsale.settings import Settings
 from flashsale.stack import Stack, open_stack, require_shared_broker
@@ -68,7 +69,7 @@ async def run_consumer(settings: Settings, services: Topology, stop: asyncio.Eve
     metrics = ConsumerMetrics()
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
     async with (
-        serving_metrics(metrics.registry, settings.metrics_host, port),
+        monitored(metrics.registry, settings.metrics_host, port),
         open_stack(settings) as stack,
     ):
         metrics.registry.register(BrokerCollector(stack.broker))

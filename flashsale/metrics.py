@@ -1,8 +1,6 @@
 """Every metric, in one place. Labels are bounded: no customer, order or raw path is ever one."""
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 
 from prometheus_client import (
     CollectorRegistry,
@@ -12,7 +10,6 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
-    start_http_server,
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -26,8 +23,6 @@ _ACCEPT_BUCKETS = (
 )  # fmt: skip
 _TRANSACTION_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 _SERVICE_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-_LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-_LAG_PROBE_SECONDS = 0.1
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
 
@@ -291,35 +286,3 @@ class ServicesMetrics(_Metrics):
             buckets=_SERVICE_BUCKETS,
             registry=self.registry,
         )
-
-
-@asynccontextmanager
-async def serving_metrics(registry: CollectorRegistry, host: str, port: int) -> AsyncIterator[int]:
-    """Serve `/metrics` in a thread of its own, the event loop's lag included; the port.
-
-    Raises `OSError`.
-    """
-    lag = Histogram(
-        "flashsale_loop_lag_seconds",
-        "How much later than it should the event loop came back to a task that slept",
-        buckets=_LAG_BUCKETS,
-        registry=registry,
-    )
-    server, thread = start_http_server(port, host, registry)
-    following = asyncio.create_task(_follow_lag(lag), name="loop lag")
-    try:
-        yield server.server_port
-    finally:
-        following.cancel()
-        await asyncio.wait((following,))
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-async def _follow_lag(lag: Histogram) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + _LAG_PROBE_SECONDS
-        await asyncio.sleep(_LAG_PROBE_SECONDS)
-        lag.observe(max(0.0, loop.time() - due))

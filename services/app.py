@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from flashsale.broker import Topology
-from flashsale.metrics import BrokerCollector, ServicesMetrics, serving_metrics
+from flashsale.metrics import BrokerCollector, ServicesMetrics
+from flashsale.monitoring import monitored
 from flashsale.settings import Settings
 from flashsale.stack import Stack, open_stack, require_shared_broker, topology_of
 from services.failures import Failures
@@ -60,7 +61,7 @@ async def run_services(
     metrics = ServicesMetrics()
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
     async with (
-        serving_metrics(metrics.registry, settings.metrics_host, port),
+        monitored(metrics.registry, settings.metrics_host, port),
         open_stack(settings) as stack,
     ):
         metrics.registry.register(BrokerCollector(stack.broker))
