@@ -1,4 +1,4 @@
-"""What gateways hear over the fanout exchange: orders taken, and what was decided about them."""
+"""What gateways hear over the fanout exchange: what arrives, is taken and is decided."""
 
 import msgspec
 
@@ -38,6 +38,20 @@ class OrdersTaken(msgspec.Struct, frozen=True, array_like=True, tag="taken"):
     orders: list[Taken]
 
 
+class Arrivals(msgspec.Struct, frozen=True, array_like=True, tag="arrivals"):
+    """Orders that arrived at the gateway of that name in the second that ends at `at`, Unix time.
+
+    What was not accepted was refused: as the queue was full, or for any other reason.
+    """
+
+    gateway: str
+    at: int
+    arrived: int
+    accepted: int
+    queue_full: int
+    turned_away: int
+
+
 class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
     """A batch that was decided; `drain_rate` is what the drain does, in orders a second."""
 
@@ -46,7 +60,7 @@ class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
     drain_rate: float
 
 
-Announcement = OrdersTaken | BatchDecided
+Announcement = OrdersTaken | Arrivals | BatchDecided
 
 encode_announcement = msgspec.msgpack.Encoder().encode
-decode_announcement = msgspec.msgpack.Decoder(OrdersTaken | BatchDecided).decode
+decode_announcement = msgspec.msgpack.Decoder(OrdersTaken | Arrivals | BatchDecided).decode

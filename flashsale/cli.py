@@ -18,7 +18,8 @@ from flashsale.broker import Topology
 from flashsale.broker.diagram import mermaid, tables
 from flashsale.cli_dead import dead_app
 from flashsale.ledger import Ledger, open_ledger
-from flashsale.metrics import ConsumerMetrics, GatewayMetrics, ServicesMetrics, serving_metrics
+from flashsale.metrics import ConsumerMetrics, GatewayMetrics, ServicesMetrics
+from flashsale.monitoring import monitored
 from flashsale.orders import SKU_PATTERN
 from flashsale.process import fail, run, settings_or_fail
 from flashsale.selling import Sale
@@ -77,6 +78,9 @@ def _options(
 def run_command() -> None:
     """Run everything in one process: the way to try it out, with no broker to install."""
     settings = settings_or_fail()
+    if settings.gateway_workers > 1:
+        workers = f"FLASHSALE_GATEWAY_WORKERS={settings.gateway_workers}"
+        fail(f"{workers}: `flashsale run` is one process; `flashsale gateway` can be several")
     run(lambda stop: _run_all(settings, stop))
 
 
@@ -258,7 +262,7 @@ async def _run_all(settings: Settings, stop: asyncio.Event) -> None:
     declared = _services_topology(settings, chosen)
     stop_drain, stop_services = asyncio.Event(), asyncio.Event()
     async with (
-        serving_metrics(metrics.registry, settings.metrics_host, port),
+        monitored(metrics.registry, settings.metrics_host, port),
         open_stack(settings) as stack,
         asyncio.TaskGroup() as tasks,
     ):

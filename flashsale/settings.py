@@ -78,6 +78,13 @@ class Settings(BaseSettings):
     )
     gateway_host: str = Field("127.0.0.1", description="address the gateway listens on")
     gateway_port: Port = Field(8080, description="port the gateway listens on; 0: any free one")
+    gateway_workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="processes of a gateway that share its port (`SO_REUSEPORT`), for more than one"
+        " core; `/metrics` sums them up",
+    )
     metrics_host: str = Field("127.0.0.1", description="address of `/metrics`")
     metrics_port: Port | None = Field(
         None,

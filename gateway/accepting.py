@@ -23,6 +23,7 @@ from gateway.catalogue import Catalogue, sale_state
 from gateway.hearing import Hearing
 from gateway.memory import Known, Memory
 from gateway.problems import Problem
+from gateway.tagging import tag_order
 
 REMEMBERED_KEYS = 100_000
 
@@ -77,10 +78,12 @@ class Desk:
         """Put the order in the queue; what is known of it then. Raises `Problem`."""
         if key is None:
             order_id = random_order_id()
+            tag_order(order_id)
             _require_open(await self._sale(request.sku), None)
             await self._confirmed(order_id, self._publish(order_id, request))
             return self._taken(order_id, request)
         order_id = keyed_order_id(self._secret, request.customer_id, key)
+        tag_order(order_id)
         keyed = self._keyed.get(order_id)
         if keyed is None:
             _require_open(await self._sale(request.sku), order_id)

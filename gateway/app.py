@@ -1,13 +1,14 @@
 """The gateway: the application, and how it is served."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import web
 
-from flashsale.metrics import BrokerCollector, GatewayMetrics, serving_metrics
+from flashsale.metrics import BrokerCollector, GatewayMetrics
+from flashsale.monitoring import monitored
 from flashsale.settings import Settings
 from flashsale.stack import Stack, open_stack, require_shared_broker
 from gateway.accepting import Desk
@@ -52,6 +53,8 @@ from gateway.sales import get_ranking, get_sale, get_sales
 from gateway.samples import Samples
 from gateway.status import get_order
 from gateway.streams import Streams
+from gateway.traffic import Traffic
+from gateway.workers import run_workers
 
 log = structlog.get_logger()
 
@@ -78,6 +81,7 @@ def create_app(
     app[LOOKUP] = Lookup(stack.ledger, settings.status_queries, metrics)
     app[RANKINGS] = Rankings(stack.ledger)
     app[STREAMS] = Streams(settings.streams, metrics)
+    traffic = Traffic()
     app[HEARING] = Hearing(
         stack.broker,
         stack.topology.outcomes,
@@ -85,6 +89,7 @@ def create_app(
         app[LINE],
         app[CATALOGUE],
         app[LOOKUP],
+        traffic,
     )
     app[DESK] = Desk(
         stack.broker,
@@ -95,7 +100,7 @@ def create_app(
         app[HEARING],
         secret,
     )
-    app[SAMPLES] = Samples(metrics.requests, app[BACKLOG], app[HEARING], app[CATALOGUE])
+    app[SAMPLES] = Samples(metrics.requests, traffic, app[BACKLOG], app[HEARING], app[CATALOGUE])
     app.router.add_post("/orders", post_order)
     app.router.add_get("/orders/{order_id}", get_order)
     app.router.add_get("/orders/{order_id}/events", get_order_events, allow_head=False)
@@ -167,7 +172,11 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
     await runner.setup()
     try:
         site = web.TCPSite(
-            runner, settings.gateway_host, settings.gateway_port, backlog=_LISTEN_BACKLOG
+            runner,
+            settings.gateway_host,
+            settings.gateway_port,
+            backlog=_LISTEN_BACKLOG,
+            reuse_port=settings.gateway_workers > 1,
         )
         await site.start()
         host, port = runner.addresses[0][:2]
@@ -192,16 +201,31 @@ async def gateway_secret(settings: Settings, stack: Stack) -> bytes:
     return await stack.ledger.secret()
 
 
-async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
-    """Run a gateway process until `stop`. Raises what `open_stack` raises, and `OSError`."""
-    require_shared_broker(settings, "gateway")
-    metrics = GatewayMetrics()
-    port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
-    async with (
-        serving_metrics(metrics.registry, settings.metrics_host, port),
-        open_stack(settings) as stack,
-    ):
+async def serve_gateway(
+    settings: Settings,
+    metrics: GatewayMetrics,
+    stop: asyncio.Event,
+    on_ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve on a stack of its own until `stop`. Raises what `open_stack` raises, and `OSError`."""
+    async with open_stack(settings) as stack:
         app = create_app(settings, stack, await gateway_secret(settings, stack), metrics)
         async with serving(app):
+            on_ready()
             await stop.wait()
             await retire(app)
+
+
+async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
+    """Run a gateway until `stop`, in one process or in as many as it should have.
+
+    Raises what `open_stack` raises, and `OSError`.
+    """
+    require_shared_broker(settings, "gateway")
+    port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
+    if settings.gateway_workers > 1:
+        await run_workers(settings, port, stop)
+        return
+    metrics = GatewayMetrics()
+    async with monitored(metrics.registry, settings.metrics_host, port):
+        await serve_gateway(settings, metrics, stop)

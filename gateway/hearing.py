@@ -8,6 +8,8 @@ import msgspec
 import structlog
 
 from flashsale.announcements import (
+    Announcement,
+    Arrivals,
     BatchDecided,
     OrdersTaken,
     Taken,
@@ -21,6 +23,7 @@ from gateway.catalogue import Catalogue
 from gateway.line import Line
 from gateway.lookup import Lookup
 from gateway.memory import Known, Memory
+from gateway.traffic import Traffic
 
 log = structlog.get_logger()
 
@@ -48,6 +51,7 @@ class Hearing:
         line: Line,
         catalogue: Catalogue,
         lookup: Lookup,
+        traffic: Traffic,
     ) -> None:
         """Listen to, and tell, the fanout exchange of that name."""
         self._broker = broker
@@ -56,14 +60,21 @@ class Hearing:
         self._line = line
         self._catalogue = catalogue
         self._lookup = lookup
-        self._name = secrets.token_hex(8)
+        self._traffic = traffic
+        self.name = secrets.token_hex(8)
         self._taken: list[Taken] = []
+        self._arrivals: list[Arrivals] = []
         self.decided = 0
         """Orders that the drain said it has decided."""
 
     def tell(self, known: Known) -> None:
         """Tell the other gateways of an order that this one took."""
         self._taken.append(Taken(known.order_id, known.sku, known.quantity))
+
+    def tell_arrivals(self, arrivals: Arrivals) -> None:
+        """Tell the other gateways of a second of this one."""
+        self._traffic.add(arrivals)
+        self._arrivals.append(arrivals)
 
     async def follow(self) -> None:
         """Keep hearing."""
@@ -90,18 +101,22 @@ class Hearing:
             await self._sweep(_OVERDUE_SECONDS, _MOST_SWEPT)
 
     async def announce(self) -> None:
-        """Keep telling what was taken, many orders in one message."""
+        """Keep telling what arrived and was taken, many orders in one message."""
         while True:
             await asyncio.sleep(TELL_SECONDS)
+            arrivals, self._arrivals = self._arrivals, []
+            for second in arrivals:
+                await self._publish(second)
             if self._taken:
                 taken, self._taken = self._taken, []
-                body = encode_announcement(OrdersTaken(self._name, taken))
-                try:
-                    await self._broker.publish(
-                        self._exchange, "", body, message_id="", mandatory=False
-                    )
-                except BrokerError as error:
-                    log.debug("nobody was told", reason=str(error))
+                await self._publish(OrdersTaken(self.name, taken))
+
+    async def _publish(self, announcement: Announcement) -> None:
+        body = encode_announcement(announcement)
+        try:
+            await self._broker.publish(self._exchange, "", body, message_id="", mandatory=False)
+        except BrokerError as error:
+            log.debug("nobody was told", reason=str(error))
 
     def _hear(self, body: bytes) -> None:
         try:
@@ -110,9 +125,11 @@ class Hearing:
             log.warning("announcement not understood", reason=str(error))
             return
         match heard:
-            case OrdersTaken(gateway, orders) if gateway != self._name:
+            case OrdersTaken(gateway, orders) if gateway != self.name:
                 for order in orders:
                     self._memory.taken(OrderId(order.id), order.sku, order.quantity)
+            case Arrivals(gateway) if gateway != self.name:
+                self._traffic.add(heard)
             case BatchDecided(decisions, sales, drain_rate):
                 self.decided += len(decisions)
                 for d in decisions:

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from flashsale.metrics import RequestCounts
 from gateway.answers import Answer
+from gateway.tagging import route_of, tag
 
 log = structlog.get_logger()
 
@@ -90,13 +91,14 @@ def problems(requests: RequestCounts) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         answer = await _answer(request, handler)
-        requests.add(request.method, _route(request), answer.status)
+        requests.add(request.method, route_of(request), answer.status)
         return answer
 
     return middleware
 
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    tagged = tag(request)
     try:
         return await handler(request)
     except Problem as problem:
@@ -109,10 +111,6 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
         return Problem(kind, error.reason, headers=allow).response()
     except Exception:
         # The top of the request: logged whole here, told in general terms outside.
-        log.exception("request failed", method=request.method, route=_route(request))
-        return Problem("internal", "The failure was logged.").response()
-
-
-def _route(request: web.Request) -> str:
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else "none"
+        log.exception("request failed")
+        detail = "The failure was logged under this request_id."
+        return Problem("internal", detail, request_id=tagged.request_id).response()

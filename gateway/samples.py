@@ -1,4 +1,4 @@
-"""The sale second by second, as this gateway sees it: what the operator's page draws."""
+"""The sale second by second, as all gateways see it: what the operator's page draws."""
 
 import asyncio
 import time
@@ -6,19 +6,19 @@ from collections import deque
 
 import msgspec
 
+from flashsale.announcements import Arrivals
 from flashsale.metrics import RequestCounts
 from gateway.backlog import Backlog
 from gateway.catalogue import Catalogue
 from gateway.hearing import Hearing
+from gateway.traffic import KEPT_SECONDS, Traffic
 
-KEPT_SECONDS = 900
+# By then every gateway has told of its second.
+_SETTLED_SECONDS = 1
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):
-    """A second that ends at `at`, in Unix seconds. Orders a second, and levels at its end.
-
-    What arrived, was accepted and was refused is this gateway's; the rest is everybody's.
-    """
+    """A second that ends at `at`, in Unix seconds. Orders a second, and levels at its end."""
 
     at: int
     arrived: int
@@ -34,19 +34,30 @@ class Samples:
     """The last quarter of an hour."""
 
     def __init__(
-        self, requests: RequestCounts, backlog: Backlog, hearing: Hearing, catalogue: Catalogue
+        self,
+        requests: RequestCounts,
+        traffic: Traffic,
+        backlog: Backlog,
+        hearing: Hearing,
+        catalogue: Catalogue,
     ) -> None:
         self._requests = requests
+        self._traffic = traffic
         self._backlog = backlog
         self._hearing = hearing
         self._catalogue = catalogue
-        self._kept: deque[Sample] = deque(maxlen=KEPT_SECONDS)
+        self._levels: deque[tuple[int, int, int, int]] = deque(maxlen=KEPT_SECONDS)
         self._before = (0, 0, 0, 0, 0)
         self._sampled_at = time.monotonic()
 
     def after(self, moment: int) -> list[Sample]:
-        """The samples of later seconds."""
-        return [sample for sample in self._kept if sample.at > moment]
+        """The samples of later seconds, as far as all gateways have told of them."""
+        settled = time.time() - _SETTLED_SECONDS
+        return [
+            Sample(at, *self._traffic.at(at), decided, backlog, left)
+            for at, decided, backlog, left in self._levels
+            if moment < at <= settled
+        ]
 
     async def follow(self) -> None:
         """Keep sampling, at the turn of each second."""
@@ -56,23 +67,25 @@ class Samples:
                 # A sleep may end a moment early: a second is over when the clock says so.
                 await asyncio.sleep(early)
                 continue
-            self._sample(due)
-            due = max(due, int(time.time())) + 1
+            now = int(time.time())
+            self._sample(due, now)
+            due = now + 1
 
-    def _sample(self, at: int) -> None:
+    def _sample(self, first: int, last: int) -> None:
+        """Sample the seconds that end from `first` to `last`: a busy loop comes late."""
         answers = self._requests.of("POST", "/orders")
         accepted, full = answers.pop(202, 0), answers.pop(503, 0)
         away = sum(answers.values())
         totals = (accepted + full + away, accepted, full, away, self._hearing.decided)
-        # A busy loop comes late, and what came meanwhile is not of that second alone.
         now = time.monotonic()
         seconds = max(1.0, now - self._sampled_at)
-        arrived, accepted, full, away, decided = (
+        *flow, decided = (
             round((total - before) / seconds)
             for total, before in zip(totals, self._before, strict=True)
         )
         self._before, self._sampled_at = totals, now
         left = sum(sale.remaining for sale in self._catalogue)
-        self._kept.append(
-            Sample(at, arrived, accepted, full, away, decided, self._backlog.ready, left)
-        )
+        for at in range(first, last + 1):
+            self._levels.append((at, decided, self._backlog.ready, left))
+            if any(flow):
+                self._hearing.tell_arrivals(Arrivals(self._hearing.name, at, *flow))

@@ -87,6 +87,10 @@ def test_a_process_that_shares_a_broker_refuses_an_embedded_one(command: str) ->
     assert "memory://" in one_line(module)
 
 
+def test_all_in_one_process_is_not_several() -> None:
+    assert "FLASHSALE_GATEWAY_WORKERS=2" in one_line(flashsale("run", gateway_workers="2"))
+
+
 @pytest.mark.parametrize("command", ["gateway", "consumer"])
 def test_what_is_missing_is_one_line_that_says_what_to_do(
     command: str, rabbit_url: str, postgres_url: str

@@ -1,0 +1,54 @@
+"""One of a gateway's workers: `python -m gateway.worker`, as `gateway.workers` starts it.
+
+It says `READY` on its standard output once it serves, answers each line on its standard input with
+its metrics, and stops when that input ends: its parent wants it to, or is no more.
+"""
+
+import asyncio
+import sys
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from flashsale.metrics import GatewayMetrics
+from flashsale.monitoring import Pulse
+from flashsale.process import run, settings_or_fail
+from flashsale.settings import Settings
+from gateway.app import serve_gateway
+from gateway.workers import LENGTH, READY
+
+
+def main() -> None:
+    """Run until the input ends."""
+    settings = settings_or_fail()
+    run(lambda stop: _work(settings, stop))
+
+
+async def _work(settings: Settings, stop: asyncio.Event) -> None:
+    metrics = GatewayMetrics()
+    talking = asyncio.create_task(_talk(metrics.registry, stop), name="talk")
+    async with Pulse(metrics.registry).beating():
+        await serve_gateway(settings, metrics, stop, on_ready=lambda: _tell(READY))
+    talking.cancel()
+
+
+async def _talk(registry: CollectorRegistry, stop: asyncio.Event) -> None:
+    questions = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(questions), sys.stdin
+    )
+    try:
+        while await questions.readline():
+            await asyncio.to_thread(lambda: _tell(generate_latest(registry)))
+    except BrokenPipeError:
+        pass  # asked, and gone before the answer
+    finally:
+        stop.set()
+
+
+def _tell(message: bytes) -> None:
+    sys.stdout.buffer.write(LENGTH.pack(len(message)) + message)
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
