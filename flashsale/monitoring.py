@@ -53,12 +53,15 @@ class Pulse:
 
 
 @asynccontextmanager
-async def monitored(registry: CollectorRegistry, host: str, port: int) -> AsyncIterator[int]:
+async def monitored(
+    registry: CollectorRegistry, host: str, port: int, *, pulse: Pulse | None = None
+) -> AsyncIterator[int]:
     """Serve `/metrics`, and `/healthz` that is 503 while the event loop is stuck; the port.
 
-    In a thread of its own, so that both answer when the loop does not. Raises `OSError`.
+    In a thread of its own, so that both answer when the loop does not. The registry gets the
+    loop's lag, unless a pulse that tells of it elsewhere is given. Raises `OSError`.
     """
-    pulse = Pulse(registry)
+    pulse = pulse or Pulse(registry)
     server, thread = start_http_server(port, host, registry)
     server.set_app(_with_health(server.get_app(), pulse))
     try:

@@ -13,7 +13,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
 from prometheus_client.registry import Collector
 
-from flashsale.monitoring import monitored
+from flashsale.monitoring import Pulse, monitored
 from flashsale.settings import PREFIX, Settings
 from gateway.summed import Family, Page, added, counts_of, read_page
 
@@ -37,7 +37,9 @@ async def run_workers(settings: Settings, metrics_port: int, stop: asyncio.Event
     registry = CollectorRegistry()
     with _reserved(settings.gateway_host, settings.gateway_port) as port:
         crew = Crew({**os.environ, f"{PREFIX}GATEWAY_PORT": str(port)}, registry)
-        async with monitored(registry, settings.metrics_host, metrics_port):
+        # The workers' loops are those that shoppers wait for.
+        own = Pulse(CollectorRegistry())
+        async with monitored(registry, settings.metrics_host, metrics_port, pulse=own):
             patience = settings.shutdown_seconds + _LAST_WORK_SECONDS
             await crew.run(settings.gateway_workers, patience, stop)
 

@@ -11,29 +11,41 @@ from typing import Any
 
 from loadtest.servers.base import Server, ServerNotFound, await_port, find, folder_of, free_port
 
+METRICS = "rabbitmq_prometheus"
+
 
 class RabbitNode(Server):
     """A RabbitMQ node, with an epmd of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *plugins: str) -> None:
+        """A node with these of RabbitMQ's own plugins enabled."""
         super().__init__(folder)
         self._script = _rabbitmq_script()
         self._name = f"flashsale-{secrets.token_hex(4)}@localhost"
-        self._ports = {"node": free_port(), "dist": free_port(), "epmd": free_port()}
+        self._ports = {part: free_port() for part in ("node", "dist", "epmd", "metrics")}
         self._epmd: subprocess.Popen[bytes] | None = None
         for part in ("mnesia", "log"):
             (folder / part).mkdir()
-        (folder / "enabled_plugins").write_text("[].\n")
+        (folder / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
         (folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self._ports['node']}\n"
             "disk_free_limit.absolute = 50MB\n"
             "vm_memory_high_watermark.relative = 0.6\n"
         )
+        if METRICS in plugins:
+            with (folder / "rabbitmq.conf").open("a") as conf:
+                conf.write("prometheus.tcp.ip = 127.0.0.1\n")
+                conf.write(f"prometheus.tcp.port = {self.metrics_port}\n")
 
     @property
     def url(self) -> str:
         """The node's AMQP address."""
         return f"amqp://guest:guest@127.0.0.1:{self._ports['node']}/"
+
+    @property
+    def metrics_port(self) -> int:
+        """Where it serves `/metrics`, if it has the plugin for it."""
+        return self._ports["metrics"]
 
     def start(self) -> None:
         """Start the node, and its epmd the first time."""
@@ -104,10 +116,10 @@ class RabbitNode(Server):
 
 
 @contextmanager
-def rabbitmq() -> Iterator[RabbitNode]:
+def rabbitmq(*plugins: str) -> Iterator[RabbitNode]:
     """Run a RabbitMQ node. Raises `ServerNotFound` or `ServerDidNotStart`."""
     with folder_of("rabbitmq") as folder:
-        node = RabbitNode(folder)
+        node = RabbitNode(folder, *plugins)
         try:
             node.start()
             yield node

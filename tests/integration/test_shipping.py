@@ -1,19 +1,12 @@
-"""What ships beside the code: Compose, Prometheus and Grafana files, and the metrics they read."""
+"""What ships beside the code: Compose, Kubernetes, Prometheus and Grafana files."""
 
-import asyncio
-import http.client
 import itertools
 import json
-import math
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +16,12 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from flashsale.ledger import open_ledger
-from flashsale.selling import Sale
 from flashsale.settings import PREFIX, Settings
 from grafana.__main__ import DASHBOARDS as MADE
 from grafana.__main__ import as_json
-from loadtest.processes import get, process
-from loadtest.servers import Prometheus, ServerNotFound, free_port, prometheus
 
 ROOT = Path(__file__).parents[2]
 DASHBOARDS = sorted((ROOT / "grafana/dashboards").glob("*.json"))
-# What Grafana puts in for its own variables.
-_GRAFANA = {"$__rate_interval": "5s", "$sku": ".*", "$instance": ".*"}
 
 
 def panels(dashboard: Path) -> list[dict[str, Any]]:
@@ -48,13 +35,6 @@ def grid_cells(panel: dict[str, Any]) -> set[tuple[int, int]]:
     return set(
         itertools.product(range(at["x"], at["x"] + at["w"]), range(at["y"], at["y"] + at["h"]))
     )
-
-
-def expressions() -> Iterator[tuple[str, str]]:
-    for dashboard in DASHBOARDS:
-        for panel in panels(dashboard):
-            for target in panel["targets"]:
-                yield f"{dashboard.stem}: {panel['title']}", target["expr"]
 
 
 def compose(folder: Path, *options: str) -> dict[str, Any]:
@@ -234,112 +214,3 @@ def test_a_dashboard_survives_the_way_through_the_sdk(path: Path) -> None:
     found = json.loads(path.read_text())
     again = json.loads(JSONEncoder().encode(Dashboard.from_json(found)))
     assert again == found
-
-
-@dataclass
-class Watched:
-    """A sale that runs, and the Prometheus that watches it."""
-
-    server: Prometheus
-    metrics_port: int
-
-
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    folder = tmp_path_factory.mktemp("watched")
-    url = f"sqlite+aiosqlite:///{folder / 'sale.db'}"
-    asyncio.run(_a_sale(url))
-    port, metrics_port = free_port(), free_port()
-    environment = {
-        "FLASHSALE_DATABASE_URL": url,
-        "FLASHSALE_GATEWAY_PORT": str(port),
-        "FLASHSALE_METRICS_PORT": str(metrics_port),
-        "FLASHSALE_SHUTDOWN_SECONDS": "0",
-        # Soon at its limit, also where a request takes long: some are to be refused.
-        "FLASHSALE_DRAIN_RATE": "50",
-        "FLASHSALE_QUEUE_MAX_LENGTH": "20",
-    }
-    done = threading.Event()
-    try:
-        with (
-            process(["flashsale", "run"], folder / "run.log", environment) as running,
-            prometheus({"run": [metrics_port]}) as server,
-        ):
-            running.await_url(f"http://127.0.0.1:{port}/readyz")
-            spike = threading.Thread(target=_spike, args=(port, done))
-            spike.start()
-            yield Watched(server, metrics_port)
-            done.set()
-            spike.join()
-    except ServerNotFound as error:
-        pytest.skip(str(error))
-
-
-async def _a_sale(url: str) -> None:
-    async with open_ledger(url) as ledger:
-        await ledger.migrate()
-        await ledger.create_sale(Sale("tv", stock=1_000_000))
-
-
-def _spike(port: int, done: threading.Event) -> None:
-    """Order and poll, over the drain's rate, until the tests are done."""
-    client = http.client.HTTPConnection("127.0.0.1", port)
-    headers = {"Content-Type": "application/json"}
-    for number in itertools.count():
-        body = json.dumps({"sku": "tv", "customer_id": f"c-{number}"})
-        client.request("POST", "/orders", body, headers)
-        answer = client.getresponse()
-        answer.read()
-        if location := answer.getheader("Location"):
-            client.request("GET", location)
-            client.getresponse().read()
-        if done.wait(0.003):
-            break
-    client.close()
-
-
-def test_metrics_are_clean(watched: Watched) -> None:
-    page = get(f"http://127.0.0.1:{watched.metrics_port}/metrics")
-    assert page is not None
-    done = subprocess.run(
-        ["promtool", "check", "metrics"], input=page, text=True, capture_output=True, check=False
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-@pytest.mark.parametrize(("title", "expression"), list(expressions()))
-def test_every_panel_shows_data_of_a_running_sale(
-    watched: Watched, title: str, expression: str
-) -> None:
-    for variable, value in _GRAFANA.items():
-        expression = expression.replace(variable, value)
-    assert "$" not in expression
-    deadline = time.monotonic() + 30
-    while True:
-        values = watched.server.query(expression)
-        if values and all(math.isfinite(value) for value in values):
-            return
-        assert time.monotonic() < deadline, (title, expression, values)
-        time.sleep(0.1)
-
-
-def rules() -> Iterator[tuple[str, str]]:
-    """Every alert's and recording rule's expression."""
-    for group in yaml.safe_load((ROOT / "prometheus/rules.yml").read_text())["groups"]:
-        for rule in group["rules"]:
-            yield rule.get("alert") or rule["record"], rule["expr"]
-
-
-@pytest.mark.parametrize(("name", "expression"), list(rules()))
-def test_every_rule_reads_metrics_of_a_running_sale(
-    watched: Watched, name: str, expression: str
-) -> None:
-    """The expression runs, and what it compares has a value: it is not silent for lack of data."""
-    watched.server.query(expression)
-    for metric in set(re.findall(r"\b(?:flashsale|rabbitmq)_\w+", expression)):
-        if metric.startswith("rabbitmq_"):
-            continue  # the broker's own, which the embedded one has not
-        deadline = time.monotonic() + 30
-        while not watched.server.query(f"count({metric})"):
-            assert time.monotonic() < deadline, (name, metric)
-            time.sleep(0.1)
