@@ -1,5 +1,5 @@
 # Every target uses the checkout's own .venv, made when it is missing or stale.
-.PHONY: help demo test lint bench bench-status bench-services dashboards lock clean
+.PHONY: help demo test lint bench bench-status bench-services spike dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -37,6 +37,11 @@ bench-services: ## events relayed and handled a second, and what shoppers notice
 	@scripts/venv dev
 	@scripts/test-needs
 	@$(bin)/python -m loadtest.bench_services $(ARGS)
+
+spike: ## Locust's spike on a real stack; writes bench-results/spike.html
+	@scripts/venv dev
+	@scripts/test-needs
+	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.spike $(ARGS)
 
 dashboards: ## write grafana/dashboards/*.json from their Python
 	@scripts/venv dev

@@ -242,10 +242,11 @@ def demo(
     """
     try:
         from loadtest.demo import Plan, run_demo
+        from loadtest.sale import Spike
     except ImportError as error:
         fail(f"the demo needs the load test's packages ({error.name}): `make demo` installs them")
     overrides = {"broker_url": broker_url, "database_url": database_url}
-    plan = Plan(seconds, rate, stock, json_file, chart)
+    plan = Plan(Spike(seconds, rate, stock), json_file, chart)
     raise SystemExit(run_demo(plan, {k: v for k, v in overrides.items() if v}))
 
 

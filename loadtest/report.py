@@ -57,7 +57,7 @@ class Report(msgspec.Struct):
 class Evidence:
     """What the report is made from."""
 
-    history: list[Entry]
+    history: Sequence[Entry]
     outcomes: Mapping[str, Outcome]
     books: Books
     stock: int

@@ -50,6 +50,13 @@ class Server(ABC):
         self._log = folder / "server.log"
         self._process: psutil.Popen | None = None
 
+    @property
+    def pid(self) -> int:
+        """Its process id. Raises `ProcessLookupError` while it does not run."""
+        if self._process is None:
+            raise ProcessLookupError("the server does not run")
+        return int(self._process.pid)
+
     def start(self) -> None:
         """Start, and return once it answers. Raises `ServerDidNotStart`."""
         with self._log.open("ab") as log:

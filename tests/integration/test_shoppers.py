@@ -1,0 +1,137 @@
+"""Locust's shoppers: what they do about each answer, and how their run ends."""
+
+import asyncio
+import itertools
+import subprocess
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from loadtest.processes import own_environment
+from loadtest.report import Entry, read_history
+
+LOCUSTFILE = Path(__file__).parents[2] / "loadtest/locustfile.py"
+
+
+class Shop:
+    """A shop that answers as a test wants it to, and remembers who came."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+        self.follows: Counter[str] = Counter()
+        self.sent: defaultdict[str, list[float]] = defaultdict(list)
+        self.refuses_first = False
+        self.loses_orders = False
+        self.breaks = False
+        self.seconds = 0.0
+        self._numbers = itertools.count()
+
+    async def post(self, request: web.Request) -> web.Response:
+        key = request.headers["Idempotency-Key"]
+        self.sent[key].append(time.monotonic())
+        await asyncio.sleep(self.seconds)
+        if self.breaks:
+            return web.json_response({"type": "/problems/internal"}, status=500)
+        if self.refuses_first and len(self.sent[key]) == 1:
+            problem = {"type": "/problems/queue-full"}
+            return web.json_response(problem, status=503, headers={"Retry-After": "1"})
+        order_id = f"{next(self._numbers):032x}"
+        headers = {"Location": f"/orders/{order_id}"}
+        return web.json_response({"order_id": order_id}, status=202, headers=headers)
+
+    async def get(self, request: web.Request) -> web.Response:
+        order_id = request.match_info["order_id"]
+        self.follows[order_id] += 1
+        if self.loses_orders:
+            return web.json_response({"type": "/problems/unknown-order"}, status=404)
+        return web.json_response(
+            {"status": "queued" if self.follows[order_id] == 1 else "confirmed"}
+        )
+
+    async def sale(self, _: web.Request) -> web.Response:
+        self.looks += 1
+        return web.json_response({})
+
+
+@asynccontextmanager
+async def serving(shop: Shop) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_post("/orders", shop.post)
+    app.router.add_get("/orders/{order_id}", shop.get)
+    app.router.add_get("/sales/tv", shop.sale)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def shopping(shop: Shop, folder: Path, **load: str) -> tuple[int, list[Entry]]:
+    """A short sale; Locust's exit code, and the history."""
+    environment = {
+        "SKU": "tv", "BASE": "30", "SPIKE": "60", "SECONDS": "2", "BEFORE": "0", "AFTER": "2",
+        "LOOK": "1", "FOLLOW": "1", "HISTORY": str(folder),
+    } | load  # fmt: skip
+    async with serving(shop) as url:
+        locust = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE)]
+        options = ["--host", url, "--headless", "--only-summary", "--stop-timeout", "5"]
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [*locust, *options, "--csv", str(folder / "sale"), "--html", str(folder / "sale.html")],
+            env=own_environment() | {f"FLASHSALE_LOAD_{k}": v for k, v in environment.items()},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, read_history(folder)
+
+
+async def test_shoppers_look_order_come_back_and_follow(tmp_path: Path) -> None:
+    shop = Shop()
+    shop.refuses_first = True
+    code, history = await shopping(shop, tmp_path)
+    assert code == 0
+    assert Counter(entry.status for entry in history).keys() == {202, 503}
+    assert len(history) == sum(map(len, shop.sent.values()))
+    again = [moments for moments in shop.sent.values() if len(moments) > 1]
+    assert again
+    assert all(later - first >= 1 for first, later in again)
+    taken = [entry.order_id for entry in history if entry.status == 202]
+    assert taken
+    assert set(shop.follows) <= set(taken)
+    # Queued when it was looked at first, so it was asked for again.
+    assert 2 in shop.follows.values()
+    assert shop.looks > 0
+    # The refused are counted apart from what was taken, and neither is a failure.
+    stats = (tmp_path / "sale_stats.csv").read_text()
+    assert "POST /orders (503 queue-full)" in stats
+    assert "GET Location" in stats
+    assert (tmp_path / "sale.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("flaw", "load"),
+    [("loses_orders", {}), ("breaks", {}), ("slow", {"P99_MS": "20"})],
+)
+async def test_a_broken_promise_is_the_exit_code(
+    flaw: str, load: dict[str, str], tmp_path: Path
+) -> None:
+    shop = Shop()
+    if flaw == "slow":
+        shop.seconds = 0.1
+    else:
+        setattr(shop, flaw, True)
+    code, history = await shopping(shop, tmp_path, **load)
+    assert code == 1
+    assert history

@@ -1,0 +1,42 @@
+"""The page of a spike: everything in one file, and the verdict first."""
+
+from flashsale.ledger import Books
+from loadtest.report import Entry, Evidence, judge
+from loadtest.sale import Outcome
+from loadtest.spike_page import page
+from loadtest.usage import Usage
+from loadtest.watch import Sample, Watch
+
+
+def an_outcome(drained_max: int) -> Outcome:
+    history = [
+        Entry(
+            1000 + n / 100,
+            0.001 * n,
+            202 if n % 2 else 503,
+            f"{n:032x}",
+            "queue-full" * (1 - n % 2),
+            "k",
+        )
+        for n in range(300)
+    ]
+    evidence = Evidence(history, {}, Books(0, 0, 0, 0, ()), 5, 5, 2000, drained_max, {}, {}, [])
+    watch = Watch([], "tv", 2000, 1500)
+    watch.samples = [Sample(n / 4, n, n, {}, n, n, 0, n, 5, 5) for n in range(12)]
+    return Outcome(watch, history, judge(evidence))
+
+
+def test_the_page_needs_nothing_else_and_shows_every_process() -> None:
+    usage = Usage()
+    usage.at, usage.seconds = [0.0, 0.5, 1.0, 1.5], {"gate<way>": [0.0, 0.25, 0.5, 0.75]}
+    drawn = page(an_outcome(2000), usage)
+    assert drawn.count("<svg") == 4
+    assert "cores of gate&lt;way&gt;</td><td>0.50" in drawn
+    for elsewhere in ("src=", "<link", "<script"):
+        assert elsewhere not in drawn
+
+
+def test_a_broken_promise_is_on_the_page() -> None:
+    drawn = page(an_outcome(2001), Usage())
+    assert "1 orders over the limit" in drawn
+    assert "Every promise was kept" not in drawn
