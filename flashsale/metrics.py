@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from flashsale import __version__
 from flashsale.broker import Broker
 from flashsale.selling import Sale
+from flashsale.tallies import Latencies, Tally
 
 # From a confirm on an idle machine to a client that gave up.
 _ACCEPT_BUCKETS = (
@@ -48,39 +49,32 @@ def _new_registry() -> CollectorRegistry:
     return registry
 
 
-class RequestCounts(Collector):
-    """Requests by method, route and status, in a plain table: a spike has no time for locks.
+class RequestCounts(Tally):
+    """Requests by method, route and status.
 
     A path is never a label, only the template of a route that there is; nor is a method that
     HTTP does not know.
     """
 
-    def __init__(self) -> None:
-        self._counts: dict[tuple[str, str, int], int] = {}
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(
+            "flashsale_http_requests",
+            "Requests that were answered, by the template of their route",
+            ["method", "route", "status"],
+            registry,
+        )
 
-    def add(self, method: str, route: str, status: int) -> None:
+    def answered(self, method: str, route: str, status: int) -> None:
         """Count a request that was answered."""
-        key = (method if method in _METHODS else "other", route, status)
-        self._counts[key] = self._counts.get(key, 0) + 1
+        self.add(method if method in _METHODS else "other", route, status)
 
     def of(self, method: str, route: str) -> dict[int, int]:
         """The answers of one route, by status."""
         return {
-            status: count
-            for (counted, template, status), count in self._counts.items()
+            int(status): count
+            for (counted, template, status), count in self.counts().items()
             if (counted, template) == (method, route)
         }
-
-    def collect(self) -> Iterator[Metric]:
-        """What Prometheus asks for."""
-        family = CounterMetricFamily(
-            "flashsale_http_requests",
-            "Requests that were answered, by the template of their route",
-            labels=["method", "route", "status"],
-        )
-        for (method, route, status), count in list(self._counts.items()):
-            family.add_metric((method, route, str(status)), count)
-        yield family
 
 
 class BrokerCollector(Collector):
@@ -141,20 +135,18 @@ class GatewayMetrics(_Metrics):
 
     def __init__(self) -> None:
         super().__init__()
-        self.requests = RequestCounts()
-        self.registry.register(self.requests)
-        self.orders = Counter(
+        self.requests = RequestCounts(self.registry)
+        self.orders = Tally(
             "flashsale_orders",
             "POST /orders by outcome: accepted, or the type of the problem",
             ["outcome"],
-            registry=self.registry,
+            self.registry,
         )
-        self.accepted = self.orders.labels("accepted")
-        self.accept_seconds = Histogram(
+        self.accept_seconds = Latencies(
             "flashsale_accept_seconds",
             "From the request for an order to its 202, the broker's confirm included",
-            buckets=_ACCEPT_BUCKETS,
-            registry=self.registry,
+            _ACCEPT_BUCKETS,
+            self.registry,
         )
         self.polls = Counter(
             "flashsale_status_requests",

@@ -26,7 +26,8 @@ class Answer(web.StreamResponse):
         content_type: str = "application/json",
     ) -> None:
         """`headers` come in addition, and hold nothing that a client has sent."""
-        super().__init__(status=status)
+        # All that aiohttp asks of it. The base would make tables as well, which nothing here fills.
+        self._status = status
         self._whole_body = body
         self._extra = headers
         self._type = content_type

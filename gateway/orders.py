@@ -21,8 +21,8 @@ async def post_order(request: web.Request) -> Answer:
         order = await read_order(request)
         known = await app[DESK].accept(order, key)
     except Problem as problem:
-        metrics.orders.labels(problem.kind).inc()
+        metrics.orders.add(problem.kind)
         raise
-    metrics.accepted.inc()
+    metrics.orders.add("accepted")
     metrics.accept_seconds.observe(time.perf_counter() - started)
     return Answer(receipt(app, known), 202, {"Location": f"/orders/{known.order_id}"})

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -74,15 +75,23 @@ class Problem(Exception):
 
     def response(self) -> Answer:
         """The problem as an HTTP response."""
-        status, title = _KINDS[self.kind]
-        body = {
-            "type": f"/problems/{self.kind}",
-            "title": title,
-            "status": status,
-            "detail": self.detail,
-            **self.members,
-        }
-        return Answer(_encode(body), status, self.headers, "application/problem+json")
+        status, _ = _KINDS[self.kind]
+        if self.members:
+            body = _encode(_told(self.kind, self.detail) | self.members)
+        else:
+            body = _body(self.kind, self.detail)
+        return Answer(body, status, self.headers, "application/problem+json")
+
+
+def _told(kind: str, detail: str) -> dict[str, Any]:
+    status, title = _KINDS[kind]
+    return {"type": f"/problems/{kind}", "title": title, "status": status, "detail": detail}
+
+
+@lru_cache(maxsize=256)
+def _body(kind: str, detail: str) -> bytes:
+    # Who is turned away in a spike is told the same as thousands of others.
+    return _encode(_told(kind, detail))
 
 
 def problems(requests: RequestCounts) -> Middleware:
@@ -90,27 +99,23 @@ def problems(requests: RequestCounts) -> Middleware:
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        answer = await _answer(request, handler)
-        requests.add(request.method, route_of(request), answer.status)
+        tagged = tag(request)
+        try:
+            answer = await handler(request)
+        except Problem as problem:
+            answer = problem.response()
+        except web.HTTPException as error:
+            kind = _BY_STATUS.get(error.status)
+            if kind is None:
+                raise
+            allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+            answer = Problem(kind, error.reason, headers=allow).response()
+        except Exception:
+            # The top of the request: logged whole here, told in general terms outside.
+            log.exception("request failed")
+            detail = "The failure was logged under this request_id."
+            answer = Problem("internal", detail, request_id=tagged.request_id).response()
+        requests.answered(request.method, route_of(request), answer.status)
         return answer
 
     return middleware
-
-
-async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    tagged = tag(request)
-    try:
-        return await handler(request)
-    except Problem as problem:
-        return problem.response()
-    except web.HTTPException as error:
-        kind = _BY_STATUS.get(error.status)
-        if kind is None:
-            raise
-        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-        return Problem(kind, error.reason, headers=allow).response()
-    except Exception:
-        # The top of the request: logged whole here, told in general terms outside.
-        log.exception("request failed")
-        detail = "The failure was logged under this request_id."
-        return Problem("internal", detail, request_id=tagged.request_id).response()

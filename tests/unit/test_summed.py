@@ -26,8 +26,9 @@ def value(metrics: str | Page, name: str, **labels: str) -> float:
 
 def a_worker(accepted: int, seconds: float, backlog: int, streams: int) -> str:
     metrics = GatewayMetrics()
-    metrics.orders.labels("accepted").inc(accepted)
-    metrics.requests.add("POST", "/orders", 202)
+    for _ in range(accepted):
+        metrics.orders.add("accepted")
+    metrics.requests.answered("POST", "/orders", 202)
     metrics.accept_seconds.observe(seconds)
     metrics.backlog.set(backlog)
     metrics.streams.set(streams)

@@ -1,0 +1,36 @@
+"""Counting in plain tables shows to Prometheus what its own counters would."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+from flashsale.tallies import Latencies, Tally
+
+BUCKETS = (0.001, 0.5, 2.0)
+
+
+@given(st.lists(st.floats(0, 10) | st.sampled_from(BUCKETS)))
+def test_latencies_are_those_of_prometheus_own_histogram(seconds: list[float]) -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    mine = Latencies("seconds", "How long", BUCKETS, ours)
+    yours = Histogram("seconds", "How long", buckets=BUCKETS, registry=theirs)
+    for each in seconds:
+        mine.observe(each)
+        yours.observe(each)
+    assert generate_latest(ours).splitlines() == [
+        line for line in generate_latest(theirs).splitlines() if b"_created" not in line
+    ]
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(200, 202))))
+def test_a_tally_is_that_of_prometheus_own_counter(counted: list[tuple[str, int]]) -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    mine = Tally("answers", "What was said", ["to", "status"], ours)
+    yours = Counter("answers", "What was said", ["to", "status"], registry=theirs)
+    for values in counted:
+        mine.add(*values)
+        yours.labels(*values).inc()
+    assert generate_latest(ours).splitlines() == [
+        line for line in generate_latest(theirs).splitlines() if b"_created" not in line
+    ]
+    assert sum(mine.counts().values()) == len(counted)
