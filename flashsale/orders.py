@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import os
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, NewType
 
 import msgspec
@@ -95,4 +96,12 @@ def keyed_order_id(secret: bytes, customer_id: str, key: str) -> OrderId:
     customer = customer_id.encode()
     # The length in front keeps ("ab", "c") and ("a", "bc") apart.
     message = len(customer).to_bytes(2) + customer + key.encode()
-    return OrderId(hmac.digest(secret, message, hashlib.sha256)[:16].hex())
+    mac = _keyed(secret).copy()
+    mac.update(message)
+    return OrderId(mac.digest()[:16].hex())
+
+
+@lru_cache(maxsize=8)
+def _keyed(secret: bytes) -> hmac.HMAC:
+    # To set the key up costs more than to digest so short a message.
+    return hmac.new(secret, digestmod=hashlib.sha256)
