@@ -52,6 +52,7 @@ async def run_drain(
         metrics,
         orders,
         settings.batch,
+        stack.tracing,
     )
     drained = asyncio.Event()
     try:
@@ -70,7 +71,7 @@ async def run_consumer(settings: Settings, services: Topology, stop: asyncio.Eve
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
     async with (
         monitored(metrics.registry, settings.metrics_host, port),
-        open_stack(settings) as stack,
+        open_stack(settings, "consumer") as stack,
     ):
         metrics.registry.register(BrokerCollector(stack.broker))
         await run_drain(settings, stack, services, metrics, stop)

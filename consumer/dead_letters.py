@@ -11,6 +11,7 @@ from flashsale.broker import Broker, Delivery
 from flashsale.ledger import Drain
 from flashsale.metrics import ConsumerMetrics
 from flashsale.orders import OrderId, Status
+from flashsale.tracing import carried
 
 log = structlog.get_logger()
 
@@ -42,7 +43,11 @@ class DeadLetters:
             "dead",
             delivery.body,
             message_id=delivery.message_id,
-            headers={"reason": reason, "died_at": int(time.time())},
+            headers={
+                "reason": reason,
+                "died_at": int(time.time()),
+                **carried(delivery.headers),
+            },
         )
         if _ORDER_ID.match(delivery.message_id):
             await drain.fail(OrderId(delivery.message_id), reason, time.time())

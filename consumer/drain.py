@@ -4,7 +4,8 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -12,12 +13,16 @@ import structlog
 from consumer.announcing import Announcer
 from consumer.dead_letters import DeadLetters
 from consumer.releases import Gate
+from consumer.tracing import batch_spans
 from flashsale.broker import Broker, BrokerError, Deliveries, Delivery
 from flashsale.ledger import Drain, Ledger, LedgerBusy, LedgerError, LedgerRefused
 from flashsale.ledger.drain import SESSION_SECONDS
 from flashsale.metrics import ConsumerMetrics
 from flashsale.orders import Order, Outcome, decode_order
 from flashsale.selling import Verdict
+
+if TYPE_CHECKING:
+    from flashsale.spans import Tracing
 
 log = structlog.get_logger()
 
@@ -40,6 +45,7 @@ class Drainer:
         metrics: ConsumerMetrics,
         queue: str,
         batch: int,
+        tracing: "Tracing | None" = None,
     ) -> None:
         """Drain `queue` in batches of at most `batch` orders.
 
@@ -53,6 +59,7 @@ class Drainer:
         self._wake_relay = wake_relay
         self._metrics = metrics
         self._queue = queue
+        self._tracing = tracing
         # One batch is decided while the next ones are on their way here.
         self._prefetch = min(4 * batch, 65_535)
         self._settling = asyncio.Lock()
@@ -153,6 +160,19 @@ class Drainer:
         return verdicts
 
     async def _sell(self, drain: Drain, readable: Sequence[tuple[Delivery, Order]]) -> Verdict:
+        if self._tracing is None:
+            return await self._decide(drain, readable)
+        with batch_spans(self._tracing, self._queue, readable, self._gate.released_at) as spans:
+            verdict = await self._decide(drain, readable, spans.traceparents)
+            spans.decided(verdict.outcomes)
+            return verdict
+
+    async def _decide(
+        self,
+        drain: Drain,
+        readable: Sequence[tuple[Delivery, Order]],
+        traceparents: Mapping[str, str] | None = None,
+    ) -> Verdict:
         orders = [order for _, order in readable]
         replayed = [order.id for delivery, order in readable if "replayed" in delivery.headers]
         pause = _FIRST_RETRY_SECONDS
@@ -160,7 +180,7 @@ class Drainer:
             started = time.perf_counter()
             try:
                 # The moment of the release, not this one: the ledger then shows the pace as it is.
-                verdict = await drain.sell(orders, self._gate.released_at, replayed)
+                verdict = await drain.sell(orders, self._gate.released_at, replayed, traceparents)
             except LedgerBusy as error:
                 log.warning("transaction tried again", reason=str(error))
                 self._metrics.retries.inc()

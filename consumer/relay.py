@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import structlog
 
 from flashsale.broker import Broker, BrokerError
-from flashsale.events import OrderEvent, encode_event
+from flashsale.events import encode_event
 from flashsale.ledger import LedgerError, Outbox
+from flashsale.ledger.outbox import Unsent
 from flashsale.metrics import ConsumerMetrics
+from flashsale.tracing import carrying
 
 log = structlog.get_logger()
 
@@ -123,10 +125,10 @@ class Relay:
             if self._holds_back:
                 return
 
-    async def _send(self, events: Sequence[OrderEvent]) -> Sequence[str]:
+    async def _send(self, events: Sequence[Unsent]) -> Sequence[str]:
         confirms: list[asyncio.Future[None]] = []
         try:
-            for event in events:
+            for event, traceparent in events:
                 # Not mandatory: an event that no service asked for is not lost.
                 confirms.append(
                     self._broker.publish(
@@ -134,6 +136,7 @@ class Relay:
                         event.topic,
                         encode_event(event),
                         message_id=event.event_id,
+                        headers=carrying(traceparent),
                         mandatory=False,
                     )
                 )
@@ -141,7 +144,7 @@ class Relay:
             log.warning("events wait for the broker", reason=str(error))
         answers = await asyncio.gather(*confirms, return_exceptions=True)
         sent = []
-        for event, answer in zip(events, answers, strict=False):
+        for (event, _), answer in zip(events, answers, strict=False):
             if answer is None:
                 sent.append(event.event_id)
             elif not isinstance(answer, BrokerError):

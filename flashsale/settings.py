@@ -150,6 +150,12 @@ class Settings(BaseSettings):
     loyalty_latency_ms: int = Field(0, ge=0, le=60_000, description=_LATENCY.format("loyalty"))
     ranking_latency_ms: int = Field(0, ge=0, le=60_000, description=_LATENCY.format("ranking"))
     log_format: Literal["console", "json"] = Field("console", description="form of the log")
+    tracing: bool = Field(
+        False,
+        description="whether to make spans of the way of an order, by OpenTelemetry, which"
+        " `flashsale-gateway[tracing]` installs. Its own variables say where they go and how many"
+        " are made",
+    )
 
     @field_validator("broker_url")
     @classmethod

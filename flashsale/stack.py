@@ -3,32 +3,44 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flashsale.broker import Broker, Topology, open_broker, sale_topology
 from flashsale.ledger import Ledger, open_ledger
 from flashsale.settings import PREFIX, Settings, SettingsError
+from flashsale.tracing import open_tracing
+
+if TYPE_CHECKING:
+    from flashsale.spans import Tracing
 
 
 @dataclass(frozen=True)
 class Stack:
-    """An open broker and an open ledger."""
+    """An open broker and an open ledger, and where spans go if they are wanted."""
 
     broker: Broker
     ledger: Ledger
     topology: Topology
+    tracing: "Tracing | None" = None
 
 
 @asynccontextmanager
-async def open_stack(settings: Settings) -> AsyncIterator[Stack]:
-    """Open both. Raises `BrokerUnavailable`, `TopologyMismatch`, `LedgerError`."""
+async def open_stack(settings: Settings, process: str = "run") -> AsyncIterator[Stack]:
+    """Open all of it, for the process of that name.
+
+    Raises `BrokerUnavailable`, `TopologyMismatch`, `LedgerError`, `SettingsError`.
+    """
     topology = topology_of(settings)
-    async with open_ledger(settings.database_url) as ledger:
+    async with (
+        open_tracing(settings, process) as tracing,
+        open_ledger(settings.database_url) as ledger,
+    ):
         if settings.embedded:
             await ledger.migrate()
         await ledger.verify_schema()
         broker = open_broker(settings.broker_url, topology, settings.publish_timeout_seconds)
         async with broker:
-            yield Stack(broker, ledger, topology)
+            yield Stack(broker, ledger, topology, tracing)
 
 
 def topology_of(settings: Settings) -> Topology:

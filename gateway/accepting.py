@@ -7,7 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from flashsale.broker import Broker, BrokerError, QueueFull
+from flashsale.broker import BrokerError, Publisher, QueueFull
 from flashsale.ledger import LedgerError
 from flashsale.orders import (
     Order,
@@ -56,7 +56,7 @@ class Desk:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: Publisher,
         exchange: str,
         catalogue: Catalogue,
         backlog: Backlog,

@@ -53,6 +53,7 @@ from gateway.sales import get_ranking, get_sale, get_sales
 from gateway.samples import Samples
 from gateway.status import get_order
 from gateway.streams import Streams
+from gateway.tracing import TracedPublisher, traced
 from gateway.traffic import Traffic
 from gateway.workers import run_workers
 
@@ -70,6 +71,8 @@ def create_app(
     """The gateway on an open stack; `secret` makes the ids of keyed orders."""
     metrics.registry.register(BrokerCollector(stack.broker))
     app = web.Application(middlewares=[problems(metrics.requests)], client_max_size=MAX_BODY_BYTES)
+    if stack.tracing is not None:
+        app.middlewares.insert(0, traced(stack.tracing))
     app[SETTINGS] = settings
     app[METRICS] = metrics
     app[LIFECYCLE] = Lifecycle()
@@ -93,7 +96,7 @@ def create_app(
         traffic,
     )
     app[DESK] = Desk(
-        stack.broker,
+        stack.broker if stack.tracing is None else TracedPublisher(stack.broker, stack.tracing),
         stack.topology.orders,
         app[CATALOGUE],
         app[BACKLOG],
@@ -206,7 +209,7 @@ async def serve_gateway(
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve on a stack of its own until `stop`. Raises what `open_stack` raises, and `OSError`."""
-    async with open_stack(settings) as stack:
+    async with open_stack(settings, "gateway") as stack:
         app = create_app(settings, stack, await gateway_secret(settings, stack), metrics)
         async with serving(app):
             on_ready()

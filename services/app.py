@@ -48,6 +48,7 @@ async def run_workers(
                 Failures(service, prefix, stack.broker, metrics),
                 metrics,
                 settings.latency_seconds(service.name),
+                stack.tracing,
             )
             tasks.create_task(worker.run(stop), name=service.name)
 
@@ -62,7 +63,7 @@ async def run_services(
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
     async with (
         monitored(metrics.registry, settings.metrics_host, port),
-        open_stack(settings) as stack,
+        open_stack(settings, "services") as stack,
     ):
         metrics.registry.register(BrokerCollector(stack.broker))
         await run_workers(settings, stack, services, metrics, stop)

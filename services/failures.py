@@ -7,6 +7,7 @@ import structlog
 
 from flashsale.broker import Broker, BrokerError, Delivery, Headers
 from flashsale.metrics import ServicesMetrics
+from flashsale.tracing import carried
 from services.service import AnyService
 from services.topology import dead_queue, retry_queue
 
@@ -75,7 +76,11 @@ class Failures:
         while True:
             try:
                 await self._broker.publish(
-                    "", queue, delivery.body, message_id=delivery.message_id, headers=headers
+                    "",
+                    queue,
+                    delivery.body,
+                    message_id=delivery.message_id,
+                    headers={**headers, **carried(delivery.headers)},
                 )
                 return
             except BrokerError as error:

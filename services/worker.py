@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -16,6 +16,9 @@ from flashsale.ledger import EffectBook, Effects, LedgerBusy, LedgerError, Ledge
 from flashsale.metrics import ServicesMetrics
 from services.failures import Failures
 from services.service import AnyService, GiveUp, Handle
+
+if TYPE_CHECKING:
+    from flashsale.spans import Span, Tracing
 
 log = structlog.get_logger()
 
@@ -35,6 +38,7 @@ class _Work:
     event: OrderEvent
     effects: Effects
     copies: list[tuple[Deliveries, Delivery]] = field(default_factory=list)
+    span: "Span | None" = None
 
     def ack(self) -> None:
         for deliveries, delivery in self.copies:
@@ -60,6 +64,7 @@ class Worker:
         failures: Failures,
         metrics: ServicesMetrics,
         latency: float = 0.0,
+        tracing: "Tracing | None" = None,
     ) -> None:
         """Work from `queue`; each event takes `latency` seconds in addition."""
         self._service = service
@@ -69,6 +74,7 @@ class Worker:
         self._effects = effects
         self._failures = failures
         self._latency = latency
+        self._tracing = tracing
         self._in_hand: dict[str, _Work] = {}
         self._none_in_hand = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -160,6 +166,8 @@ class Worker:
 
     async def _work(self, work: _Work) -> None:
         started = time.perf_counter()
+        if self._tracing is not None:
+            work.span = self._tracing.process("handle", self._queue, work.delivery)
         try:
             async with asyncio.timeout(self._service.timeout_seconds):
                 if self._latency:
@@ -167,7 +175,7 @@ class Worker:
                 await self._handle(self._service.view(work.event), work.effects)
         except GiveUp as error:
             await self._failures.bury(work.delivery, str(error))
-            self._let_go(work)
+            self._let_go(work, error)
         except Exception as error:  # whatever a handler raises is one failed try of one event
             await self._fail(work, error)
         else:
@@ -178,7 +186,7 @@ class Worker:
     async def _fail(self, work: _Work, error: Exception) -> None:
         words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         await self._failures.again(work.delivery, words)
-        self._let_go(work)
+        self._let_go(work, error)
 
     async def _bury(self, deliveries: Deliveries, delivery: Delivery, reason: str) -> None:
         await self._failures.bury(delivery, reason)
@@ -223,10 +231,12 @@ class Worker:
         for work in batch:
             self._let_go(work)
 
-    def _let_go(self, work: _Work) -> None:
-        """It is done, waits for its retry or is dead: the broker may forget it."""
+    def _let_go(self, work: _Work, error: Exception | None = None) -> None:
+        """It is done, or by that error waits for its retry or is dead: the broker may forget it."""
         del self._in_hand[work.event.event_id]
         work.ack()
+        if work.span is not None:
+            work.span.end(error)
         if not self._in_hand:
             self._none_in_hand.set()
 

@@ -89,14 +89,8 @@ class Deliveries(ABC):
         """Acknowledge this delivery and every earlier one."""
 
 
-class Broker(ABC):
-    """A connection to a broker on which the topology stands. Enter it to connect.
-
-    Entering raises `BrokerUnavailable` or `TopologyMismatch`; later losses are mended by itself.
-    """
-
-    def __init__(self) -> None:
-        self.counts = Counts()
+class Publisher(ABC):
+    """The part of the port that puts messages in."""
 
     @abstractmethod
     def publish(
@@ -114,6 +108,16 @@ class Broker(ABC):
         The exchange `""` puts it in the queue that the routing key names. Either may raise
         `QueueFull`, `Unroutable` (if `mandatory`) or `BrokerUnavailable`.
         """
+
+
+class Broker(Publisher):
+    """A connection to a broker on which the topology stands. Enter it to connect.
+
+    Entering raises `BrokerUnavailable` or `TopologyMismatch`; later losses are mended by itself.
+    """
+
+    def __init__(self) -> None:
+        self.counts = Counts()
 
     @abstractmethod
     async def extend(self, topology: Topology) -> None:

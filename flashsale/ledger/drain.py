@@ -48,17 +48,22 @@ class Drain:
         """Seconds that each step of the last sale took."""
 
     async def sell(
-        self, batch: Sequence[Order], now: float, replayed: Sequence[str] = ()
+        self,
+        batch: Sequence[Order],
+        now: float,
+        replayed: Sequence[str] = (),
+        traceparents: Mapping[str, str] | None = None,
     ) -> Verdict:
         """Decide a batch in one transaction; see `flashsale.ledger.selling.sell`.
 
-        Those `replayed` had failed, and an operator has them tried again. Raises `LedgerBusy` or
+        Those `replayed` had failed, and an operator has them tried again. `traceparents`, by order
+        id, are what the events of traced orders will be part of. Raises `LedgerBusy` or
         `LedgerRefused`, when nothing was written, or `LedgerUnavailable`, when it may have been;
         the same batch again gives the same outcomes.
         """
         steps = Steps()
         async with self._transaction() as connection:
-            verdict = await sell(connection, batch, now, replayed, steps)
+            verdict = await sell(connection, batch, now, replayed, traceparents, steps)
         steps.done("commit")
         self.steps = steps.seconds
         return verdict

@@ -7,7 +7,7 @@ is unsent says so itself, and SKIP LOCKED lets any number of relays share the wo
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -17,7 +17,15 @@ from flashsale.ledger.bulk import among
 from flashsale.ledger.tables import effects, orders, outbox
 from flashsale.ledger.transactions import reading, writing
 
-Send = Callable[[Sequence[OrderEvent]], Awaitable[Sequence[str]]]
+
+class Unsent(NamedTuple):
+    """An event to be published, and the trace that it is part of, if it is."""
+
+    event: OrderEvent
+    traceparent: str | None
+
+
+Send = Callable[[Sequence[Unsent]], Awaitable[Sequence[str]]]
 """Publishes events; the ids of those that the broker has confirmed."""
 
 _PRUNED_AT_ONCE = 5_000
@@ -59,24 +67,25 @@ class Outbox:
             sent = await send(events) if events else []
             async with writing(self._engine) as connection:
                 await self.mark(connection, sent)
-        oldest = min((event.decided_at for event in events), default=None)
+        oldest = min((unsent.event.decided_at for unsent in events), default=None)
         return Relayed(len(events), len(sent), oldest)
 
-    async def claim(
-        self, connection: AsyncConnection, limit: int, until: float
-    ) -> list[OrderEvent]:
+    async def claim(self, connection: AsyncConnection, limit: int, until: float) -> list[Unsent]:
         """The oldest unsent events, no other relay's, for as long as the transaction lasts."""
         rows = await connection.execute(_unsent(limit, until))
         return [
-            OrderEvent(
-                event_id=row.id,
-                status=row.status,
-                reason=row.reason,
-                sku=row.sku,
-                customer_id=row.customer_id,
-                quantity=row.quantity,
-                accepted_at=row.accepted_at,
-                decided_at=row.decided_at,
+            Unsent(
+                OrderEvent(
+                    event_id=row.id,
+                    status=row.status,
+                    reason=row.reason,
+                    sku=row.sku,
+                    customer_id=row.customer_id,
+                    quantity=row.quantity,
+                    accepted_at=row.accepted_at,
+                    decided_at=row.decided_at,
+                ),
+                row.traceparent,
             )
             for row in rows
         ]
@@ -125,7 +134,7 @@ class Outbox:
 
 def _unsent(limit: int, until: float) -> Select[Any]:
     return (
-        select(orders)
+        select(orders, outbox.c.traceparent)
         .join(outbox, outbox.c.order_id == orders.c.id)
         .where(outbox.c.sent_at.is_(None), outbox.c.created_at <= until)
         .order_by(outbox.c.created_at)

@@ -9,7 +9,7 @@ from sqlalchemy import Row, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flashsale.events import event_topic
-from flashsale.ledger.bulk import among, insert_columns
+from flashsale.ledger.bulk import Column, among, insert_columns
 from flashsale.ledger.tables import orders, outbox, sales
 from flashsale.orders import Order, OrderId, Outcome, Status
 from flashsale.selling import Purchases, Sale, Verdict, decide
@@ -40,6 +40,7 @@ async def sell(
     batch: Sequence[Order],
     now: float,
     replayed: Sequence[str],
+    traceparents: Mapping[str, str] | None,
     steps: Steps,
 ) -> Verdict:
     """Decide a batch inside the connection's transaction, at Unix time `now`.
@@ -67,7 +68,7 @@ async def sell(
         if outcome.status is Status.CONFIRMED:
             sold[outcome.order.sku] += outcome.order.quantity
     if new:
-        await _write(connection, list(reversed(new.values())), sold, now)
+        await _write(connection, list(reversed(new.values())), sold, traceparents, now)
     steps.done("write")
     return Verdict(outcomes, [replace(s, sold=s.sold + sold[s.sku]) for s in terms.values()])
 
@@ -107,7 +108,11 @@ async def _bought(
 
 
 async def _write(
-    connection: AsyncConnection, new: Sequence[Outcome], sold: Mapping[str, int], now: float
+    connection: AsyncConnection,
+    new: Sequence[Outcome],
+    sold: Mapping[str, int],
+    traceparents: Mapping[str, str] | None,
+    now: float,
 ) -> None:
     await insert_columns(
         connection,
@@ -123,15 +128,14 @@ async def _write(
             "decided_at": now,
         },
     )
-    await insert_columns(
-        connection,
-        outbox,
-        {
-            "order_id": [o.order.id for o in new],
-            "topic": [event_topic(o.status, o.order.sku) for o in new],
-            "created_at": now,
-        },
-    )
+    events: dict[str, Column] = {
+        "order_id": [o.order.id for o in new],
+        "topic": [event_topic(o.status, o.order.sku) for o in new],
+        "created_at": now,
+    }
+    if traceparents:
+        events["traceparent"] = [traceparents.get(o.order.id) for o in new]
+    await insert_columns(connection, outbox, events)
     # One update a sale, not one an order, as the row is hot; and all sales in one round trip.
     if sold:
         await connection.execute(

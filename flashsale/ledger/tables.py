@@ -71,6 +71,8 @@ outbox = Table(
     Column("topic", String(128), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("sent_at", Double),
+    # What the services' work is part of, if the order is traced (W3C Trace Context).
+    Column("traceparent", String(55)),
 )
 
 Index(

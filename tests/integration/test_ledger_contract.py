@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from sqlalchemy import Engine, event, text
+from alembic import command
+from sqlalchemy import Connection, Engine, event, text
 
 from flashsale.ledger import (
     Drain,
@@ -13,7 +14,9 @@ from flashsale.ledger import (
     LedgerUnavailable,
     SchemaOutdated,
     open_ledger,
+    schema,
 )
+from flashsale.ledger.outbox import Unsent
 from flashsale.ledger.transactions import writing
 from flashsale.orders import Order, OrderId, Outcome, Status
 from flashsale.selling import Sale
@@ -141,6 +144,42 @@ async def test_migrating_twice_does_no_harm_and_verifies(ledger: Ledger) -> None
     await ledger.migrate()
     await ledger.verify_schema()
     assert len(await ledger.sales()) == 1
+
+
+async def test_a_database_of_an_earlier_version_is_brought_to_this_one(database_url: str) -> None:
+    def earlier(connection: Connection) -> None:
+        config = schema._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+
+    order = an_order()
+    columns = "id, sku, customer_id, quantity, status, accepted_at, decided_at"
+    async with open_ledger(database_url) as ledger:
+        async with writing(ledger._engine) as connection:
+            await connection.run_sync(earlier)
+            await connection.execute(
+                text(
+                    f"INSERT INTO orders ({columns}) VALUES (:id, 'tv', 'c', 1, 'confirmed', 1, 2)"
+                ),
+                {"id": order.id},
+            )
+            await connection.execute(
+                text("INSERT INTO outbox (order_id, topic, created_at) VALUES (:id, 't', 2)"),
+                {"id": order.id},
+            )
+        with pytest.raises(SchemaOutdated, match="at revision 0002"):
+            await ledger.verify_schema()
+        await ledger.migrate()
+        await ledger.verify_schema()
+        assert await stored(ledger, order) is not None
+        relayed: list[Unsent] = []
+
+        async def send(unsent: Sequence[Unsent]) -> Sequence[str]:
+            relayed.extend(unsent)
+            return []
+
+        await ledger.outbox.relay(10, NOW, send)
+    assert [(event.event_id, traceparent) for event, traceparent in relayed] == [(order.id, None)]
 
 
 async def test_an_empty_database_is_outdated(database_url: str) -> None:

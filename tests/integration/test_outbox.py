@@ -12,12 +12,14 @@ from flashsale.broker import Delivery, EmbeddedBroker, Topology
 from flashsale.broker.topology import Binding, Queue
 from flashsale.events import OrderEvent, decode_event
 from flashsale.ledger import Ledger
+from flashsale.ledger.outbox import Unsent
 from flashsale.metrics import ConsumerMetrics
 from flashsale.orders import Order
 from flashsale.selling import Sale
 from tests.conftest import an_order
 
 NOW = 1_800_000_000.0
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Died(Exception):
@@ -40,8 +42,8 @@ class Sender:
         self.most = most
         self.sent: list[OrderEvent] = []
 
-    async def __call__(self, events: Sequence[OrderEvent]) -> Sequence[str]:
-        taken = events[: self.most - len(self.sent)]
+    async def __call__(self, unsent: Sequence[Unsent]) -> Sequence[str]:
+        taken = [event for event, _ in unsent[: self.most - len(self.sent)]]
         self.sent += taken
         return [event.event_id for event in taken]
 
@@ -65,6 +67,22 @@ async def test_every_decided_order_is_one_event(ledger: Ledger) -> None:
     assert (again.claimed, again.sent, again.oldest) == (0, 0, None)
 
 
+async def test_the_event_of_a_traced_order_says_what_it_is_part_of(ledger: Ledger) -> None:
+    await ledger.create_sale(Sale("tv", 1000))
+    first, traced, last = (an_order() for _ in range(3))
+    async with ledger.hold_drain("sale") as drain:
+        await drain.sell([first, traced], NOW, traceparents={traced.id: TRACEPARENT})
+        await drain.sell([last], NOW)
+    found: dict[str, str | None] = {}
+
+    async def send(unsent: Sequence[Unsent]) -> Sequence[str]:
+        found.update({event.event_id: traceparent for event, traceparent in unsent})
+        return list(found)
+
+    await ledger.outbox.relay(10, math.inf, send)
+    assert found == {first.id: None, traced.id: TRACEPARENT, last.id: None}
+
+
 async def test_what_the_broker_did_not_take_is_sent_later_oldest_first(ledger: Ledger) -> None:
     early = await sell(ledger, 5, now=NOW)
     await sell(ledger, 5, now=NOW + 1)
@@ -81,7 +99,7 @@ async def test_dying_between_publish_and_mark_sends_again(ledger: Ledger) -> Non
     await sell(ledger, 5)
     lost = Sender()
 
-    async def die(events: Sequence[OrderEvent]) -> Sequence[str]:
+    async def die(events: Sequence[Unsent]) -> Sequence[str]:
         await lost(events)
         raise Died
 
@@ -100,7 +118,7 @@ async def test_two_relays_share_the_work(ledger: Ledger, database_url: str) -> N
     senders = [Sender(), Sender()]
 
     def meeting(sender: Sender):  # type: ignore[no-untyped-def]
-        async def send(events: Sequence[OrderEvent]) -> Sequence[str]:
+        async def send(events: Sequence[Unsent]) -> Sequence[str]:
             await both.wait()  # the other has claimed its part, and neither has let go
             return await sender(events)
 

@@ -1,0 +1,208 @@
+"""Spans, as OpenTelemetry's own recorder gets them."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import (
+    SimpleSpanProcessor,
+    SpanExporter,
+    SpanExportResult,
+)
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+from structlog.testing import capture_logs
+
+from consumer.tracing import batch_spans
+from flashsale.broker import Delivery
+from flashsale.orders import Order, Outcome, Status, encode_order
+from flashsale.settings import Settings, SettingsError
+from flashsale.spans import Tracing, _InOurWords, spans_by_otlp
+from flashsale.tracing import carried, carrying, open_tracing
+from tests.conftest import an_order
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SAMPLED = f"00-{TRACE}-{PARENT}-01"
+UNSAMPLED = f"00-{TRACE}-{PARENT}-00"
+
+
+@pytest.fixture
+def recorder() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def tracing(recorder: InMemorySpanExporter) -> Iterator[Tracing]:
+    opened = Tracing(SimpleSpanProcessor(recorder), "test", "rabbitmq")
+    yield opened
+    opened.close()
+
+
+def a_delivery(
+    traceparent: str | None = None, order: Order | None = None
+) -> tuple[Delivery, Order]:
+    order = order or an_order()
+    return Delivery(1, encode_order(order), order.id, carrying(traceparent)), order
+
+
+async def test_off_there_are_none() -> None:
+    async with open_tracing(Settings(), "gateway") as tracing:
+        assert tracing is None
+
+
+def test_a_copy_of_a_message_keeps_its_trace_and_nothing_else() -> None:
+    assert carried({"traceparent": SAMPLED, "attempts": 3}) == {"traceparent": SAMPLED}
+    assert carried({"attempts": 3}) == {}
+    assert carrying(None) == {}
+
+
+def test_what_is_not_sampled_is_carried_nowhere(
+    tracing: Tracing, recorder: InMemorySpanExporter
+) -> None:
+    span = tracing.request("POST", "/orders", "http", UNSAMPLED)
+    assert (span.recorded, span.traceparent) == (False, None)
+    span.end()
+    for traceparent in (None, UNSAMPLED, "nonsense"):
+        assert tracing.process("handle", "mail", a_delivery(traceparent)[0]) is None
+    assert recorder.get_finished_spans() == ()
+
+
+def test_what_is_sampled_is_carried_on_in_the_same_trace(tracing: Tracing) -> None:
+    request = tracing.request("POST", "/orders", "http", SAMPLED)
+    publish = tracing.publish(request, "sale.orders", "order", "1", b"")
+    assert publish.traceparent is not None
+    assert publish.traceparent.split("-")[1] == TRACE
+    assert publish.traceparent.split("-")[2] != PARENT
+    assert len(publish.traceparent) == 55, "what the outbox has room for"
+
+
+def test_the_sampler_is_that_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, recorder: InMemorySpanExporter
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    tracing = Tracing(SimpleSpanProcessor(recorder), "test", "rabbitmq")
+    assert not tracing.request("POST", "/orders", "http", SAMPLED).recorded
+    with batch_spans(tracing, "sale.orders", [a_delivery(SAMPLED)], time.time()) as spans:
+        assert spans.traceparents == {}
+    assert recorder.get_finished_spans() == ()
+
+
+def test_an_error_is_told_by_its_kind_alone(
+    tracing: Tracing, recorder: InMemorySpanExporter
+) -> None:
+    tracing.request("POST", "/orders", "http", None).end(ValueError("of customer c-1"))
+    [span] = recorder.get_finished_spans()
+    assert span.status.status_code is StatusCode.ERROR
+    assert "c-1" not in span.to_json()
+
+
+def test_a_batch_is_linked_to_its_traced_orders_and_they_to_it(
+    tracing: Tracing, recorder: InMemorySpanExporter
+) -> None:
+    traced, untraced = a_delivery(SAMPLED), a_delivery()
+    _, order = traced
+    released_at = time.time() - 5
+    # It may stand twice in a batch: delivered again, and sent again under its key.
+    batch = [untraced, traced, a_delivery(SAMPLED, order)]
+    with batch_spans(tracing, "sale.orders", batch, released_at) as spans:
+        assert set(spans.traceparents) == {order.id}
+        spans.decided([Outcome(order, Status.REJECTED, "sold_out")])
+    decide, whole = recorder.get_finished_spans()
+    assert (decide.name, whole.name) == ("decide sale.orders", "sell sale.orders")
+    assert decide.parent is not None
+    assert decide.parent.span_id == int(PARENT, 16)
+    assert decide.start_time == whole.start_time == int(released_at * 1e9)
+    assert [link.context.span_id for link in whole.links] == [int(PARENT, 16)]
+    assert [link.context for link in decide.links] == [whole.context]
+    assert whole.parent is None
+    assert whole.attributes is not None
+    assert whole.attributes["messaging.batch.message_count"] == 3
+    assert decide.attributes is not None
+    assert decide.attributes["flashsale.order.reason"] == "sold_out"
+
+
+def test_a_batch_without_a_traced_order_has_no_span(
+    tracing: Tracing, recorder: InMemorySpanExporter
+) -> None:
+    with batch_spans(tracing, "sale.orders", [a_delivery(), a_delivery()], 1.0) as spans:
+        assert spans.traceparents == {}
+    assert recorder.get_finished_spans() == ()
+
+
+def test_a_batch_that_fails_says_by_what(tracing: Tracing, recorder: InMemorySpanExporter) -> None:
+    def fail() -> None:
+        with batch_spans(tracing, "sale.orders", [a_delivery(SAMPLED)], 1.0):
+            raise TimeoutError("after c-1")
+
+    with pytest.raises(TimeoutError):
+        fail()
+    for span in recorder.get_finished_spans():
+        assert span.attributes is not None
+        assert span.attributes["error.type"] == "TimeoutError"
+
+
+def test_the_process_is_named_unless_the_environment_names_it(
+    monkeypatch: pytest.MonkeyPatch, recorder: InMemorySpanExporter
+) -> None:
+    for expected in ("flashsale-test", "my-shop"):
+        tracing = Tracing(SimpleSpanProcessor(recorder), "test", "rabbitmq")
+        tracing.request("POST", "/orders", "http", None).end()
+        assert recorder.get_finished_spans()[-1].resource.attributes["service.name"] == expected
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "my-shop")
+
+
+def test_a_wrong_variable_of_opentelemetry_is_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
+    with pytest.raises(SettingsError, match=r"OTEL_.*max_queue_size"):
+        spans_by_otlp("test", "rabbitmq")
+
+
+class Collector(SpanExporter):
+    """Answers as it is told."""
+
+    answer = SpanExportResult.SUCCESS
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        return self.answer
+
+
+def test_a_collector_that_goes_and_comes_back_is_told_of_once_each() -> None:
+    collector = Collector()
+    exporter = _InOurWords(collector)
+    with capture_logs() as logs:
+        for answer in ("SUCCESS", "FAILURE", "FAILURE", "SUCCESS", "SUCCESS", "FAILURE"):
+            collector.answer = SpanExportResult[answer]
+            exporter.export(())
+    assert [line["event"] for line in logs] == [
+        "spans are lost: the collector does not take them",
+        "the collector takes spans again",
+        "spans are lost: the collector does not take them",
+    ]
+
+
+def test_the_last_spans_are_waited_for_no_longer_than_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    released = threading.Event()
+
+    class Hanging(SimpleSpanProcessor):
+        def shutdown(self) -> None:
+            released.wait(60)
+
+    monkeypatch.setattr("flashsale.spans._LAST_SPANS_SECONDS", 0.1)
+    tracing = Tracing(Hanging(InMemorySpanExporter()), "test", "rabbitmq")
+    started = time.monotonic()
+    tracing.close()
+    assert time.monotonic() - started < 5
+    released.set()
+
+
+def test_opentelemetry_s_own_lines_on_a_dead_collector_are_not_logged() -> None:
+    spans_by_otlp("test", "rabbitmq").close()
+    exporter = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
+    assert not logging.getLogger(exporter).isEnabledFor(logging.ERROR)
