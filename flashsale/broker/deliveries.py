@@ -4,14 +4,17 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any
 
 from pika.channel import Channel
 from pika.exceptions import AMQPError
 
-from flashsale.broker.base import BrokerUnavailable, Deliveries, Delivery
+from flashsale.broker.base import BrokerUnavailable, Deliveries, Delivery, Headers
 from flashsale.broker.link import Link
 from flashsale.broker.topology import HEARD_MESSAGES
+
+_NO_HEADERS: Headers = MappingProxyType({})
 
 
 class RabbitDeliveries(Deliveries):
@@ -48,6 +51,7 @@ class RabbitDeliveries(Deliveries):
         await self._consume(channel, queue, auto_ack=True)
 
     async def _consume(self, channel: Channel, queue: str, auto_ack: bool = False) -> None:
+        self._link.inbound.deliveries[int(channel.channel_number)] = self._on_plain_message
         # The queue deleted under us: the broker cancels, and nothing would ever come.
         channel.add_on_cancel_callback(lambda _: self._link.end("the broker cancelled"))
         await self._link.call(
@@ -93,5 +97,10 @@ class RabbitDeliveries(Deliveries):
                 method.redelivered,
             )
         )
-        if not self._arrived.is_set():
-            self._arrived.set()
+        self._arrived.set()
+
+    def _on_plain_message(
+        self, number: int, body: bytes, message_id: str, redelivered: bool
+    ) -> None:
+        self._at_hand.append(Delivery(number, body, message_id, _NO_HEADERS, redelivered))
+        self._arrived.set()

@@ -13,6 +13,8 @@ _END = b"\xce"
 _BASIC, _PUBLISH = 60, 40
 _DELIVERY_MODE, _MESSAGE_ID = 1 << 12, 1 << 7
 _PERSISTENT = 2
+PLAIN_PROPERTIES = (_DELIVERY_MODE | _MESSAGE_ID, _PERSISTENT)
+"""Which properties a plain message has, and that it is persistent; its id follows."""
 
 _frame_start = struct.Struct(">BHI").pack
 _long = struct.Struct(">I").pack
@@ -47,7 +49,7 @@ def _same_in_all(
         )
     )
     header = struct.pack(">HH", _BASIC, 0)
-    properties = struct.pack(">HBB", _DELIVERY_MODE | _MESSAGE_ID, _PERSISTENT, id_length)
+    properties = struct.pack(">HBB", *PLAIN_PROPERTIES, id_length)
     header_length = len(header) + 8 + len(properties) + id_length
     before_size = b"".join(
         (

@@ -11,6 +11,7 @@ from pika.channel import Channel
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from flashsale.broker.base import BrokerUnavailable, TopologyMismatch
+from flashsale.broker.inbound import Inbound
 from flashsale.broker.topology import Topology
 
 T = TypeVar("T")
@@ -19,18 +20,31 @@ HEARTBEAT_SECONDS = 10
 _PRECONDITION_FAILED = 406
 
 
-class JoinedWrites(AsyncioConnection):
-    """Joins all frames of one turn of the event loop into one write.
+class LeanConnection(AsyncioConnection):
+    """Joins all frames of one turn of the event loop into one write, and reads plain ones itself.
 
-    pika makes three send() calls for a message: method, header and body frame. The hook is
-    private, so pyproject.toml pins pika's series and a test sees that it is still called.
+    pika makes three send() calls for a message: method, header and body frame. The hooks are
+    private, so pyproject.toml pins pika's series and tests see that they are still called.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._unwritten: list[bytes] = []
+        self.inbound = Inbound()
         super().__init__(*args, **kwargs)
 
     _transport: Any
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        pika: Any = self  # its stubs leave out what is private
+        pika._frame_buffer += data_in
+        # As pika does it; only that what stands in front is taken first, if it is plain.
+        while pika._frame_buffer:
+            pika._trim_frame_buffer(self.inbound.take(pika._frame_buffer))
+            consumed, frame = pika._read_frame()
+            if frame is None:
+                return
+            pika._trim_frame_buffer(consumed)
+            pika._process_frame(frame)
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
         if not self._unwritten:
@@ -58,7 +72,7 @@ class Link:
         self.closed: asyncio.Future[str] = loop.create_future()
         self._gone: asyncio.Future[None] = loop.create_future()
         self.blocked: str | None = None
-        self._connection: Any = None  # an AsyncioConnection
+        self._connection: Any = None  # a LeanConnection
 
     @classmethod
     async def connect(cls, url: str) -> "Link":
@@ -68,7 +82,7 @@ class Link:
         parameters = pika.URLParameters(url)
         if "heartbeat=" not in url:
             parameters.heartbeat = HEARTBEAT_SECONDS
-        connection = JoinedWrites(
+        connection = LeanConnection(
             parameters,
             on_open_callback=lambda _: _settle(opened, None),
             on_open_error_callback=lambda _, error: _fail(opened, _in_words(error)),
@@ -89,6 +103,12 @@ class Link:
             lambda _, __: setattr(link, "blocked", None)
         )
         return link
+
+    @property
+    def inbound(self) -> Inbound:
+        """What is read without pika."""
+        inbound: Inbound = self._connection.inbound
+        return inbound
 
     def write_frames(self, frames: bytes) -> None:
         """Write whole frames now; a closed connection swallows them."""

@@ -208,6 +208,9 @@ class RabbitMQ(Broker):
                     properties.message_id or "", f"{method.reply_text}: {method.routing_key}"
                 )
             )
+            link.inbound.acks[int(channel.channel_number)] = lambda tag, multiple: _acked(
+                confirms, nagle, tag, multiple
+            )
             await link.call(
                 lambda answer: channel.confirm_delivery(
                     lambda frame: _answered(confirms, nagle, frame.method), callback=answer
@@ -258,7 +261,12 @@ class RabbitMQ(Broker):
 def _answered(confirms: Confirms, nagle: Nagle, method: Any) -> None:
     """Basic.Ack or Basic.Nack."""
     if method.NAME == "Basic.Ack":
-        confirms.ack(method.delivery_tag, method.multiple)
+        _acked(confirms, nagle, method.delivery_tag, method.multiple)
     else:
         confirms.nack(method.delivery_tag, method.multiple)
+        nagle.confirmed_below(confirms.first)
+
+
+def _acked(confirms: Confirms, nagle: Nagle, tag: int, multiple: bool) -> None:
+    confirms.ack(tag, multiple)
     nagle.confirmed_below(confirms.first)

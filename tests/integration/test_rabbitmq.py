@@ -16,7 +16,7 @@ from flashsale.broker import (
     open_broker,
     sale_topology,
 )
-from flashsale.broker.link import JoinedWrites
+from flashsale.broker.link import LeanConnection
 from loadtest.servers import RabbitNode, free_port, rabbitmq
 
 
@@ -107,14 +107,14 @@ async def test_frames_of_many_messages_leave_in_one_write(
 ) -> None:
     async with RabbitMQ(rabbit_url, topology) as broker:
         writes = 0
-        write = JoinedWrites.flush
+        write = LeanConnection.flush
 
-        def counted(self: JoinedWrites) -> None:
+        def counted(self: LeanConnection) -> None:
             nonlocal writes
             writes += 1
             write(self)
 
-        with patch.object(JoinedWrites, "flush", counted):
+        with patch.object(LeanConnection, "flush", counted):
             confirms = [
                 broker.publish(topology.orders, "order", b"m", message_id=str(n)) for n in range(9)
             ]

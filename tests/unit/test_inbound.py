@@ -1,0 +1,156 @@
+"""What is read without pika is what pika reads, whatever comes between and however it is cut."""
+
+import itertools
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pika import BasicProperties, frame, spec
+from pika.channel import ContentFrameAssembler
+
+from flashsale.broker.frames import message_frames
+from flashsale.broker.link import LeanConnection
+
+CHANNEL = 3
+
+Message = tuple[int, bytes, str, bool]
+
+
+class Stream(LeanConnection):
+    """A connection that is fed by hand, and what came of it, in order."""
+
+    def __init__(self) -> None:
+        from flashsale.broker.inbound import Inbound
+
+        self.inbound = Inbound()
+        self._frame_buffer = b""
+        self.bytes_received = 0
+        self.seen: list[object] = []
+        self.without_pika = 0
+        self._assembler = ContentFrameAssembler()
+        self.inbound.deliveries[CHANNEL] = self._plain
+        self.inbound.acks[CHANNEL] = self._ack
+
+    def _plain(self, *message: Any) -> None:
+        self.without_pika += 1
+        self.seen.append(message)
+
+    def _ack(self, tag: int, multiple: bool) -> None:
+        self.without_pika += 1
+        self.seen.append(("ack", tag, multiple))
+
+    def _process_frame(self, value: Any) -> None:
+        """As pika does with it, in short."""
+        if isinstance(value, frame.Heartbeat):
+            self.seen.append("heartbeat")
+        elif isinstance(value, frame.Method) and isinstance(
+            value.method, spec.Basic.Ack | spec.Basic.Nack
+        ):
+            kind = "ack" if isinstance(value.method, spec.Basic.Ack) else "nack"
+            self.seen.append((kind, value.method.delivery_tag, value.method.multiple))
+        elif (whole := self._assembler.process(value)) is not None:
+            method, header, body = whole
+            deliver: Any = method.method
+            properties: Any = header.properties
+            self.seen.append(
+                (deliver.delivery_tag, body, properties.message_id or "", deliver.redelivered)
+            )
+
+
+def delivered(message: Message, properties: Any, pieces: int = 1) -> bytes:
+    tag, body, _, redelivered = message
+    deliver = spec.Basic.Deliver("ctag1.x", tag, redelivered, "sale.orders", "order")
+    cut = max(1, len(body) // pieces)
+    return b"".join(
+        part.marshal()
+        for part in (
+            frame.Method(CHANNEL, deliver),
+            frame.Header(CHANNEL, len(body), properties),
+            *(frame.Body(CHANNEL, body[at : at + cut]) for at in range(0, len(body), cut)),
+        )
+    )
+
+
+ids = st.text("0123456789abcdef\u00e9", max_size=40)
+messages = st.tuples(st.integers(1, 2**40), st.binary(max_size=300), ids, st.booleans())
+
+
+def plain(message: Message) -> tuple[object, bytes]:
+    properties = BasicProperties(message_id=message[2], delivery_mode=2)
+    return message, delivered(message, properties)
+
+
+def with_headers(message: Message) -> tuple[object, bytes]:
+    properties = BasicProperties(message_id=message[2], delivery_mode=2, headers={"replayed": 1})
+    return message, delivered(message, properties)
+
+
+def transient(message: Message) -> tuple[object, bytes]:
+    properties = BasicProperties(message_id=message[2], delivery_mode=1)
+    return message, delivered(message, properties)
+
+
+def without_an_id(message: Message) -> tuple[object, bytes]:
+    tag, body, _, redelivered = message
+    return (tag, body, "", redelivered), delivered(message, BasicProperties())
+
+
+def in_pieces(message: Message) -> tuple[object, bytes]:
+    properties = BasicProperties(message_id=message[2], delivery_mode=2)
+    return message, delivered(message, properties, pieces=3)
+
+
+def answer(kind: str, tag: int, multiple: bool) -> tuple[object, bytes]:
+    method = spec.Basic.Ack(tag, multiple) if kind == "ack" else spec.Basic.Nack(tag, multiple)
+    return (kind, tag, multiple), frame.Method(CHANNEL, method).marshal()
+
+
+def heartbeat(_: object) -> tuple[object, bytes]:
+    return "heartbeat", frame.Heartbeat().marshal()
+
+
+parts = st.one_of(
+    *(messages.map(kind) for kind in (plain, with_headers, transient, without_an_id, in_pieces)),
+    st.builds(answer, st.sampled_from(["ack", "nack"]), st.integers(1, 2**40), st.booleans()),
+    st.none().map(heartbeat),
+)
+
+
+@given(st.lists(parts, max_size=12), st.lists(st.integers(0, 4000), max_size=12))
+def test_it_is_what_pika_reads(stream: list[tuple[object, bytes]], cuts: list[int]) -> None:
+    sent = b"".join(data for _, data in stream)
+    read = Stream()
+    places = sorted({0, len(sent), *(cut for cut in cuts if cut < len(sent))})
+    for start, end in itertools.pairwise(places):
+        read._on_data_available(sent[start:end])
+    assert read.seen == [meant for meant, _ in stream]
+    assert read.bytes_received == len(sent)
+    assert read._frame_buffer == b""
+
+
+def test_plain_messages_do_without_pika() -> None:
+    read = Stream()
+    expected = [plain((tag, b"order" * tag, f"m-{tag}", False)) for tag in range(1, 50)]
+    read._on_data_available(b"".join(data for _, data in expected) + answer("ack", 7, True)[1])
+    assert read.seen == [*(meant for meant, _ in expected), ("ack", 7, True)]
+    assert read.without_pika == 50
+
+
+def test_of_another_channel_nothing_is_taken() -> None:
+    read = Stream()
+    read.inbound.deliveries.clear()
+    meant, data = plain((1, b"x", "m", True))
+    read._on_data_available(data)
+    assert (read.seen, read.without_pika) == ([meant], 0)
+
+
+def test_what_we_write_we_read_as_plain() -> None:
+    """The properties of a message as the broker hands it on are those with which it came."""
+    ours = message_frames(CHANNEL, "sale.orders", "order", "m-1", b"body", True)
+    deliver = spec.Basic.Deliver("c", 9, False, "sale.orders", "order")
+    publish_bytes = len(
+        frame.Method(CHANNEL, spec.Basic.Publish(0, "sale.orders", "order", True)).marshal()
+    )
+    read = Stream()
+    read._on_data_available(frame.Method(CHANNEL, deliver).marshal() + ours[publish_bytes:])
+    assert (read.seen, read.without_pika) == ([(9, b"body", "m-1", False)], 1)
