@@ -21,6 +21,8 @@ from grafana.__main__ import DASHBOARDS as MADE
 from grafana.__main__ import as_json
 
 ROOT = Path(__file__).parents[2]
+# What Compose starts of the image.
+PROCESSES = ("migrate", "gateway", "consumer", "services")
 DASHBOARDS = sorted((ROOT / "grafana/dashboards").glob("*.json"))
 
 
@@ -75,20 +77,50 @@ def test_compose_has_shoppers_for_who_asks_for_them(tmp_path: Path) -> None:
     assert "load" in stages
 
 
-def test_compose_gives_no_container_all_the_memory(tmp_path: Path) -> None:
+def test_compose_gives_no_container_the_whole_machine(tmp_path: Path) -> None:
     for name, service in compose(tmp_path, "--profile", "load")["services"].items():
         assert int(service["mem_limit"]) <= 2**30, name
+        assert service["pids_limit"] == 2048, name
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+        # A share where a limit would hold a sale back; no limit that a small machine has not.
+        assert service.get("cpus", 0) == 1 or service["cpu_shares"] > 0, name
+
+
+def test_compose_gives_no_container_powers_that_it_does_not_use(tmp_path: Path) -> None:
+    services = compose(tmp_path, "--profile", "load")["services"]
+    for name, service in services.items():
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        # The images of the servers start as root, to own their volumes, and step down.
+        if name not in ("rabbitmq", "postgres"):
+            assert int(service["user"].partition(":")[0]) > 0, name
+            assert service["cap_drop"] == ["ALL"], name
+            assert service["read_only"] is True, name
+            assert service["tmpfs"] == ["/tmp"], name
+    user = re.findall(r"^USER (\S+)$", (ROOT / "Dockerfile").read_text(), re.M)
+    assert {services[name]["user"] for name in (*PROCESSES, "locust")} == set(user)
+
+
+def test_compose_lets_the_dashboards_reach_metrics_and_no_database(tmp_path: Path) -> None:
+    config = compose(tmp_path, "--profile", "load")
+    members: dict[str, set[str]] = {}
+    for name, service in config["services"].items():
+        for network in service["networks"]:
+            members.setdefault(network, set()).add(name)
+    assert members == {
+        "database": {"postgres", *PROCESSES},
+        "sale": {"rabbitmq", "prometheus", "locust", *PROCESSES},
+        "watching": {"prometheus", "grafana"},
+    }
+    assert [name for name, how in config["networks"].items() if how.get("internal")] == ["database"]
 
 
 def test_compose_starts_processes_with_settings_that_exist(tmp_path: Path) -> None:
     services = compose(tmp_path)["services"]
-    for name in ("migrate", "gateway", "consumer", "services"):
+    for name in PROCESSES:
         variables = {k: v for k, v in services[name]["environment"].items() if v}
         given = {k.removeprefix(PREFIX).lower(): v for k, v in variables.items()}
         assert set(given) <= set(Settings.model_fields), name
         assert not Settings.model_validate(given).embedded
-        assert services[name]["read_only"] is True
-        assert services[name]["tmpfs"] == ["/tmp"]
 
 
 def test_compose_starts_nothing_before_what_it_needs(tmp_path: Path) -> None:
@@ -104,7 +136,8 @@ def test_compose_starts_nothing_before_what_it_needs(tmp_path: Path) -> None:
     for name in set(services) - {"migrate"}:
         assert services[name]["healthcheck"]["test"], name
         assert services[name]["restart"] == "unless-stopped", name
-    assert "restart" not in services["migrate"]
+        assert services[name]["stop_grace_period"] in ("30s", "1m0s"), name
+    assert services["migrate"]["restart"] == "no"
 
 
 def test_without_an_env_file_compose_uses_the_values_of_the_example(tmp_path: Path) -> None:
