@@ -1,5 +1,5 @@
 # Every target uses the checkout's own .venv, made when it is missing or stale.
-.PHONY: help demo test lint bench bench-status bench-services spike dashboards lock clean
+.PHONY: help demo test test-image lint bench bench-status bench-services spike dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -15,6 +15,12 @@ demo: ## a whole sale on this machine, nothing installed outside the checkout; A
 test: lint ## lint, types and all tests; ARGS="-k pacing" for some of them
 	@scripts/test-needs
 	@$(bin)/python -m pytest $(ARGS)
+
+test-image: ## build the Dockerfile with no registry, and start what is in it; as root on Debian
+	@scripts/venv dev
+	@# Where that is not possible, the tests say so.
+	@scripts/test-needs image || true
+	@$(bin)/python -m pytest -o faulthandler_timeout=600 tests/image $(ARGS)
 
 lint: ## what pre-commit runs as well: ruff, mypy, import-linter
 	@scripts/venv dev
