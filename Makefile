@@ -1,5 +1,5 @@
 # Every target uses the checkout's own .venv, made when it is missing or stale.
-.PHONY: help demo test lint bench bench-status bench-services dashboards lock clean
+.PHONY: help demo test lint bench bench-status bench-services bench-peers dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -37,6 +37,11 @@ bench-services: ## events relayed and handled a second, and what shoppers notice
 	@scripts/venv dev
 	@scripts/test-needs
 	@$(bin)/python -m loadtest.bench_services $(ARGS)
+
+bench-peers: ## ours beside what people would use instead; ten minutes
+	@scripts/venv dev
+	@scripts/test-needs wrk
+	@$(bin)/python -m loadtest.bench_peers $(ARGS)
 
 dashboards: ## write grafana/dashboards/*.json from their Python
 	@scripts/venv dev
