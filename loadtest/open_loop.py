@@ -101,6 +101,8 @@ async def open_loop(url: str, load: Load, requests: Sequence[bytes]) -> Outcome:
     nobody listens there.
     """
     schedule = load.schedule()
+    if not schedule:
+        raise ValueError("no request is due in so short a time")
     if len(requests) != len(schedule):
         raise ValueError(f"{len(requests)} requests for {len(schedule)} moments")
     run = _Run(schedule, requests)
@@ -124,7 +126,7 @@ class _Run:
         self._late: list[float] = []
         self._latency: list[float | None] = [None] * len(schedule)
         self._statuses: Counter[int] = Counter()
-        self._open = len(schedule)
+        self._unanswered = len(schedule)
         self._clock = time.monotonic  # an event loop's own clock may count milliseconds
         self._start = self._end = 0.0
         self._done = asyncio.Event()
@@ -159,8 +161,8 @@ class _Run:
         """Called for each request; status 0 if its connection broke."""
         self._latency[number] = self._clock() - self._start - self._schedule[number]
         self._statuses[status] += 1
-        self._open -= 1
-        if not self._open:
+        self._unanswered -= 1
+        if not self._unanswered:
             self._done.set()
 
     def outcome(self, connections: Connections, cpu_seconds: float) -> Outcome:
@@ -173,7 +175,7 @@ class _Run:
         return Outcome(
             sent=len(self._late),
             statuses=dict(sorted(self._statuses.items())),
-            unanswered=self._open,
+            unanswered=self._unanswered,
             answered_per_second=round(answered / self._end, 1),
             seconds=round(self._end, 3),
             latency_ms=percentiles_ms(latency),

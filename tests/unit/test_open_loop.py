@@ -167,6 +167,11 @@ def test_load_is_bounded(load: Load) -> None:
         load.schedule()
 
 
+async def test_a_load_too_short_for_a_request_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no request is due"):
+        await run("http://127.0.0.1:1/orders", Load(rate=1, seconds=0.1))
+
+
 async def test_load_stays_on_this_machine() -> None:
     load = Load(rate=1, seconds=1)
     with pytest.raises(ValueError, match="this machine only"):
