@@ -1,5 +1,5 @@
 # Every target uses the checkout's own .venv, made when it is missing or stale.
-.PHONY: help demo test test-image lint bench bench-status bench-services spike dashboards lock clean
+.PHONY: help demo test test-image lint bench bench-status bench-services bench-peers spike dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -48,6 +48,10 @@ spike: ## Locust's spike on a real stack; writes bench-results/spike.html
 	@scripts/venv dev
 	@scripts/test-needs
 	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.spike $(ARGS)
+bench-peers: ## ours beside what people would use instead; ten minutes
+	@scripts/venv dev
+	@scripts/test-needs wrk
+	@$(bin)/python -m loadtest.bench_peers $(ARGS)
 
 dashboards: ## write grafana/dashboards/*.json from their Python
 	@scripts/venv dev

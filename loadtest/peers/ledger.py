@@ -1,0 +1,43 @@
+"""An order in one transaction: of the stock, and on the record, once."""
+
+import time
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from loadtest.peers.shop import Order
+
+if TYPE_CHECKING:  # asyncpg's pool is generic in its stubs only
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+
+
+class AlreadyDecided(Exception):
+    """The broker delivered the order once more."""
+
+
+async def sell(pool: Pool, order: Order) -> None:
+    """Sell the order if there is stock, and record what became of it.
+
+    Raises `AlreadyDecided`, and then nothing has changed.
+    """
+    now = time.time()
+    async with pool.acquire() as connection, connection.transaction():
+        sold = await connection.execute(
+            "UPDATE sales SET sold = sold + $2 WHERE sku = $1 AND sold + $2 <= stock",
+            order.sku,
+            order.quantity,
+        )
+        recorded = await connection.execute(
+            "INSERT INTO orders VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+            order.id,
+            order.sku,
+            order.customer_id,
+            order.quantity,
+            "confirmed" if sold == "UPDATE 1" else "rejected",
+            order.accepted_at,
+            now,
+        )
+        if recorded == "INSERT 0 0":
+            raise AlreadyDecided

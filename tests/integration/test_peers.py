@@ -1,0 +1,52 @@
+"""The peers of the benchmark do what they are measured at."""
+
+import asyncio
+from collections.abc import Iterator
+
+import aiohttp
+import asyncpg
+import pytest
+
+from loadtest.bench_peers.arena import SKU, Arena
+from loadtest.bench_peers.contestants import PEERS, Contestant
+from loadtest.servers import PostgresServer, rabbitmq
+
+
+@pytest.fixture(scope="module")
+def arena(
+    tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
+) -> Iterator[Arena]:
+    with rabbitmq() as node:
+        found = Arena(node, postgres_server, tmp_path_factory.mktemp("arena"))
+        asyncio.run(found.prepare())
+        yield found
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+async def test_a_peer_answers_once_its_order_is_in_the_queue_and_sells_it_once(
+    arena: Arena, peer: Contestant
+) -> None:
+    body = {"sku": SKU, "customer_id": "c-1", "quantity": 2}
+    async with aiohttp.ClientSession() as client:
+        with arena.gateway(peer) as (_, port):
+            url = f"http://127.0.0.1:{port}/orders"
+            async with client.post(url, json=body) as answer:
+                assert answer.status == 202
+                receipt = await answer.json()
+                assert answer.headers["Location"] == f"/orders/{receipt['order_id']}"
+            assert arena.ready(peer.queue) == 1
+            async with client.post(url, json=body | {"quantity": 0}) as answer:
+                assert answer.status == 422
+    assert set(receipt) == {"order_id", "status", "position", "eta_seconds"}
+
+    database = await asyncpg.connect(arena.dsn(peer))
+    try:
+        with arena.consumer(peer, peer.paced, rate=2000):
+            async with asyncio.timeout(30):
+                while not (rows := await database.fetch("SELECT id, status FROM orders")):
+                    await asyncio.sleep(0.05)
+        assert [tuple(row) for row in rows] == [(receipt["order_id"], "confirmed")]
+        assert await database.fetchval("SELECT sold FROM sales") == 2
+    finally:
+        await database.close()
+    assert arena.ready(peer.queue) == 0
