@@ -48,6 +48,7 @@ spike: ## Locust's spike on a real stack; writes bench-results/spike.html
 	@scripts/venv dev
 	@scripts/test-needs
 	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.spike $(ARGS)
+
 bench-peers: ## ours beside what people would use instead; ten minutes
 	@scripts/venv dev
 	@scripts/test-needs wrk
