@@ -32,19 +32,18 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
 
 
 class OrdersTaken(msgspec.Struct, frozen=True, array_like=True, tag="taken"):
-    """Orders that the gateway of that name took lately, in their order."""
+    """Orders that a gateway took lately, in their order. The message's id is the gateway's name."""
 
-    gateway: str
     orders: list[Taken]
 
 
 class Arrivals(msgspec.Struct, frozen=True, array_like=True, tag="arrivals"):
-    """Orders that arrived at the gateway of that name in the second that ends at `at`, Unix time.
+    """Orders that arrived at a gateway in the second that ends at `at`, Unix time.
 
-    What was not accepted was refused: as the queue was full, or for any other reason.
+    What was not accepted was refused: as the queue was full, or for any other reason. The
+    message's id is the gateway's name.
     """
 
-    gateway: str
     at: int
     arrived: int
     accepted: int

@@ -61,7 +61,7 @@ class Hearing:
         self._catalogue = catalogue
         self._lookup = lookup
         self._traffic = traffic
-        self.name = secrets.token_hex(8)
+        self._name = secrets.token_hex(8)
         self._taken: list[Taken] = []
         self._arrivals: list[Arrivals] = []
         self.decided = 0
@@ -87,7 +87,9 @@ class Hearing:
                     while True:
                         await announcements.wait()
                         for announcement in announcements.take(_AT_ONCE):
-                            self._hear(announcement.body)
+                            # What this one told itself, it knows.
+                            if announcement.message_id != self._name:
+                                self._hear(announcement.body)
                         await asyncio.sleep(0)  # requests have their turn
             except (BrokerError, TimeoutError) as error:
                 log.warning("announcements interrupted", reason=str(error) or "no answer in time")
@@ -109,12 +111,14 @@ class Hearing:
                 await self._publish(second)
             if self._taken:
                 taken, self._taken = self._taken, []
-                await self._publish(OrdersTaken(self.name, taken))
+                await self._publish(OrdersTaken(taken))
 
     async def _publish(self, announcement: Announcement) -> None:
         body = encode_announcement(announcement)
         try:
-            await self._broker.publish(self._exchange, "", body, message_id="", mandatory=False)
+            await self._broker.publish(
+                self._exchange, "", body, message_id=self._name, mandatory=False
+            )
         except BrokerError as error:
             log.debug("nobody was told", reason=str(error))
 
@@ -125,10 +129,10 @@ class Hearing:
             log.warning("announcement not understood", reason=str(error))
             return
         match heard:
-            case OrdersTaken(gateway, orders) if gateway != self.name:
+            case OrdersTaken(orders):
                 for order in orders:
                     self._memory.taken(OrderId(order.id), order.sku, order.quantity)
-            case Arrivals(gateway) if gateway != self.name:
+            case Arrivals():
                 self._traffic.add(heard)
             case BatchDecided(decisions, sales, drain_rate):
                 self.decided += len(decisions)

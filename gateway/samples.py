@@ -88,4 +88,4 @@ class Samples:
         for at in range(first, last + 1):
             self._levels.append((at, decided, self._backlog.ready, left))
             if any(flow):
-                self._hearing.tell_arrivals(Arrivals(self._hearing.name, at, *flow))
+                self._hearing.tell_arrivals(Arrivals(at, *flow))

@@ -63,6 +63,12 @@ class Gateway:
         assert status == 200, body
         return body
 
+    async def heard_of(self, order_id: str) -> None:
+        """Wait until it knows of an order that another one took: a moment, on a busy machine."""
+        async with asyncio.timeout(20):
+            while (await self.get(f"/orders/{order_id}"))[0] == 404:
+                await asyncio.sleep(0.05)
+
     @asynccontextmanager
     async def events(self, path: str, **headers: str) -> AsyncIterator[AsyncIterator[Event]]:
         async with self.client.get(self.url + path, headers=headers) as answer:
@@ -170,6 +176,7 @@ async def test_an_order_of_one_gateway_is_seen_to_its_end_on_the_other(shop: Sho
     first, second = shop.gateway(), shop.gateway()
     _, queued = await first.order()
     order_id = queued["order_id"]
+    await second.heard_of(order_id)
     # Nobody drains: it waits, and nobody knows for how long.
     for gateway in (first, second):
         seen = await gateway.status(order_id)
