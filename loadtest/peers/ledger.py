@@ -22,8 +22,8 @@ async def sell(pool: Pool, order: Order) -> None:
 
     Raises `AlreadyDecided`, and then nothing has changed.
     """
-    now = time.time()
     async with pool.acquire() as connection, connection.transaction():
+        now = time.time()
         sold = await connection.execute(
             "UPDATE sales SET sold = sold + $2 WHERE sku = $1 AND sold + $2 <= stock",
             order.sku,
