@@ -4,8 +4,9 @@ import asyncio
 import random
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from flashsale.broker import BrokerError, Publisher, QueueFull
 from flashsale.ledger import LedgerError
@@ -34,12 +35,14 @@ _REFUSALS = {
 }
 
 
-@dataclass(slots=True)
-class Keyed:
-    """An order that came with a key; `confirm` is what it waits for, if it does."""
+class Keyed(msgspec.Struct, gc=False, eq=False):
+    """An order that came with a key; `confirm` is what it waits for, if it does.
+
+    A struct that the garbage collector leaves alone, as there are a hundred thousand.
+    """
 
     request: OrderRequest
-    confirm: asyncio.Future[None] | None
+    confirm: Any  # an asyncio.Future[None], until it has ended
 
 
 def _require_open(sale: Sale, keyed_id: OrderId | None) -> None:

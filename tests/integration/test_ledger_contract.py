@@ -8,7 +8,6 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, Engine, event, text
 
-from flashsale.events import OrderEvent
 from flashsale.ledger import (
     Drain,
     Ledger,
@@ -286,8 +285,8 @@ async def test_no_list_of_orders_waits_for_the_garbage_collector(ledger: Ledger)
     await ledger.create_sale(Sale("tv", 5, customer_limit=1))
     batch = [an_order(), an_order()]
 
-    async def send(events: Sequence[OrderEvent]) -> list[str]:
-        return [event.event_id for event in events]
+    async def send(events: Sequence[Unsent]) -> list[str]:
+        return [unsent.event.event_id for unsent in events]
 
     gc.disable()
     try:
