@@ -132,9 +132,11 @@ async def _write(
             "created_at": now,
         },
     )
-    # One update a sale, not one an order: the row is hot.
-    for sku, items in sorted(sold.items()):
-        await connection.execute(_add_sold, {"of_sku": sku, "items": items})
+    # One update a sale, not one an order, as the row is hot; and all sales in one round trip.
+    if sold:
+        await connection.execute(
+            _add_sold, [{"of_sku": sku, "items": items} for sku, items in sorted(sold.items())]
+        )
 
 
 def as_sale(row: Row[tuple[object, ...]]) -> Sale:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from flashsale.ledger import (
     Drain,
@@ -212,6 +212,32 @@ async def test_a_long_sale_stays_fast(ledger: Ledger) -> None:
         late = await sell(20)
     # A scan makes it four times slower by then; noise does not.
     assert late < 3 * early
+
+
+async def test_a_batch_of_many_sales_takes_no_more_round_trips_than_one_of_one(
+    ledger: Ledger,
+) -> None:
+    for number in range(40):
+        await ledger.create_sale(Sale(f"sku-{number}", 50))
+    statements: list[str] = []
+
+    def note(*arguments: object) -> None:
+        statements.append(str(arguments[2]))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        async with ledger.hold_drain("sale") as drain:
+
+            async def round_trips(skus: int) -> int:
+                statements.clear()
+                batch = [an_order(sku=f"sku-{number % skus}") for number in range(40)]
+                assert await statuses(drain, batch) == ["confirmed"] * 40
+                return len(statements)
+
+            assert await round_trips(skus=40) == await round_trips(skus=1)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert (await ledger.audit()).wrong == ()
 
 
 async def test_a_failed_order_is_decided_if_it_is_replayed_and_only_once(ledger: Ledger) -> None:
