@@ -1,6 +1,7 @@
 """Every metric, in one place. Labels are bounded: no customer, order or raw path is ever one."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from flashsale import __version__
 from flashsale.broker import Broker
+from flashsale.selling import Sale
 
 # From a confirm on an idle machine to a client that gave up.
 _ACCEPT_BUCKETS = (
@@ -23,6 +25,8 @@ _ACCEPT_BUCKETS = (
 )  # fmt: skip
 _TRANSACTION_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 _SERVICE_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+# Time enough to be asked a few times after the last order was decided.
+_SHOWN_SECONDS = 60
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
 
@@ -107,6 +111,31 @@ class BrokerCollector(Collector):
             yield GaugeMetricFamily(f"flashsale_broker_{name}", help_text, value=float(value))
 
 
+class SalesCollector(Collector):
+    """The sales, as they are when Prometheus asks: between, a thousand of them cost nothing.
+
+    One that closed more than a minute ago has no series any more, or every sale there ever was
+    would have. It keeps them if it is oversold.
+    """
+
+    def __init__(self, sales: Iterable[Sale]) -> None:
+        self._sales = sales
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus asks for."""
+        since = time.time() - _SHOWN_SECONDS
+        shown = [s for s in self._sales if not s.closed(since) or s.remaining < 0]
+        for name, help_text, values in (
+            ("stock", "Stock of the sale", [s.stock for s in shown]),
+            ("sold", "Items sold", [s.sold for s in shown]),
+            ("oversold", "Items sold that were not there", [max(0, -s.remaining) for s in shown]),
+        ):
+            family = GaugeMetricFamily(f"flashsale_sale_{name}_items", help_text, labels=["sku"])
+            for sale, value in zip(shown, values, strict=True):
+                family.add_metric([sale.sku], value)
+            yield family
+
+
 class GatewayMetrics(_Metrics):
     """What a gateway counts."""
 
@@ -154,18 +183,6 @@ class GatewayMetrics(_Metrics):
         )
         self.backlog_limit = Gauge(
             "flashsale_backlog_limit_orders", "Where the queue refuses more", registry=self.registry
-        )
-        self.stock = Gauge(
-            "flashsale_sale_stock_items", "Stock of the sale", ["sku"], registry=self.registry
-        )
-        self.sold = Gauge(
-            "flashsale_sale_sold_items", "Items sold", ["sku"], registry=self.registry
-        )
-        self.oversold = Gauge(
-            "flashsale_sale_oversold_items",
-            "Items sold that were not there: 0, or a promise is broken",
-            ["sku"],
-            registry=self.registry,
         )
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import structlog
 from aiohttp import web
 
-from flashsale.metrics import BrokerCollector, GatewayMetrics
+from flashsale.metrics import BrokerCollector, GatewayMetrics, SalesCollector
 from flashsale.monitoring import monitored
 from flashsale.settings import Settings
 from flashsale.stack import Stack, open_stack, require_shared_broker
@@ -74,7 +74,8 @@ def create_app(
     app[METRICS] = metrics
     app[LIFECYCLE] = Lifecycle()
     app[BROKER] = stack.broker
-    app[CATALOGUE] = Catalogue(stack.ledger)
+    app[CATALOGUE] = catalogue = Catalogue(stack.ledger)
+    metrics.registry.register(SalesCollector(catalogue))
     app[LINE] = Line(settings.drain_rate)
     app[BACKLOG] = Backlog(stack.broker, stack.topology.orders, app[LINE])
     app[MEMORY] = Memory(app[LINE], settings.status_orders, settings.status_seconds)
@@ -147,10 +148,6 @@ async def _gauge(app: web.Application) -> None:
     while True:
         metrics.backlog.set(app[BACKLOG].ready)
         metrics.remembered.set(len(app[MEMORY]))
-        for sale in app[CATALOGUE]:
-            metrics.stock.labels(sale.sku).set(sale.stock)
-            metrics.sold.labels(sale.sku).set(sale.sold)
-            metrics.oversold.labels(sale.sku).set(max(0, sale.sold - sale.stock))
         await asyncio.sleep(SAMPLE_SECONDS)
 
 

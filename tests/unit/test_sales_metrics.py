@@ -1,0 +1,45 @@
+"""The series of sales: as many as there are sales to watch, not as many as there ever were."""
+
+import time
+
+from prometheus_client import CollectorRegistry
+
+from flashsale.metrics import SalesCollector
+from flashsale.selling import Sale
+
+
+def seen(sales: list[Sale]) -> dict[tuple[str, str], float]:
+    """(name, sku) -> value, as Prometheus reads it."""
+    registry = CollectorRegistry()
+    registry.register(SalesCollector(sales))
+    return {
+        (sample.name, sample.labels["sku"]): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+    }
+
+
+def test_a_sale_is_told_as_it_is_when_it_is_asked_for() -> None:
+    sales = [Sale("tv", 10)]
+    assert seen(sales)["flashsale_sale_sold_items", "tv"] == 0
+    sales[0] = Sale("tv", 10, sold=4)
+    assert seen(sales) == {
+        ("flashsale_sale_stock_items", "tv"): 10,
+        ("flashsale_sale_sold_items", "tv"): 4,
+        ("flashsale_sale_oversold_items", "tv"): 0,
+    }
+
+
+def test_a_sale_of_the_past_has_no_series() -> None:
+    now = time.time()
+    sales = [
+        Sale("scheduled", 1, opens_at=now + 60),
+        Sale("just-closed", 1, closes_at=now - 5),
+        Sale("long-closed", 1, closes_at=now - 3_600),
+    ]
+    assert {sku for _, sku in seen(sales)} == {"scheduled", "just-closed"}
+
+
+def test_a_sale_that_is_oversold_is_told_for_ever() -> None:
+    sales = [Sale("tv", 10, sold=12, closes_at=time.time() - 3_600)]
+    assert seen(sales)["flashsale_sale_oversold_items", "tv"] == 2
