@@ -25,7 +25,7 @@ from gateway.memory import Known, Memory
 from gateway.problems import Problem
 from gateway.tagging import tag_order
 
-REMEMBERED_KEYS = 100_000
+_MOST_KEYS = 100_000
 
 _REFUSALS = {
     "scheduled": ("sale-not-open", "This sale has not begun."),
@@ -63,8 +63,12 @@ class Desk:
         memory: Memory,
         hearing: Hearing,
         secret: bytes,
+        remembered: int,
     ) -> None:
-        """Publish to `exchange`; `secret` makes the ids of keyed orders."""
+        """Publish to `exchange`; `secret` makes the ids of keyed orders.
+
+        Of at most `remembered` orders the key is known here.
+        """
         self._broker = broker
         self._exchange = exchange
         self._catalogue = catalogue
@@ -72,6 +76,7 @@ class Desk:
         self._memory = memory
         self._hearing = hearing
         self._secret = secret
+        self._most_keys = min(remembered, _MOST_KEYS)
         self._keyed: OrderedDict[OrderId, Keyed] = OrderedDict()
 
     async def accept(self, request: OrderRequest, key: str | None) -> Known:
@@ -92,7 +97,7 @@ class Desk:
         if keyed is None:
             keyed = Keyed(request, self._publish(order_id, request))
             self._keyed[order_id] = keyed
-            if len(self._keyed) > REMEMBERED_KEYS:
+            if len(self._keyed) > self._most_keys:
                 self._keyed.popitem(last=False)
         if keyed.request != request:
             raise Problem("key-reused", "Use a new key for a new order.")

@@ -100,6 +100,7 @@ def create_app(
         app[MEMORY],
         app[HEARING],
         secret,
+        settings.status_orders,
     )
     app[SAMPLES] = Samples(metrics.requests, traffic, app[BACKLOG], app[HEARING], app[CATALOGUE])
     app.router.add_post("/orders", post_order)

@@ -214,6 +214,15 @@ async def test_the_same_key_with_another_body_is_422(shop: Shop) -> None:
     assert (answer.status, answer.problem) == (422, "key-reused")
 
 
+async def test_keys_are_remembered_of_no_more_orders_than_their_states(sqlite_url: str) -> None:
+    async with open_shop(sqlite_url, status_orders=1_000) as shop:
+        await shop.order(key="k-0")
+        await asyncio.gather(*(shop.order(key=f"k-{n}") for n in range(1, 1_000)))
+        assert (await shop.order(key="k-0", quantity=2)).status == 422
+        await shop.order(key="k-1000")
+        assert (await shop.order(key="k-0", quantity=2)).status == 202
+
+
 async def test_the_same_key_of_another_customer_is_another_order(shop: Shop) -> None:
     mine, yours = await shop.order(key="k"), await shop.order(key="k", customer_id="c-2")
     assert mine.body["order_id"] != yours.body["order_id"]
