@@ -3,12 +3,9 @@
 import argparse
 import asyncio
 import json
-import re
 import statistics
-import subprocess
 import tempfile
 import time
-from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,11 +17,12 @@ from rich.table import Table
 
 from flashsale.ledger import open_ledger
 from flashsale.selling import Sale
+from loadtest.closed_loop import CONNECTIONS, closed_loop
 from loadtest.processes import process
 from loadtest.servers import PostgresServer, RabbitNode, free_port, postgres, rabbitmq
+from loadtest.windows import most, per_second
 
 RESULTS = Path("bench-results")
-CONNECTIONS = 64
 _DRAINED = 50_000
 _PACE = 2000
 _PACED_SECONDS = 20
@@ -93,22 +91,20 @@ def measure(rounds: int, seconds: int) -> dict[str, float]:
         pace = {"FLASHSALE_DRAIN_RATE": str(_PACE)}
         with process(["flashsale", "consumer"], folder / "paced.log", environment | pace):
             paced = asyncio.run(_decided(database.dsn(), _PACE * _PACED_SECONDS, after=0.0))
-        after = max(moment for moment, _ in paced)
+        # What it still decided until it had stopped is not of the next run.
+        after = time.time()
         free = {"FLASHSALE_DRAIN_RATE": "1000000", "FLASHSALE_DRAIN_BATCH": "500"}
         with process(["flashsale", "consumer"], folder / "free.log", environment | free):
             unpaced = asyncio.run(_decided(database.dsn(), _DRAINED, after=after))
-    seconds_of_drain = unpaced[-1][0] - unpaced[0][0]
-    # The first batch is where the clock starts: what came after it was done in that time.
-    drained = sum(count for _, count in unpaced[1:])
     bare_rate, accepted_rate = statistics.median(bare), statistics.median(accepted)
     ratios = [ours / limit for ours, limit in zip(accepted, bare, strict=True)]
     return {
         "bare_per_second": round(bare_rate),
         "accepted_per_second": round(accepted_rate),
         "accepted_ratio_to_bare": round(statistics.median(ratios), 3),
-        "drain_unpaced_per_second": round(drained / seconds_of_drain),
+        "drain_unpaced_per_second": round(per_second(unpaced)),
         "drain_paced_min_1s": _fewest(paced),
-        "drain_paced_max_1s": _most(paced),
+        "drain_paced_max_1s": most(paced, 1),
     }
 
 
@@ -124,30 +120,7 @@ async def _prepare(url: str) -> None:
 
 def wrk(port: int, script: Path, seconds: int, connections: int = CONNECTIONS) -> float:
     """Answers a second, by a closed loop. Raises if any was not the one that the script wants."""
-    url = f"http://127.0.0.1:{port}"
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url]
-    _await_port(port)
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    if "not 2xx: 0\n" not in output or "Socket errors" in output:
-        raise RuntimeError(f"not the answers that were asked for:\n{output}")
-    found = re.search(r"Requests/sec:\s+([\d.]+)", output)
-    if found is None:
-        raise RuntimeError(f"wrk printed no rate:\n{output}")
-    return float(found[1])
-
-
-def _await_port(port: int) -> None:
-    import socket
-
-    deadline = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+    return closed_loop(port, script, seconds, connections).per_second
 
 
 async def _decided(dsn: str, wanted: int, after: float) -> list[tuple[float, int]]:
@@ -181,19 +154,6 @@ def _fewest(batches: list[tuple[float, int]]) -> int:
         if int(moment - start) < len(seconds):
             seconds[int(moment - start)] += count
     return min(seconds)
-
-
-def _most(batches: list[tuple[float, int]]) -> int:
-    """The most orders in any one second, wherever it begins."""
-    window: deque[tuple[float, int]] = deque()
-    total = most = 0
-    for moment, count in batches:
-        window.append((moment, count))
-        total += count
-        while window[0][0] <= moment - 1:
-            total -= window.popleft()[1]
-        most = max(most, total)
-    return most
 
 
 if __name__ == "__main__":
