@@ -1,6 +1,6 @@
 """Many rows in one statement whose text never changes, on PostgreSQL and on SQLite."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -37,9 +37,10 @@ def _insert_unnested(table: Table, names: tuple[str, ...], lists: frozenset[str]
 
 
 def among(
-    connection: AsyncConnection, column: ColumnElement[str], values: Iterable[str]
+    connection: AsyncConnection, column: ColumnElement[str], name: str
 ) -> ColumnElement[bool]:
-    """Whether the column's value is one of these."""
+    """Whether the column's value is in the list that is passed as the parameter of that name."""
+    # The list is no part of the expression: that is a cycle, which waits for the garbage collector.
     if connection.dialect.name == "postgresql":
-        return column == any_(bindparam(None, list(values), type_=ARRAY(column.type)))
-    return column.in_(list(values))
+        return column == any_(bindparam(name, type_=ARRAY(column.type)))
+    return column.in_(bindparam(name, expanding=True))

@@ -122,8 +122,9 @@ class EffectBook:
 async def _done(connection: AsyncConnection, service: str, event_ids: Collection[str]) -> set[str]:
     rows = await connection.execute(
         select(effects.c.event_id).where(
-            effects.c.service == service, among(connection, effects.c.event_id, event_ids)
-        )
+            effects.c.service == service, among(connection, effects.c.event_id, "ids")
+        ),
+        {"ids": list(event_ids)},
     )
     return {row.event_id for row in rows}
 

@@ -86,8 +86,9 @@ class Outbox:
         if event_ids:
             await connection.execute(
                 update(outbox)
-                .where(among(connection, outbox.c.order_id, event_ids))
-                .values(sent_at=time.time())
+                .where(among(connection, outbox.c.order_id, "ids"))
+                .values(sent_at=time.time()),
+                {"ids": event_ids},
             )
 
     async def prune(self, before: float) -> int:

@@ -51,8 +51,9 @@ async def sell(
     if replayed:
         await connection.execute(
             delete(orders).where(
-                orders.c.status == "failed", among(connection, orders.c.id, replayed)
-            )
+                orders.c.status == "failed", among(connection, orders.c.id, "ids")
+            ),
+            {"ids": replayed},
         )
     terms = await _lock_sales(connection, {order.sku for order in batch})
     steps.done("lock")
@@ -76,15 +77,18 @@ async def _lock_sales(connection: AsyncConnection, skus: set[str]) -> dict[str, 
     # In sku order, so that two transactions never wait for each other.
     rows = await connection.execute(
         select(sales)
-        .where(among(connection, sales.c.sku, sorted(skus)))
+        .where(among(connection, sales.c.sku, "skus"))
         .order_by(sales.c.sku)
-        .with_for_update()
+        .with_for_update(),
+        {"skus": sorted(skus)},
     )
     return {row.sku: as_sale(row) for row in rows}
 
 
 async def _decided(connection: AsyncConnection, ids: Sequence[str]) -> dict[OrderId, Outcome]:
-    rows = await connection.execute(select(orders).where(among(connection, orders.c.id, ids)))
+    rows = await connection.execute(
+        select(orders).where(among(connection, orders.c.id, "ids")), {"ids": ids}
+    )
     return {OrderId(row.id): as_outcome(row) for row in rows}
 
 
@@ -98,10 +102,14 @@ async def _bought(
         select(orders.c.sku, orders.c.customer_id, func.sum(orders.c.quantity))
         .where(
             orders.c.status == "confirmed",
-            among(connection, orders.c.sku, sorted({o.sku for o in limited})),
-            among(connection, orders.c.customer_id, sorted({o.customer_id for o in limited})),
+            among(connection, orders.c.sku, "skus"),
+            among(connection, orders.c.customer_id, "customers"),
         )
-        .group_by(orders.c.sku, orders.c.customer_id)
+        .group_by(orders.c.sku, orders.c.customer_id),
+        {
+            "skus": sorted({o.sku for o in limited}),
+            "customers": sorted({o.customer_id for o in limited}),
+        },
     )
     return {(sku, customer): items for sku, customer, items in rows}
 

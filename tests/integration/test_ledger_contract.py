@@ -1,11 +1,13 @@
 """What the ledger promises, on SQLite and on PostgreSQL."""
 
+import gc
 import time
 from collections.abc import Sequence
 
 import pytest
 from sqlalchemy import Engine, event, text
 
+from flashsale.events import OrderEvent
 from flashsale.ledger import (
     Drain,
     Ledger,
@@ -238,6 +240,27 @@ async def test_a_batch_of_many_sales_takes_no_more_round_trips_than_one_of_one(
     finally:
         event.remove(Engine, "before_cursor_execute", note)
     assert (await ledger.audit()).wrong == ()
+
+
+async def test_no_list_of_orders_waits_for_the_garbage_collector(ledger: Ledger) -> None:
+    """It comes seldom to a process in a spike, and would find the ids of thousands of batches."""
+    await ledger.create_sale(Sale("tv", 5, customer_limit=1))
+    batch = [an_order(), an_order()]
+
+    async def send(events: Sequence[OrderEvent]) -> list[str]:
+        return [event.event_id for event in events]
+
+    gc.disable()
+    try:
+        async with ledger.hold_drain("sale") as drain:
+            await drain.sell(batch, NOW, replayed=[batch[0].id])
+        await ledger.outbox.relay(10, NOW, send)
+        await ledger.find([OrderId(batch[0].id)])
+        held = {id(batch[0].id), id(batch[0].customer_id), id(batch[0].sku)}
+        lists = [o for o in gc.get_objects() if type(o) is list and held & {id(i) for i in o}]
+        assert lists == []
+    finally:
+        gc.enable()
 
 
 async def test_a_failed_order_is_decided_if_it_is_replayed_and_only_once(ledger: Ledger) -> None:
