@@ -1,5 +1,5 @@
 # Every target uses the checkout's own .venv, made when it is missing or stale.
-.PHONY: help demo test test-image lint bench bench-status bench-services bench-peers spike dashboards lock clean
+.PHONY: help demo test test-image lint bench bench-status bench-services bench-peers bench-scale spike soak dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -53,6 +53,16 @@ bench-peers: ## ours beside what people would use instead; ten minutes
 	@scripts/venv dev
 	@scripts/test-needs wrk
 	@$(bin)/python -m loadtest.bench_peers $(ARGS)
+
+bench-scale: ## how cost grows with workers, gateways, backlog, skus and orders; some 12 minutes
+	@scripts/venv dev
+	@scripts/test-needs wrk
+	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench_scale $(ARGS)
+
+soak: ## a spike every minute for 10 minutes: everything flat, every promise kept; ARGS="--minutes 60"
+	@scripts/venv dev
+	@scripts/test-needs
+	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.soak $(ARGS)
 
 dashboards: ## write grafana/dashboards/*.json from their Python
 	@scripts/venv dev

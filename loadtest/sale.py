@@ -13,9 +13,9 @@ from flashsale.ledger import open_ledger
 from flashsale.orders import Status
 from flashsale.selling import Sale
 from flashsale.settings import Settings
+from loadtest.cores import Cores
 from loadtest.processes import Process, ProcessFailed, Samples, process, scrape
 from loadtest.report import Entry, Evidence, Report, judge, read_history
-from loadtest.usage import Usage
 from loadtest.watch import View, Watch
 from services.installed import chosen_services
 
@@ -60,7 +60,7 @@ def run_sale(
     stack: Stack,
     folder: Path,
     console: Console,
-    usage: Usage | None = None,
+    cores: Cores | None = None,
 ) -> Outcome:
     """Hold a sale, with its own sku. Raises `ProcessFailed` if the shoppers can't come."""
     sku = f"demo-{time.time_ns() // 1_000_000:x}"
@@ -75,14 +75,14 @@ def run_sale(
     )
     watch = Watch(stack.ports, sku, settings.queue_max_length, settings.drain_rate)
     with View(watch, console) as view, _shoppers(spike, stack, sku, folder) as shoppers:
-        if usage is not None:
-            usage.follow("shoppers", shoppers.pid)
+        if cores is not None:
+            cores.follow("shoppers", shoppers.pid)
         calm: dict[str, float] = {}
         while shoppers.running:
             if watch.sample().arrived < _CALM_ORDERS:
                 calm = _service_seconds(stack.ports)
-            if usage is not None:
-                usage.sample()
+            if cores is not None:
+                cores.sample()
             view.show()
             time.sleep(_SAMPLE_SECONDS)
         if shoppers.wait() not in (0, 1):  # 1: it counted failures, and so do we

@@ -16,6 +16,7 @@ from flashsale.ledger import LedgerError
 from flashsale.process import fail
 from flashsale.settings import Settings, SettingsError, load_settings
 from loadtest.bench import RESULTS
+from loadtest.cores import Cores, listener
 from loadtest.demo import own_settings, write_report
 from loadtest.processes import ProcessFailed
 from loadtest.report import print_report
@@ -23,7 +24,6 @@ from loadtest.sale import Spike, Stack, run_sale
 from loadtest.servers import ServerDidNotStart, ServerNotFound, postgres, rabbitmq
 from loadtest.spike_page import page
 from loadtest.stack import start_stack
-from loadtest.usage import Usage, listener
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -32,23 +32,23 @@ def main() -> None:
     """Run the spike; exit code 1 if a promise was broken."""
     console = Console()
     arguments = _arguments()
-    usage = Usage()
+    cores = Cores()
     try:
         with ExitStack() as exits:
             folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="flashsale-")))
             if arguments.host is None:
-                settings, stack = _own_stack(exits, folder, usage)
+                settings, stack = _own_stack(exits, folder, cores)
             else:
-                settings, stack = _running_stack(arguments.host, arguments.metrics, usage)
+                settings, stack = _running_stack(arguments.host, arguments.metrics, cores)
             spike = Spike(arguments.seconds, arguments.rate, arguments.stock)
-            outcome = run_sale(spike, settings, stack, folder, console, usage)
+            outcome = run_sale(spike, settings, stack, folder, console, cores)
             report = outcome.report
             accepted_p99 = report.accept_ms.get("p99", 0.0)
             if arguments.p99_ms is not None and accepted_p99 > arguments.p99_ms:
                 report.broken.append(f"p99 of a 202 is {accepted_p99} ms")
             RESULTS.mkdir(exist_ok=True)
             html = RESULTS / "spike.html"
-            html.write_text(page(outcome, usage))
+            html.write_text(page(outcome, cores))
             locust = RESULTS / "spike-locust.html"
             locust.write_bytes((folder / "locust.html").read_bytes())
     except (SettingsError, ProcessFailed, LedgerError, ServerNotFound, ServerDidNotStart) as error:
@@ -57,8 +57,8 @@ def main() -> None:
         fail("stopped before the end of the sale")
     write_report(report, RESULTS / "spike.json")
     print_report(report, console)
-    for name, cores in usage.shares().items():
-        console.print(f"{name}: {100 * cores:.0f} % of a core")
+    for name, share in cores.shares().items():
+        console.print(f"{name}: {100 * share:.0f} % of a core")
     console.print(f"The page of it: {html}, and Locust's own: {locust}")
     raise SystemExit(1 if report.broken else 0)
 
@@ -85,16 +85,16 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-def _own_stack(exits: ExitStack, folder: Path, usage: Usage) -> tuple[Settings, Stack]:
+def _own_stack(exits: ExitStack, folder: Path, cores: Cores) -> tuple[Settings, Stack]:
     node = exits.enter_context(rabbitmq())
     database = exits.enter_context(postgres())  # durable, as a shop's would be
-    usage.follow("RabbitMQ", node.pid)
-    usage.follow("PostgreSQL", database.pid)
+    cores.follow("RabbitMQ", node.pid)
+    cores.follow("PostgreSQL", database.pid)
     settings = own_settings(folder, broker_url=node.url, database_url=database.url())
-    return settings, start_stack(exits, settings, folder, usage)
+    return settings, start_stack(exits, settings, folder, cores)
 
 
-def _running_stack(host: str, ports: list[int], usage: Usage) -> tuple[Settings, Stack]:
+def _running_stack(host: str, ports: list[int], cores: Cores) -> tuple[Settings, Stack]:
     settings = load_settings()
     if settings.embedded:
         raise SettingsError("FLASHSALE_BROKER_URL, FLASHSALE_DATABASE_URL: name those of the stack")
@@ -103,7 +103,7 @@ def _running_stack(host: str, ports: list[int], usage: Usage) -> tuple[Settings,
         pid = listener(port)
         if pid is None:
             raise ProcessFailed(f"nothing of ours listens on port {port}: see --metrics")
-        usage.follow(name, pid)
+        cores.follow(name, pid)
     return settings, Stack(host, ports)
 
 

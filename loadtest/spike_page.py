@@ -9,9 +9,9 @@ from typing import Any
 
 import matplotlib as mpl
 
+from loadtest.cores import Cores
 from loadtest.report import Entry, Report
 from loadtest.sale import Outcome
-from loadtest.usage import Usage
 
 mpl.use("Agg")
 
@@ -24,13 +24,13 @@ table { border-collapse: collapse } td { padding: .15rem 1.5rem .15rem 0; vertic
 """
 
 
-def page(outcome: Outcome, usage: Usage) -> str:
+def page(outcome: Outcome, cores: Cores) -> str:
     """The page, self-contained."""
     figures = [
         ("What arrives, and what it is answered", lambda axes: _flow(axes, outcome)),
         ("The line, and the drain", lambda axes: _drain(axes, outcome)),
         ("How long a 202 takes", lambda axes: _latency(axes, outcome)),
-        ("Cores that each process takes", lambda axes: _cores(axes, outcome, usage)),
+        ("Cores that each process takes", lambda axes: _cores(axes, outcome, cores)),
     ]
     drawn = "".join(
         f"<figure><figcaption><b>{title}</b></figcaption>{_svg(draw)}</figure>"
@@ -45,7 +45,7 @@ def page(outcome: Outcome, usage: Usage) -> str:
         )
     )
     rows = _rows(report) | {
-        f"cores of {name}": f"{cores:.2f}" for name, cores in usage.shares().items()
+        f"cores of {name}": f"{cores:.2f}" for name, cores in cores.shares().items()
     }
     table = "".join(
         f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
@@ -141,12 +141,12 @@ def _latency(axes: Any, outcome: Outcome) -> None:
     axes.set_ylabel("ms")
 
 
-def _cores(axes: Any, outcome: Outcome, usage: Usage) -> None:
+def _cores(axes: Any, outcome: Outcome, cores: Cores) -> None:
     start = outcome.watch.samples[0].at
-    for name in usage.seconds:
+    for name in cores.seconds:
         axes.plot(
-            [at - start for at in usage.at],
-            [usage.rate(name, i) for i in range(len(usage.at))],
+            [at - start for at in cores.at],
+            [cores.rate(name, i) for i in range(len(cores.at))],
             label=name,
         )
     axes.set_ylabel("cores")

@@ -8,14 +8,14 @@ from pydantic import SecretStr
 
 from flashsale.ledger import open_ledger
 from flashsale.settings import PREFIX, Settings
+from loadtest.cores import Cores
 from loadtest.processes import process
 from loadtest.sale import Stack
 from loadtest.servers import free_port
-from loadtest.usage import Usage
 
 
 def start_stack(
-    exits: ExitStack, settings: Settings, folder: Path, usage: Usage | None = None
+    exits: ExitStack, settings: Settings, folder: Path, cores: Cores | None = None
 ) -> Stack:
     """Start the processes that the settings are for. Raises `ProcessFailed`, `LedgerError`."""
     asyncio.run(_migrate(settings.database_url))
@@ -37,8 +37,8 @@ def start_stack(
             )
         )
         started.append(running)
-        if usage is not None:
-            usage.follow(name, running.pid)
+        if cores is not None:
+            cores.follow(name, running.pid)
     url = f"http://127.0.0.1:{settings.gateway_port}"
     started[-1].await_url(f"{url}/readyz")
     started[0].await_url(f"http://127.0.0.1:{ports[0]}/metrics")

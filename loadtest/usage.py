@@ -1,68 +1,37 @@
-"""The share of a processor that each process takes, while a load runs."""
+"""What processes use of the machine."""
 
-import time
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import psutil
 
 
-@dataclass
+@dataclass(frozen=True)
 class Usage:
-    """CPU seconds of processes by name, their children included, sampled side by side."""
+    """Of some processes together: processor time since they began, memory at this moment."""
 
-    at: list[float] = field(default_factory=list)
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-    _roots: dict[str, psutil.Process] = field(default_factory=dict)
-
-    def follow(self, name: str, pid: int) -> None:
-        """Sample this process from now on."""
-        self._roots[name] = psutil.Process(pid)
-        self.seconds[name] = [0.0] * len(self.at)
-
-    def sample(self) -> None:
-        """Look once more."""
-        self.at.append(time.monotonic())
-        for name, root in self._roots.items():
-            spent = self.seconds[name]
-            # A child that ended takes its seconds along: a total never falls.
-            spent.append(max(_cpu_seconds(root), spent[-1] if spent else 0.0))
-
-    def shares(self) -> dict[str, float]:
-        """Cores that each took on average, over the busiest half of the time."""
-        return {
-            name: _busiest(self.at, spent) for name, spent in self.seconds.items() if len(spent) > 2
-        }
-
-    def rate(self, name: str, at: int) -> float:
-        """Cores that it took in the time before a sample."""
-        if at == 0:
-            return 0.0
-        spent = self.seconds[name]
-        return (spent[at] - spent[at - 1]) / max(1e-9, self.at[at] - self.at[at - 1])
+    cpu_seconds: float
+    rss_bytes: int
 
 
-def _busiest(at: list[float], spent: list[float]) -> float:
-    half = max(1, len(at) // 2)
-    starts = range(len(at) - half)
-    return max(((spent[i + half] - spent[i]) / (at[i + half] - at[i]) for i in starts), default=0.0)
+def usage(processes: Iterable[psutil.Process]) -> Usage:
+    """Look once. A process that has ended uses nothing."""
+    cpu, rss = 0.0, 0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess), process.oneshot():
+            times = process.cpu_times()
+            cpu += times.user + times.system
+            rss += process.memory_info().rss
+    return Usage(cpu, rss)
 
 
-def _cpu_seconds(root: psutil.Process) -> float:
-    total = 0.0
-    with suppress(psutil.NoSuchProcess):
-        for process in (root, *root.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
-                times = process.cpu_times()
-                total += times.user + times.system
-    return total
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all that it has started."""
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
 
 
-def listener(port: int) -> int | None:
-    """The process that listens on this loopback port, if it may be known."""
-    with suppress(psutil.AccessDenied):
-        for connection in psutil.net_connections("tcp"):
-            address = connection.laddr
-            if connection.status == psutil.CONN_LISTEN and address and address.port == port:
-                return connection.pid
-    return None
+def megabytes(count: float) -> float:
+    """Of so many bytes, to a tenth."""
+    return round(count / 2**20, 1)

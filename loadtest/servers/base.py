@@ -86,18 +86,26 @@ class Server(ABC):
 
     def pause(self) -> None:
         """Freeze it (SIGSTOP)."""
-        for process in self._family():
+        for process in self.processes():
             process.suspend()
 
     def resume(self) -> None:
         """Thaw it."""
-        for process in self._family():
+        for process in self.processes():
             process.resume()
+
+    def processes(self) -> list[psutil.Process]:
+        """What it runs as: its children, and then itself."""
+        if self._process is None:
+            return []
+        with suppress(psutil.NoSuchProcess):
+            return [*self._process.children(recursive=True), self._process]
+        return [self._process]
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is None:
             return
-        family = self._family()
+        family = self.processes()
         # The server proper may be a child of its start script: all of them are killed at once,
         # but asked in good order only the first one can be.
         for process in family if number == signal.SIGKILL else [self._process]:
@@ -111,13 +119,6 @@ class Server(ABC):
         psutil.wait_procs(alive, timeout=_STOP_SECONDS)
         self._process.wait()
         self._process = None
-
-    def _family(self) -> list[psutil.Process]:
-        if self._process is None:
-            return []
-        with suppress(psutil.NoSuchProcess):
-            return [*self._process.children(recursive=True), self._process]
-        return [self._process]
 
     _stop_signal = signal.SIGTERM
 

@@ -1,10 +1,10 @@
 """The page of a spike: everything in one file, and the verdict first."""
 
 from flashsale.ledger import Books
+from loadtest.cores import Cores
 from loadtest.report import Entry, Evidence, judge
 from loadtest.sale import Outcome
 from loadtest.spike_page import page
-from loadtest.usage import Usage
 from loadtest.watch import Sample, Watch
 
 
@@ -27,9 +27,9 @@ def an_outcome(drained_max: int) -> Outcome:
 
 
 def test_the_page_needs_nothing_else_and_shows_every_process() -> None:
-    usage = Usage()
-    usage.at, usage.seconds = [0.0, 0.5, 1.0, 1.5], {"gate<way>": [0.0, 0.25, 0.5, 0.75]}
-    drawn = page(an_outcome(2000), usage)
+    cores = Cores()
+    cores.at, cores.seconds = [0.0, 0.5, 1.0, 1.5], {"gate<way>": [0.0, 0.25, 0.5, 0.75]}
+    drawn = page(an_outcome(2000), cores)
     assert drawn.count("<svg") == 4
     assert "cores of gate&lt;way&gt;</td><td>0.50" in drawn
     for elsewhere in ("src=", "<link", "<script"):
@@ -37,6 +37,6 @@ def test_the_page_needs_nothing_else_and_shows_every_process() -> None:
 
 
 def test_a_broken_promise_is_on_the_page() -> None:
-    drawn = page(an_outcome(2001), Usage())
+    drawn = page(an_outcome(2001), Cores())
     assert "1 orders over the limit" in drawn
     assert "Every promise was kept" not in drawn
