@@ -122,7 +122,7 @@ class EffectBook:
 async def _done(connection: AsyncConnection, service: str, event_ids: Collection[str]) -> set[str]:
     rows = await connection.execute(
         select(effects.c.event_id).where(
-            effects.c.service == service, among(connection, effects.c.event_id, "ids")
+            effects.c.service == service, among(connection.dialect.name, effects.c.event_id, "ids")
         ),
         {"ids": list(event_ids)},
     )

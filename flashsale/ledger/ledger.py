@@ -72,7 +72,8 @@ class Ledger:
         """What was decided about these orders, as far as anything was."""
         async with reading(self._engine) as connection:
             rows = await connection.execute(
-                select(orders).where(among(connection, orders.c.id, "ids")), {"ids": order_ids}
+                select(orders).where(among(connection.dialect.name, orders.c.id, "ids")),
+                {"ids": order_ids},
             )
             return {OrderId(row.id): as_outcome(row) for row in rows}
 

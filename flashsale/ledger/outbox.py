@@ -95,7 +95,7 @@ class Outbox:
         if event_ids:
             await connection.execute(
                 update(outbox)
-                .where(among(connection, outbox.c.order_id, "ids"))
+                .where(among(connection.dialect.name, outbox.c.order_id, "ids"))
                 .values(sent_at=time.time()),
                 {"ids": event_ids},
             )

@@ -4,8 +4,10 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Row, bindparam, delete, func, select, update
+from sqlalchemy import Delete, Row, Select, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flashsale.events import event_topic
@@ -19,6 +21,40 @@ _add_sold = (
     .where(sales.c.sku == bindparam("of_sku"))
     .values(sold=sales.c.sold + bindparam("items"))
 )
+
+
+class _Statements(NamedTuple):
+    forget_failed: Delete
+    lock: Select[Any]
+    decided: Select[Any]
+    bought: Select[Any]
+
+
+def _statements(connection: AsyncConnection) -> _Statements:
+    return _of_dialect(connection.dialect.name)
+
+
+@lru_cache(maxsize=2)
+def _of_dialect(dialect: str) -> _Statements:
+    """Made once: to build an expression takes longer than to run it."""
+    return _Statements(
+        forget_failed=delete(orders).where(
+            orders.c.status == "failed", among(dialect, orders.c.id, "ids")
+        ),
+        # In sku order, so that two transactions never wait for each other.
+        lock=select(sales)
+        .where(among(dialect, sales.c.sku, "skus"))
+        .order_by(sales.c.sku)
+        .with_for_update(),
+        decided=select(orders).where(among(dialect, orders.c.id, "ids")),
+        bought=select(orders.c.sku, orders.c.customer_id, func.sum(orders.c.quantity))
+        .where(
+            orders.c.status == "confirmed",
+            among(dialect, orders.c.sku, "skus"),
+            among(dialect, orders.c.customer_id, "customers"),
+        )
+        .group_by(orders.c.sku, orders.c.customer_id),
+    )
 
 
 class Steps:
@@ -50,12 +86,7 @@ async def sell(
     is `replayed`, is decided after all.
     """
     if replayed:
-        await connection.execute(
-            delete(orders).where(
-                orders.c.status == "failed", among(connection, orders.c.id, "ids")
-            ),
-            {"ids": replayed},
-        )
+        await connection.execute(_statements(connection).forget_failed, {"ids": replayed})
     terms = await _lock_sales(connection, {order.sku for order in batch})
     steps.done("lock")
     decided = await _decided(connection, [order.id for order in batch])
@@ -75,21 +106,12 @@ async def sell(
 
 
 async def _lock_sales(connection: AsyncConnection, skus: set[str]) -> dict[str, Sale]:
-    # In sku order, so that two transactions never wait for each other.
-    rows = await connection.execute(
-        select(sales)
-        .where(among(connection, sales.c.sku, "skus"))
-        .order_by(sales.c.sku)
-        .with_for_update(),
-        {"skus": sorted(skus)},
-    )
+    rows = await connection.execute(_statements(connection).lock, {"skus": sorted(skus)})
     return {row.sku: as_sale(row) for row in rows}
 
 
 async def _decided(connection: AsyncConnection, ids: Sequence[str]) -> dict[OrderId, Outcome]:
-    rows = await connection.execute(
-        select(orders).where(among(connection, orders.c.id, "ids")), {"ids": ids}
-    )
+    rows = await connection.execute(_statements(connection).decided, {"ids": ids})
     return {OrderId(row.id): as_outcome(row) for row in rows}
 
 
@@ -100,13 +122,7 @@ async def _bought(
     if not limited:
         return {}
     rows = await connection.execute(
-        select(orders.c.sku, orders.c.customer_id, func.sum(orders.c.quantity))
-        .where(
-            orders.c.status == "confirmed",
-            among(connection, orders.c.sku, "skus"),
-            among(connection, orders.c.customer_id, "customers"),
-        )
-        .group_by(orders.c.sku, orders.c.customer_id),
+        _statements(connection).bought,
         {
             "skus": sorted({o.sku for o in limited}),
             "customers": sorted({o.customer_id for o in limited}),
