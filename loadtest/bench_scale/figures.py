@@ -7,11 +7,11 @@ from itertools import groupby
 from rich.table import Table
 
 TITLES = {
-    "workers": "worker processes of one gateway",
-    "gateways": "gateways on one broker",
-    "backlog": "orders that wait",
-    "skus": "skus in one sale",
-    "tenth": "tenths of all orders",
+    "workers": "Workers of one gateway",
+    "gateways": "Gateways on one broker",
+    "backlog": "Orders that wait",
+    "skus": "Skus in one sale",
+    "tenth": "Memory while orders pass through",
 }
 
 
@@ -38,7 +38,7 @@ def tables(rows: Iterable[Row]) -> list[Table]:
     found = []
     for what, group in groupby(rows, key=lambda row: row.what):
         same = list(group)
-        table = Table(TITLES[what], *same[0].values, title_justify="left")
+        table = Table(what, *same[0].values, title=TITLES[what], title_justify="left")
         for column in table.columns:
             column.justify = "right"
         for row in same:

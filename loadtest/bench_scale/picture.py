@@ -18,6 +18,7 @@ def draw(rows: Sequence[Row], file: Path) -> None:
 
     style: dict[Any, Any] = {
         "axes.spines.top": False,
+        "axes.spines.right": False,
         "axes.titlesize": 11,
         "axes.titleweight": "bold",
         "axes.titlelocation": "left",
@@ -71,7 +72,7 @@ def _cost(panel: Any, rows: Sequence[Row]) -> None:
     panel.set_xlabel("gateway processes")
     other = _second(panel, "p99, ms", _GREY)
     other.plot(ticks, late, "s--", color=_GREY, label="p99 of an order, ms")
-    _legend(panel, other)
+    _legend(panel, other, at="upper left")
 
 
 def _backlog(panel: Any, rows: Sequence[Row]) -> None:
@@ -123,16 +124,14 @@ def _logarithmic(panel: Any, numbers: Sequence[int], label: str) -> None:
 def _second(panel: Any, label: str, colour: str) -> Any:
     other = panel.twinx()
     other.set_ylabel(label, color=colour)
-    other.set_ylim(bottom=0)
+    other.spines["right"].set_visible(True)
     other.yaxis.set_major_formatter("{x:,.0f}")
     return other
 
 
-def _legend(panel: Any, *others: Any) -> None:
-    """One legend for all axes of a panel, where it hides nothing: below the lines."""
-    panel.set_ylim(bottom=0)
+def _legend(panel: Any, *others: Any, at: str = "lower left") -> None:
+    """One legend for all axes of a panel, where it hides nothing."""
     for axis in (panel, *others):
-        axis.margins(y=0.2)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(bottom=0, top=1.1 * axis.get_ylim()[1])
     lines = [line for axis in (panel, *others) for line in axis.get_lines()]
-    panel.legend(lines, [line.get_label() for line in lines], loc="lower left")
+    panel.legend(lines, [line.get_label() for line in lines], loc=at)
