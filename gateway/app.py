@@ -31,6 +31,7 @@ from gateway.keys import (
     HEARING,
     LIFECYCLE,
     LINE,
+    LISTING,
     LOOKUP,
     MEMORY,
     METRICS,
@@ -41,6 +42,7 @@ from gateway.keys import (
 )
 from gateway.lifecycle import Lifecycle
 from gateway.line import Line
+from gateway.listing import Listing
 from gateway.lookup import Lookup
 from gateway.memory import Memory
 from gateway.ops import add_ops
@@ -79,6 +81,7 @@ def create_app(
     app[BROKER] = stack.broker
     app[CATALOGUE] = catalogue = Catalogue(stack.ledger)
     metrics.registry.register(SalesCollector(catalogue))
+    app[LISTING] = Listing()
     app[LINE] = Line(settings.drain_rate)
     app[BACKLOG] = Backlog(stack.broker, stack.topology.orders, app[LINE])
     app[MEMORY] = Memory(app[LINE], settings.status_orders, settings.status_seconds)

@@ -11,6 +11,7 @@ from gateway.catalogue import Catalogue
 from gateway.hearing import Hearing
 from gateway.lifecycle import Lifecycle
 from gateway.line import Line
+from gateway.listing import Listing
 from gateway.lookup import Lookup
 from gateway.memory import Memory
 from gateway.ranking import Rankings
@@ -26,6 +27,7 @@ DESK = web.AppKey("desk", Desk)
 HEARING = web.AppKey("hearing", Hearing)
 LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
 LINE = web.AppKey("line", Line)
+LISTING = web.AppKey("listing", Listing)
 LOOKUP = web.AppKey("lookup", Lookup)
 MEMORY = web.AppKey("memory", Memory)
 RANKINGS = web.AppKey("rankings", Rankings)

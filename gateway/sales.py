@@ -11,7 +11,7 @@ from flashsale.ledger import LedgerError
 from flashsale.selling import Sale
 from gateway.answers import Answer
 from gateway.catalogue import SaleState, sale_state
-from gateway.keys import BACKLOG, CATALOGUE, RANKINGS, SETTINGS
+from gateway.keys import BACKLOG, CATALOGUE, LISTING, RANKINGS, SETTINGS
 from gateway.problems import Problem
 from gateway.ranking import MOST_RANKED
 
@@ -45,8 +45,12 @@ class RankedBuyer(msgspec.Struct):
 
 async def get_sales(request: web.Request) -> Answer:
     """Tell of all sales."""
-    views = [sale_view(request.app, sale) for sale in request.app[CATALOGUE]]
-    return _json({"sales": views})
+    app = request.app
+    body = app[LISTING].read(
+        time.monotonic(),
+        lambda: _encode({"sales": [sale_view(app, sale) for sale in app[CATALOGUE]]}),
+    )
+    return _answer(body)
 
 
 async def get_sale(request: web.Request) -> Answer:
@@ -83,7 +87,11 @@ async def find_sale(request: web.Request) -> Sale:
 
 
 def _json(value: object) -> Answer:
-    return Answer(_encode(value), headers={"Cache-Control": "no-store"})
+    return _answer(_encode(value))
+
+
+def _answer(body: bytes) -> Answer:
+    return Answer(body, headers={"Cache-Control": "no-store"})
 
 
 def sale_view(app: web.Application, sale: Sale) -> SaleView:
