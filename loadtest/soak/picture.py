@@ -55,8 +55,7 @@ def draw(samples: Samples, starts: Sequence[float], minute: float, file: Path) -
         for panel in panels:
             panel.axvspan(0, SKIPPED * minute / 60, color="#666666", alpha=0.12, linewidth=0)
             panel.set_ylim(bottom=0)
-            panel.set_xlim(left=0)
-            panel.margins(x=0.01)
+            panel.set_xlim(0, len(starts) * minute / 60)
             panel.grid(axis="y", alpha=0.3)
             panel.yaxis.set_major_formatter("{x:,.0f}")
         handles, labels = panels[0].get_legend_handles_labels()

@@ -60,13 +60,15 @@ class Samples:
 
 
 def _resources(processes: Sequence[psutil.Process]) -> dict[str, float]:
-    """Of some processes together. One that ends meanwhile has nothing."""
-    rss, fds, connections = 0, 0, 0
+    """Of some processes together; memory that they share counts once. One that ends has nothing."""
+    own, shared, fds, connections = 0, 0, 0, 0
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            rss += process.memory_info().rss
+            memory = process.memory_info()
+            own += memory.rss - memory.shared
+            shared = max(shared, memory.shared)
             fds += process.num_fds()
             connections += sum(
                 found.status == psutil.CONN_ESTABLISHED for found in process.net_connections("inet")
             )
-    return {"rss_mb": megabytes(rss), "fds": fds, "connections": connections}
+    return {"rss_mb": megabytes(own + shared), "fds": fds, "connections": connections}
