@@ -36,9 +36,11 @@ def _insert_unnested(table: Table, names: tuple[str, ...], lists: frozenset[str]
     return insert(table).from_select(list(names), select(*values))
 
 
+@lru_cache(maxsize=64)
 def among(dialect: str, column: ColumnElement[str], name: str) -> ColumnElement[bool]:
     """Whether the column's value is in the list that is passed as the parameter of that name."""
-    # The list is no part of the expression: that is a cycle, which waits for the garbage collector.
+    # Made once, and without the list: such an expression is a cycle, which would wait for the
+    # garbage collector.
     if dialect == "postgresql":
         return column == any_(bindparam(name, type_=ARRAY(column.type)))
     return column.in_(bindparam(name, expanding=True))
