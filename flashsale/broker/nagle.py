@@ -1,15 +1,13 @@
-"""Nagle's rule (RFC 896) for messages: what comes while writes are unconfirmed goes as one."""
+"""Nagle's rule (RFC 896) for messages: what comes while a write is unconfirmed goes as one."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
-_UNCONFIRMED_WRITES = 2
 _LONGEST_HOLD_SECONDS = 0.02
 
 
 class Nagle:
-    """Joins the messages of one channel into writes, of which two at most wait for confirms.
+    """Joins the messages of one channel into writes, each of which waits for the one before.
 
     The broker works on one while the next gathers. Under load a message so travels with dozens of
     others, which spares the broker a wake-up and a write to disk for each; in a calm it leaves at
@@ -22,7 +20,8 @@ class Nagle:
         self._loop = asyncio.get_running_loop()
         self._gathered: list[bytes] = []
         self._last_tag = 0
-        self._unconfirmed: deque[int] = deque()  # the last tag of each write
+        self._written_tag = 0
+        self._confirmed_below = 1
         self._end_of_turn: asyncio.Handle | None = None
         self._held: asyncio.TimerHandle | None = None
 
@@ -35,9 +34,8 @@ class Nagle:
 
     def confirmed_below(self, tag: int) -> None:
         """The broker has answered for every message below that tag."""
-        while self._unconfirmed and self._unconfirmed[0] < tag:
-            self._unconfirmed.popleft()
-        if self._held is not None and len(self._unconfirmed) < _UNCONFIRMED_WRITES:
+        self._confirmed_below = tag
+        if self._held is not None and not self._waits:
             self.flush()
 
     def flush(self) -> None:
@@ -48,12 +46,16 @@ class Nagle:
         if self._gathered:
             frames = b"".join(self._gathered)
             self._gathered.clear()
-            self._unconfirmed.append(self._last_tag)
+            self._written_tag = self._last_tag
             self._write(frames)
+
+    @property
+    def _waits(self) -> bool:
+        return self._confirmed_below <= self._written_tag
 
     def _on_end_of_turn(self) -> None:
         self._end_of_turn = None
-        if len(self._unconfirmed) < _UNCONFIRMED_WRITES:
+        if not self._waits:
             self.flush()
         elif self._gathered:
             self._held = self._loop.call_later(_LONGEST_HOLD_SECONDS, self.flush)
