@@ -82,7 +82,7 @@ def _svg(draw: Callable[[Any], None]) -> str:
     axes.set_xlabel("seconds")
     axes.grid(alpha=0.25)
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc="upper right", fontsize="small")
+        axes.legend(loc="best", fontsize="small", framealpha=0.6)
     figure.tight_layout()
     file = io.StringIO()
     figure.savefig(file, format="svg")
