@@ -128,6 +128,8 @@ class Desk:
         return sale
 
     def _publish(self, order_id: OrderId, request: OrderRequest) -> asyncio.Future[None]:
+        if self._backlog.full:
+            raise self._queue_full()
         body = encode_order(
             Order(order_id, request.sku, request.customer_id, request.quantity, time.time())
         )
@@ -151,14 +153,19 @@ class Desk:
 
     def _problem(self, order_id: OrderId, error: BrokerError) -> Problem:
         if isinstance(error, QueueFull):
-            retry_after = self._backlog.retry_after()
-            return Problem(
-                "queue-full", "Your order was not taken. Come back.", retry_after=retry_after
-            )
+            self._backlog.refused()
+            return self._queue_full()
         return Problem(
             "broker-unavailable",
             "Look the order up by its id, or send it again with the same Idempotency-Key: that"
             " is safe.",
             retry_after=1 + random.random(),  # noqa: S311
             order_id=order_id,
+        )
+
+    def _queue_full(self) -> Problem:
+        return Problem(
+            "queue-full",
+            "Your order was not taken. Come back.",
+            retry_after=self._backlog.retry_after(),
         )

@@ -24,7 +24,7 @@ from flashsale.settings import Settings
 from flashsale.stack import Stack, open_stack
 from gateway import events, reading
 from gateway.app import create_app, retire, serving
-from gateway.keys import METRICS
+from gateway.keys import BACKLOG, METRICS
 from services.ranking import add_items
 
 SECRET = b"a secret of the tests"
@@ -480,6 +480,31 @@ async def test_a_full_queue_is_refused_with_retry_after(sqlite_url: str) -> None
         shop.drain()
         again = await until(lambda: shop.order(key="k-3"), lambda answer: answer.status == 202)
         assert again.body["status"] == "queued"
+
+
+async def test_a_refusal_holds_for_a_moment_without_asking_the_broker_again(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    async with open_shop(sqlite_url, queue_max_length=1) as shop:
+        publish = shop.stack.broker.publish
+
+        def counted(exchange: str, routing_key: str, body: bytes, **named: Any) -> Any:
+            if routing_key == "order":
+                asked.append(routing_key)
+            return publish(exchange, routing_key, body, **named)
+
+        monkeypatch.setattr(shop.stack.broker, "publish", counted)
+        monkeypatch.setattr("gateway.backlog._FULL_SECONDS", 60)
+        assert [(await shop.order()).status for _ in range(2)] == [202, 503]
+        refused = [await shop.order() for _ in range(5)]
+        assert {(a.status, a.problem) for a in refused} == {(503, "queue-full")}
+        assert all(int(a.headers["Retry-After"]) >= 1 for a in refused)
+        assert len(asked) == 2
+        monkeypatch.setattr("gateway.backlog._FULL_SECONDS", 0)
+        shop.app[BACKLOG].refused()  # the moment is over
+        assert (await shop.order()).status == 503
+        assert len(asked) == 3
 
 
 async def test_a_lost_broker_is_503_with_the_order_id_and_a_retry_is_safe(shop: Shop) -> None:
