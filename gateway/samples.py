@@ -48,7 +48,6 @@ class Samples:
         self._catalogue = catalogue
         self._levels: deque[tuple[int, int, int, int]] = deque(maxlen=KEPT_SECONDS)
         self._before = (0, 0, 0, 0, 0)
-        self._sampled_at = time.monotonic()
 
     def after(self, moment: int) -> list[Sample]:
         """The samples of later seconds, as far as all gateways have told of them."""
@@ -72,20 +71,22 @@ class Samples:
             due = now + 1
 
     def _sample(self, first: int, last: int) -> None:
-        """Sample the seconds that end from `first` to `last`: a busy loop comes late."""
+        """Sample the seconds that end from `first` to `last`: several, if a busy loop is late."""
         answers = self._requests.of("POST", "/orders")
         accepted, full = answers.pop(202, 0), answers.pop(503, 0)
         away = sum(answers.values())
         totals = (accepted + full + away, accepted, full, away, self._hearing.decided)
-        now = time.monotonic()
-        seconds = max(1.0, now - self._sampled_at)
-        *flow, decided = (
-            round((total - before) / seconds)
-            for total, before in zip(totals, self._before, strict=True)
-        )
-        self._before, self._sampled_at = totals, now
+        news = [total - before for total, before in zip(totals, self._before, strict=True)]
+        self._before = totals
         left = sum(sale.remaining for sale in self._catalogue)
-        for at in range(first, last + 1):
+        seconds = last - first + 1
+        for number, at in enumerate(range(first, last + 1)):
+            *flow, decided = (_share(count, seconds, number) for count in news)
             self._levels.append((at, decided, self._backlog.ready, left))
             if any(flow):
                 self._hearing.tell_arrivals(Arrivals(at, *flow))
+
+
+def _share(count: int, seconds: int, number: int) -> int:
+    """Of a count over so many seconds the share of one, all shares together being the count."""
+    return count * (number + 1) // seconds - count * number // seconds
