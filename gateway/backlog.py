@@ -13,9 +13,10 @@ log = structlog.get_logger()
 
 SAMPLE_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 30
-# What the broker said of its queue holds for a moment, so that who is turned away costs it nothing.
-# A drain of 2,000 orders a second makes room for 20 in that time: no queue runs empty by it.
-_FULL_SECONDS = 0.01
+# What the broker said of its queue holds for a moment, so that who is turned away costs it nothing:
+# until the drain has made room for a fortieth of the queue, so that none runs empty by it.
+_FULL_SECONDS = 0.025
+_FULL_SHARE = 1 / 40
 
 
 class Backlog:
@@ -38,7 +39,8 @@ class Backlog:
 
     def refused(self) -> None:
         """The broker refused an order."""
-        self._full_until = time.monotonic() + _FULL_SECONDS
+        room = _FULL_SHARE * self.ready / self._line.drain_rate
+        self._full_until = time.monotonic() + min(_FULL_SECONDS, room)
 
     def retry_after(self) -> float:
         """When to come back, in seconds, after the queue was full.
