@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from loadtest.bench import RESULTS
-from loadtest.soak.flat import LEAST_SPIKES
+from loadtest.soak.flat import LEAST_SPIKES, Judged
 from loadtest.soak.picture import draw
 from loadtest.soak.plan import SKIPPED, Plan
 from loadtest.soak.run import Soaked, soak
@@ -37,6 +37,12 @@ def main() -> None:
     sys.exit(0 if soaked.passed else 1)
 
 
+def _verdict(one: Judged) -> str:
+    if one.bound is None:
+        return "not judged"
+    return "[green]flat[/]" if one.flat else "[bold red]grows[/]"
+
+
 def print_verdict(soaked: Soaked, console: Console) -> None:
     """Print what was judged, and what came of it."""
     table = Table("process", "what", "first", "last", "a spike", "at most", "")
@@ -48,11 +54,11 @@ def print_verdict(soaked: Soaked, console: Console) -> None:
         table.add_row(
             one.process,
             one.what,
-            f"{one.levels[0]:,}",
-            f"{one.levels[-1]:,}",
+            f"{one.levels[0]:,.1f}",
+            f"{one.levels[-1]:,.1f}",
             "" if one.slope is None else f"{one.slope:+.2f}",
             "" if one.bound is None else f"{one.bound:g}",
-            "[green]flat[/]" if one.flat else "[bold red]grows[/]",
+            _verdict(one),
         )
     console.print(table)
     console.print(f"{soaked.sent:,} orders, {soaked.accepted:,} accepted; {soaked.statuses}")
