@@ -52,7 +52,7 @@ spike: ## Locust's spike on a real stack; writes bench-results/spike.html
 bench-peers: ## ours beside what people would use instead; ten minutes
 	@scripts/venv dev
 	@scripts/test-needs wrk
-	@$(bin)/python -m loadtest.bench_peers $(ARGS)
+	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench_peers $(ARGS)
 
 bench-scale: ## how cost grows with workers, gateways, backlog, skus and orders; some 12 minutes
 	@scripts/venv dev
