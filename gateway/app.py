@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 import structlog
 from aiohttp import web
@@ -42,6 +43,7 @@ from gateway.keys import (
 )
 from gateway.lifecycle import Lifecycle
 from gateway.line import Line
+from gateway.listener import listening
 from gateway.listing import Listing
 from gateway.lookup import Lookup
 from gateway.memory import Memory
@@ -64,7 +66,6 @@ log = structlog.get_logger()
 METRICS_PORT = 9090
 _KEEP_ALIVE_SECONDS = 75
 _LAST_ANSWERS_SECONDS = 10
-_LISTEN_BACKLOG = 4096  # connections of a spike that wait to be accepted
 
 
 def create_app(
@@ -175,18 +176,15 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
     )
     await runner.setup()
     try:
-        site = web.TCPSite(
-            runner,
+        with listening(
             settings.gateway_host,
             settings.gateway_port,
-            backlog=_LISTEN_BACKLOG,
+            cast("web.Server", runner.server),  # there since the setup
             reuse_port=settings.gateway_workers > 1,
-        )
-        await site.start()
-        host, port = runner.addresses[0][:2]
-        url = f"http://{host}:{port}"
-        log.info("gateway listens", url=url)
-        yield url
+        ) as (host, port):
+            url = f"http://{host}:{port}"
+            log.info("gateway listens", url=url)
+            yield url
     finally:
         await runner.cleanup()
 
