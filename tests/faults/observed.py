@@ -1,0 +1,148 @@
+"""Run `flashsale ...`, write down what it does, and kill it at a named point if one is given.
+
+    FAULTS_HISTORY=FILE FAULTS_POINT=sold-not-committed:3 python -m tests.faults.observed consumer
+
+The points are between the steps of the code as it is; nothing in the product knows of them, or of
+these variables.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flashsale.ledger.drain
+from consumer.announcing import Announcer
+from consumer.releases import Gate
+from flashsale.broker.deliveries import RabbitDeliveries
+from flashsale.cli import app
+from flashsale.history import Acked, Committed, Observation, Released, encode_line
+from flashsale.ledger import Drain, EffectBook, Outbox
+from gateway.accepting import Desk
+
+HISTORY = "FAULTS_HISTORY"
+POINT = "FAULTS_POINT"
+
+_ACK_ON_ITS_WAY_SECONDS = 0.1
+
+POINTS: dict[str, tuple[Any, str, str]] = {
+    "sold-not-committed": (flashsale.ledger.drain, "sell", "after"),
+    "committed-not-acked": (Drain, "sell", "after"),
+    "confirmed-not-answered": (Desk, "accept", "after"),
+    "published-not-marked": (Outbox, "mark", "before"),
+    "marked-not-committed": (Outbox, "mark", "after"),
+    "handled-not-recorded": (EffectBook, "take_effect", "before"),
+    "effect-not-committed": (EffectBook, "mark", "after"),
+    "recorded-not-acked": (EffectBook, "take_effect", "after"),
+}
+"""What is called, and whether the process dies before it or after it."""
+
+ACKED_NOT_ANNOUNCED = "acked-not-announced"
+
+
+def _die(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at(point: str, at: int) -> None:
+    """Have this process kill itself when it comes to that point the `at`-th time."""
+    if point == ACKED_NOT_ANNOUNCED:
+        _die_unannounced(at)
+        return
+    owner, name, moment = POINTS[point]
+    method = getattr(owner, name)
+    calls = 0
+
+    async def dying(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        mine = calls  # others may come here while this one is away
+        if mine == at and moment == "before":
+            _die()
+        result = await method(*arguments, **named)
+        if mine == at:
+            _die()
+        return result
+
+    setattr(owner, name, dying)
+
+
+def _die_unannounced(at: int) -> None:
+    tell = Announcer.tell
+    calls = 0
+
+    def dying(*arguments: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls < at:
+            tell(*arguments)
+        elif calls == at:
+            # The acknowledgement is still in this process, and has to be at the broker.
+            asyncio.get_running_loop().call_later(_ACK_ON_ITS_WAY_SECONDS, _die)
+
+    Announcer.tell = dying  # type: ignore[method-assign, assignment]
+
+
+def write_down(write: Callable[[Observation], None]) -> None:
+    """Have the drain of this process tell `write` what it releases, commits and acknowledges."""
+    process = os.getpid()
+    release, sell, fail = Gate.release, Drain.sell, Drain.fail
+    take, ack_through = RabbitDeliveries.take, RabbitDeliveries.ack_through
+    in_hand: list[Any] = []
+
+    def releasing(gate: Gate, wanted: int) -> int:
+        at = time.monotonic()
+        if count := release(gate, wanted):
+            write(Released(at, count, process))
+        return count
+
+    async def selling(drain: Drain, *arguments: Any, **named: Any) -> Any:
+        verdict = await sell(drain, *arguments, **named)
+        states = {str(o.order.id): str(o.status) for o in verdict.outcomes}
+        write(Committed(time.monotonic(), process, states))
+        return verdict
+
+    async def failing(drain: Drain, order_id: Any, *rest: Any) -> None:
+        await fail(drain, order_id, *rest)
+        write(Committed(time.monotonic(), process, {str(order_id): "failed"}))
+
+    def taking(deliveries: RabbitDeliveries, at_most: int) -> Any:
+        taken = take(deliveries, at_most)
+        in_hand.extend(taken)
+        return taken
+
+    def acking(deliveries: RabbitDeliveries, delivery: Any) -> None:
+        # Numbers begin again with each connection; what an older one held came back, and again.
+        last = next((at for at, held in enumerate(in_hand) if held is delivery), -1)
+        write(Acked(time.monotonic(), process, [held.message_id for held in in_hand[: last + 1]]))
+        del in_hand[: last + 1]
+        ack_through(deliveries, delivery)
+
+    owner: Any
+    for owner, name, watched in (
+        (Gate, "release", releasing),
+        (Drain, "sell", selling),
+        (Drain, "fail", failing),
+        (RabbitDeliveries, "take", taking),
+        (RabbitDeliveries, "ack_through", acking),
+    ):
+        setattr(owner, name, watched)
+
+
+def _writer(file: Path) -> Callable[[Observation], None]:
+    # By a system call each: what was seen by a process that is killed is seen.
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    return lambda observation: (os.write(descriptor, encode_line(observation)), None)[1]
+
+
+if __name__ == "__main__":
+    if (history := os.environ.get(HISTORY)) and sys.argv[1] == "consumer":
+        write_down(_writer(Path(history)))
+    if named := os.environ.get(POINT):
+        at_point, _, nth = named.partition(":")
+        die_at(at_point, int(nth))
+    app(sys.argv[1:])

@@ -1,0 +1,126 @@
+"""What a scenario is: a fault, when it happens, and what is expected beside the promises."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from subprocess import PIPE, STDOUT, run
+
+import msgspec
+
+from loadtest.servers import PostgresServer, RabbitNode
+from tests.faults.shoppers import Crowd
+from tests.faults.stand import Layout, Stand
+
+Fault = Callable[[Stand], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A fault and the sale that it happens to."""
+
+    name: str
+    fault: Fault
+    """Breaks things while shoppers come, and returns when they are whole again."""
+    layout: Layout = field(default_factory=Layout)
+    short: bool = False
+    """Whether it is one for every `make test`."""
+    rate: float = 120.0
+    """Orders a second that are new."""
+    own_servers: bool = False
+    """Whether it leaves servers behind that nobody else could use."""
+    after: float = 1.5
+    """Seconds for which shoppers come once things are whole again."""
+
+
+SCENARIOS: list[Scenario] = []
+
+
+def scenario(name: str, **options: object) -> Callable[[Fault], Fault]:
+    """Register a fault under that name, as a line of the table."""
+
+    def register(fault: Fault) -> Fault:
+        SCENARIOS.append(Scenario(name, fault, **options))  # type: ignore[arg-type]
+        return fault
+
+    return register
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of a scenario: a line of the table that is printed at the end."""
+
+    name: str
+    seed: int
+    offered: int
+    accepted: int
+    confirmed: int
+    without_service: float
+    """The longest time, in seconds, in which nobody was taken."""
+    lost: int
+    doubled: int
+
+
+class Verdict(msgspec.Struct):
+    """What of `flashsale check --json` is used here."""
+
+    violations: dict[str, list[str]]
+
+
+async def play(
+    scenario: Scenario, seed: int, node: RabbitNode, database: PostgresServer, folder: Path
+) -> Row:
+    """Hold a sale, break it, and judge what is left. Raises `AssertionError`."""
+    stand = Stand(scenario.layout, node, database, folder, seed)
+    async with AsyncExitStack() as exits:
+        await exits.enter_async_context(stand.open())
+        crowd = stand.crowd(rate=scenario.rate)
+        enough = asyncio.Event()
+        coming = asyncio.create_task(crowd.come(enough), name="shoppers")
+        try:
+            await stand.wait(1.0, 2.0)
+            await scenario.fault(stand)
+            await stand.wait(scenario.after)
+        finally:
+            enough.set()
+            await coming
+        await stand.settled(crowd)
+        return await _judged(scenario, seed, stand, crowd)
+
+
+async def _judged(scenario: Scenario, seed: int, stand: Stand, crowd: Crowd) -> Row:
+    assert crowd.given_up == 0, f"{crowd.given_up} shoppers gave up: {crowd.statuses}"
+    assert crowd.accepted, f"nobody was taken: {crowd.statuses}"
+    unexpected = set(crowd.statuses) - {0, 202, 409, 503}
+    assert not unexpected, f"answers that no shopper should see: {crowd.statuses}"
+    file = stand.folder / "verdict.json"
+    checked = await asyncio.to_thread(
+        run,
+        [
+            *(sys.executable, "-m", "flashsale", "check"),
+            *("--history", str(stand.history), "--json", str(file)),
+        ],
+        stdout=PIPE,
+        stderr=STDOUT,
+        text=True,
+        env=stand.check_environment(),
+        cwd=stand.folder,
+    )
+    assert file.exists(), checked.stdout
+    violations = msgspec.json.decode(file.read_bytes(), type=Verdict).violations
+    lost = len(violations.pop("lost", []))
+    assert lost <= stand.allowed_lost, checked.stdout
+    assert not any(violations.values()), checked.stdout
+    return Row(
+        scenario.name,
+        seed,
+        crowd.offered,
+        len(crowd.accepted),
+        await stand.confirmed(),
+        max((b - a for a, b in pairwise(sorted(crowd.accepted.values()))), default=0.0),
+        lost,
+        len(violations.get("doubled", [])),
+    )

@@ -1,0 +1,131 @@
+"""Shoppers who come at a rate, never give up without reason, and write down what they are told."""
+
+import asyncio
+import itertools
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import aiohttp
+import msgspec
+
+from flashsale.history import NO_ANSWER, Asked, Looked, Observation, body_hash
+
+_RETRY_SECONDS = (0.1, 0.5)
+_LOOK_SECONDS = 0.25
+_PATIENCE_SECONDS = 4.0
+_SETTLED = frozenset({"confirmed", "rejected", "failed"})
+
+
+@dataclass
+class Crowd:
+    """Shoppers at some gateways: `rate` new ones a second, each with a key of its own.
+
+    Some are the same customer. A fifth of them follow their order until it is decided.
+    """
+
+    gateways: list[str]
+    write: Callable[[Observation], None]
+    dice: random.Random
+    rate: float = 120.0
+    customers: int = 400
+    skus: tuple[str, ...] = ("tv", "radio", "radio")
+    follow: float = 0.2
+    persistent: bool = True
+    """Whether they come again until they are taken or refused for good."""
+    offered: int = 0
+    accepted: dict[str, float] = field(default_factory=dict)
+    """When each order id was first taken, on the monotonic clock."""
+    statuses: dict[int, int] = field(default_factory=dict)
+    given_up: int = 0
+    _numbers: itertools.count[int] = field(default_factory=itertools.count)
+
+    async def come(self, until: asyncio.Event, give_up_after: float = 120.0) -> None:
+        """Come until that event, and then wait until each has an answer for good."""
+        connector = aiohttp.TCPConnector(limit=0)
+        timeout = aiohttp.ClientTimeout(total=_PATIENCE_SECONDS)
+        started, number = time.monotonic(), 0
+        async with (
+            aiohttp.ClientSession(connector=connector, timeout=timeout) as client,
+            asyncio.TaskGroup() as shoppers,
+        ):
+            while not until.is_set():
+                # In the open loop: nobody waits outside for the answer of somebody else.
+                due = started + number / self.rate
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                shoppers.create_task(self._shop(client, give_up_after))
+                number += 1
+
+    async def _shop(self, client: aiohttp.ClientSession, give_up_after: float) -> None:
+        self.offered += 1
+        key = f"key-{next(self._numbers)}"
+        order: dict[str, object] = {
+            "sku": self.dice.choice(self.skus),
+            "customer_id": f"c-{self.dice.randrange(self.customers)}",
+            "quantity": self.dice.choice((1, 1, 1, 2)),
+        }
+        body = msgspec.json.encode(order)
+        deadline = time.monotonic() + give_up_after
+        while True:
+            asked = await self._ask(client, order, key, body)
+            self.statuses[asked.status] = self.statuses.get(asked.status, 0) + 1
+            if asked.status == 202:
+                break
+            if asked.status not in (NO_ANSWER, 503) or not self.persistent:
+                return
+            if time.monotonic() > deadline:
+                self.given_up += 1
+                return
+            await asyncio.sleep(self.dice.uniform(*_RETRY_SECONDS))
+        self.accepted.setdefault(asked.order_id, asked.at + asked.seconds)
+        if self.dice.random() < self.follow:
+            await self._watch(client, asked.order_id, deadline)
+
+    async def _ask(
+        self, client: aiohttp.ClientSession, order: dict[str, object], key: str, body: bytes
+    ) -> Asked:
+        gateway = self.dice.choice(self.gateways)
+        status, told = NO_ANSWER, {}
+        at = time.monotonic()
+        try:
+            async with client.post(
+                f"{gateway}/orders",
+                data=body,
+                headers={"Content-Type": "application/json", "Idempotency-Key": key},
+            ) as answer:
+                told = msgspec.json.decode(await answer.read())
+                status = answer.status
+        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
+            pass  # not known whether it was taken
+        asked = Asked(
+            at,
+            time.monotonic() - at,
+            str(order["sku"]),
+            str(order["customer_id"]),
+            key,
+            body_hash(body),
+            status,
+            told.get("order_id", ""),
+            told.get("type", "").rpartition("/")[2],
+            gateway,
+        )
+        self.write(asked)
+        return asked
+
+    async def _watch(self, client: aiohttp.ClientSession, order_id: str, deadline: float) -> None:
+        # One shopper asks one gateway: what another has not heard yet is not a step back.
+        gateway = self.dice.choice(self.gateways)
+        state = ""
+        while state not in _SETTLED and time.monotonic() < deadline:
+            status, state = NO_ANSWER, ""
+            at = time.monotonic()
+            try:
+                async with client.get(f"{gateway}/orders/{order_id}") as answer:
+                    told = msgspec.json.decode(await answer.read())
+                    status = answer.status
+                    state = str(told["status"]) if status == 200 else ""
+            except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
+                pass
+            self.write(Looked(at, time.monotonic() - at, order_id, status, state, gateway))
+            await asyncio.sleep(_LOOK_SECONDS)

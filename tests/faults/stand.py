@@ -1,0 +1,331 @@
+"""A sale under faults: servers, processes and links between them, all of which can be broken."""
+
+import asyncio
+import os
+import random
+import re
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from flashsale.broker import RabbitMQ, Topology, sale_topology
+from flashsale.history import Observation, encode_line
+from flashsale.ledger import open_ledger
+from flashsale.orders import Outcome, Status
+from flashsale.selling import Sale
+from loadtest.processes import Process, get, process
+from loadtest.servers import PostgresServer, RabbitNode, free_port
+from tests.conftest import unique
+from tests.faults.observed import HISTORY, POINT
+from tests.faults.proxy import Proxy, proxy
+from tests.faults.shoppers import Crowd
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("loyalty", "mail", "ranking")
+
+_READY_SECONDS = 30.0
+_DIED_SECONDS = 60.0
+_HEALED_SECONDS = 150.0
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a sale consists of: how many processes of each kind, and their settings."""
+
+    gateways: int = 1
+    consumers: int = 1
+    services: int = 0
+    stock: int = 300
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        """The processes, in the order in which they are started."""
+        kinds = {"consumer": self.consumers, "services": self.services, "gateway": self.gateways}
+        return [f"{kind}-{n}" for kind, count in kinds.items() for n in range(1, count + 1)]
+
+
+class Stand:
+    """A sale whose processes, servers and links a scenario breaks. Names are as `consumer-1`."""
+
+    def __init__(
+        self, layout: Layout, node: RabbitNode, database: PostgresServer, folder: Path, seed: int
+    ) -> None:
+        self.layout = layout
+        self.node = node
+        self.database = database
+        self.folder = folder
+        self.dice = random.Random(seed)
+        self.links: dict[tuple[str, str], Proxy] = {}
+        """A proxy by who connects and to what, as ("gateway-1", "broker")."""
+        self.doors: list[Proxy] = []
+        """What shoppers connect to, a proxy for each gateway."""
+        self.allowed_lost = 0
+        """Orders that the fault itself takes away, as who deletes a queue does."""
+        self.notes: list[str] = []
+        self.settings = {
+            "drain_rate": "400",
+            "broker_prefix": f"{unique('f')}.",
+            "metrics_port": "0",
+            "shutdown_seconds": "0.3",
+            "services": ",".join(SERVICES) if layout.services else "none",
+            "mail_folder": str(folder / "mail"),
+            **layout.settings,
+        }
+        self.database_name = unique("faults").replace("-", "_")
+        self.history = folder / "history"
+        self.history.mkdir()
+        self._ports: dict[str, int] = {}
+        self._running: dict[str, tuple[ExitStack, Process]] = {}
+        self._lines = (self.history / "shoppers.jsonl").open("ab", buffering=0)
+
+    # Processes.
+
+    async def start(self, name: str, *, point: str | None = None, **settings: str) -> None:
+        """Start a process, to die at that point if one is given, and wait until it serves."""
+        kind = name.partition("-")[0]
+        exits = ExitStack()
+        own = {
+            "broker_url": _through(self.node.url, self.links[name, "broker"]),
+            "database_url": _through(self.database_url, self.links[name, "database"]),
+            **({"gateway_port": str(self._ports[name])} if kind == "gateway" else {}),
+        }
+        environment = {
+            "PYTHONPATH": str(ROOT),
+            HISTORY: str(self.history / f"{name}.jsonl"),
+            **({POINT: point} if point else {}),
+            **{
+                f"FLASHSALE_{key.upper()}": value
+                for key, value in (self.settings | own | settings).items()
+            },
+        }
+        log = self.folder / f"{name}.log"
+        running = await asyncio.to_thread(
+            exits.enter_context,
+            process(["tests.faults.observed", kind], log, environment),
+        )
+        self._running[name] = exits, running
+        if kind == "gateway":
+            await asyncio.to_thread(
+                running.await_url, f"http://127.0.0.1:{self._ports[name]}/healthz"
+            )
+
+    def process(self, name: str) -> Process:
+        """A process that was started."""
+        return self._running[name][1]
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send it a signal: SIGKILL, SIGSTOP, SIGCONT, SIGTERM."""
+        self.process(name).signal(number)
+
+    async def died(self, name: str) -> None:
+        """Wait until a process has ended, by itself or by a signal that it was sent."""
+        await self.until(
+            lambda: not self.process(name).running, f"the end of {name}", _DIED_SECONDS
+        )
+
+    async def again(self, name: str, **settings: str) -> None:
+        """Start a process that has died or was killed once more, as its supervisor would."""
+        await self.stop(name)
+        await self.start(name, **settings)
+
+    async def stop(self, name: str) -> None:
+        """Stop a process in good order."""
+        exits, _ = self._running.pop(name)
+        await asyncio.to_thread(exits.close)
+
+    def ready(self, name: str) -> bool:
+        """Whether a gateway is ready."""
+        return get(f"http://127.0.0.1:{self._ports[name]}/readyz") is not None
+
+    # Where things are.
+
+    @property
+    def topology(self) -> Topology:
+        """The queues and exchanges of this sale."""
+        return sale_topology(
+            self.settings["broker_prefix"],
+            int(self.settings.get("queue_max_length", "2000")),
+            "quorum" if self.settings.get("queue_type") == "quorum" else "classic",
+        )
+
+    @property
+    def database_url(self) -> str:
+        """Straight to the database, not through a link that may be broken."""
+        return self.database.url(self.database_name)
+
+    def link(self, name: str, to: str) -> Proxy:
+        """The link of a process to its "broker" or "database"."""
+        return self.links[name, to]
+
+    # Waiting.
+
+    async def wait(self, low: float, high: float | None = None) -> None:
+        """Let the sale go on for that long, or for a random time up to `high` seconds."""
+        await asyncio.sleep(low if high is None else self.dice.uniform(low, high))
+
+    async def until(
+        self,
+        condition: Callable[[], bool] | Callable[[], Awaitable[bool]],
+        what: str,
+        seconds: float = _HEALED_SECONDS,
+    ) -> None:
+        """Wait for a condition. Raises `AssertionError` that says what was waited for."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found: Any = condition()
+            if found if isinstance(found, bool) else await found:
+                return
+            if time.monotonic() > deadline:
+                raise AssertionError(f"waited {seconds:.0f} s for {what}\n{self.logs()}")
+            await asyncio.sleep(_POLL_SECONDS)
+
+    # What is there.
+
+    async def count(self, select: str, **values: object) -> int:
+        """What `SELECT ...` says, asked on a connection of its own."""
+        engine = create_async_engine(self.database_url, poolclass=NullPool)
+        try:
+            async with engine.connect() as connection:
+                return int(await connection.scalar(text(f"SELECT {select}"), values) or 0)
+        finally:
+            await engine.dispose()
+
+    async def decided(self) -> int:
+        """How many orders are decided."""
+        return await self.count("count(*) FROM orders")
+
+    async def outcomes(self) -> dict[str, Outcome]:
+        """All outcomes, by order id."""
+        async with open_ledger(self.database_url) as ledger:
+            found: dict[str, Outcome] = {}
+            for sku in ("tv", "radio"):
+                found |= await ledger.outcomes(sku)
+            return found
+
+    async def waiting(self) -> int:
+        """How many orders wait in the queue."""
+        async with RabbitMQ(self.node.url, self.topology) as broker:
+            return (await broker.depth(self.topology.orders)).ready
+
+    def logs(self) -> str:
+        """The last lines of every process."""
+        return "\n".join(
+            f"--- {file.name}\n{file.read_text(errors='replace')[-1500:]}"
+            for file in sorted(self.folder.glob("*.log"))
+        )
+
+    def write(self, observation: Observation) -> None:
+        """Add to the history."""
+        self._lines.write(encode_line(observation))
+
+    # Beginning and end.
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["Stand"]:
+        """Start everything; stop it at the end, however that comes."""
+        self.database.create_database(self.database_name)
+        async with open_ledger(self.database_url) as ledger:
+            await ledger.migrate()
+            await ledger.create_sale(Sale("tv", self.layout.stock, customer_limit=3))
+            await ledger.create_sale(Sale("radio", 1_000_000))
+        async with AsyncExitStack() as exits:
+            for name in self.layout.names():
+                await self.connect(exits, name)
+            exits.push_async_callback(self._stop_all)
+            for name in self.layout.names():
+                await self.start(name)
+            await self.until(
+                lambda: all(self.ready(n) for n in self.layout.names() if n.startswith("gateway")),
+                "the gateways",
+                _READY_SECONDS,
+            )
+            yield self
+        self._lines.close()
+
+    async def connect(self, exits: AsyncExitStack, name: str) -> None:
+        """Lay the links of a process that is to come."""
+        for to, url in (("broker", self.node.url), ("database", self.database_url)):
+            port = _port(url)
+            self.links[name, to] = await exits.enter_async_context(proxy(lambda p=port: p))  # type: ignore[misc]
+        if name.startswith("gateway"):
+            self._ports[name] = free_port()
+            port = self._ports[name]
+            self.doors.append(await exits.enter_async_context(proxy(lambda p=port: p)))  # type: ignore[misc]
+
+    async def _stop_all(self) -> None:
+        for link in [*self.links.values(), *self.doors]:
+            link.heal()
+        for name in reversed(list(self._running)):
+            exits, running = self._running.pop(name)
+            if running.running:
+                psutil.Process(running.pid).resume()  # what is frozen would not hear SIGTERM
+            await asyncio.to_thread(exits.close)
+
+    def crowd(self, **changes: Any) -> Crowd:
+        """Shoppers of this sale."""
+        doors = [f"http://127.0.0.1:{door.port}" for door in self.doors]
+        return Crowd(doors, self.write, self.dice, **changes)
+
+    async def settled(self, crowd: Crowd) -> None:
+        """Wait until all that was taken is decided, relayed and served, with nobody's help."""
+
+        async def drained() -> bool:
+            missing = set(crowd.accepted) - set(await self._decided_ids())
+            return len(missing) <= self.allowed_lost and await self.waiting() == 0
+
+        async def relayed() -> bool:
+            return await self.count("count(*) FROM outbox WHERE sent_at IS NULL") == 0
+
+        async def served() -> bool:
+            done = await self.count("count(*) FROM effects")
+            confirmed = await self.count("count(*) FROM orders WHERE status = 'confirmed'")
+            return done >= confirmed * len(SERVICES)
+
+        await self.until(drained, "every accepted order to be decided")
+        await self.until(relayed, "the outbox to be relayed")
+        if self.layout.services:
+            await self.until(served, "the services")
+
+    async def _decided_ids(self) -> list[str]:
+        engine = create_async_engine(self.database_url, poolclass=NullPool)
+        try:
+            async with engine.connect() as connection:
+                return list((await connection.execute(text("SELECT id FROM orders"))).scalars())
+        finally:
+            await engine.dispose()
+
+    async def confirmed(self) -> int:
+        """How many orders are confirmed."""
+        found = await self.outcomes()
+        return sum(outcome.status is Status.CONFIRMED for outcome in found.values())
+
+    def check_environment(self) -> dict[str, str]:
+        """What `flashsale check` needs to judge this sale."""
+        settings = self.settings | {
+            "broker_url": self.node.url,
+            "database_url": self.database_url,
+        }
+        return {f"FLASHSALE_{key.upper()}": value for key, value in settings.items()} | {
+            "PYTHONPATH": str(ROOT),
+            "PATH": os.environ["PATH"],
+        }
+
+
+def _port(url: str) -> int:
+    found = re.search(r"127\.0\.0\.1:(\d+)", url)
+    assert found is not None
+    return int(found[1])
+
+
+def _through(url: str, link: Proxy) -> str:
+    return re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{link.port}", url)

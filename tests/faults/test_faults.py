@@ -1,0 +1,31 @@
+"""Every promise holds under every fault. `make faults` plays all of them, with three seeds each."""
+
+import os
+from collections.abc import Callable
+from dataclasses import astuple
+from pathlib import Path
+
+import pytest
+
+from loadtest.servers import PostgresServer, RabbitNode
+from tests.faults import broker_faults, consumer_faults, gateway_faults  # noqa: F401 register
+from tests.faults.scenario import SCENARIOS, Scenario, play
+
+SEEDS = int(os.environ.get("FAULTS_SEEDS", "0"))
+"""How often each scenario is played; 0: the short ones, once."""
+FIRST_SEED = int(os.environ.get("FAULTS_FIRST_SEED", "1"))
+
+CHOSEN = [scenario for scenario in SCENARIOS if SEEDS or scenario.short]
+
+
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + max(1, SEEDS)))
+@pytest.mark.parametrize("scenario", CHOSEN, ids=[s.name.replace(" ", "-") for s in CHOSEN])
+async def test_promises_hold_when(
+    scenario: Scenario,
+    seed: int,
+    servers_of_scenario: tuple[RabbitNode, PostgresServer],
+    tmp_path: Path,
+    record_property: Callable[[str, object], None],
+) -> None:
+    row = await play(scenario, seed, *servers_of_scenario, tmp_path)
+    record_property("fault", astuple(row))
