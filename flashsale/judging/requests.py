@@ -140,19 +140,22 @@ def doubled_and_invented(
         if request.key and len(request.named) > 1
     ]
     skus = requests.skus()
-    explained = {order_id: request for request in requests for order_id in request.explains}
+    explained: dict[str, Request] = {}
+    for request in requests:
+        for order_id in request.explains:
+            explained.setdefault(order_id, request)
     invented: list[str] = []
     unexplained: list[Decided] = []
     for order in orders:
         if order.sku not in skus:
             continue
-        request = explained.get(order.id)
-        if request is None:
+        owner = explained.get(order.id)
+        if owner is None:
             unexplained.append(order)
-        elif request.customer != order.customer or order.sku not in request.skus:
+        elif owner.customer != order.customer or order.sku not in owner.skus:
             invented.append(
                 f"order {order.id}: {order.sku} for customer {order.customer!r}, but it was"
-                f" {request} who asked, for {' and '.join(request.skus)}"
+                f" {owner} who asked, for {' and '.join(owner.skus)}"
             )
     if not unexplained:
         return doubled, invented
