@@ -1,7 +1,6 @@
 """Shoppers who come at a rate, never give up without reason, and write down what they are told."""
 
 import asyncio
-import itertools
 import random
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from flashsale.history import NO_ANSWER, Asked, Looked, Observation, body_hash
 _RETRY_SECONDS = (0.1, 0.5)
 _LOOK_SECONDS = 0.25
 _PATIENCE_SECONDS = 4.0
+_WATCH_SECONDS = 30.0
 _SETTLED = frozenset({"confirmed", "rejected", "failed"})
 
 
@@ -39,9 +39,8 @@ class Crowd:
     """When each order id was first taken, on the monotonic clock."""
     statuses: dict[int, int] = field(default_factory=dict)
     given_up: int = 0
-    _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
-    async def come(self, until: asyncio.Event, give_up_after: float = 120.0) -> None:
+    async def come(self, until: asyncio.Event, give_up_after: float = 240.0) -> None:
         """Come until that event, and then wait until each has an answer for good."""
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=_PATIENCE_SECONDS)
@@ -59,7 +58,7 @@ class Crowd:
 
     async def _shop(self, client: aiohttp.ClientSession, give_up_after: float) -> None:
         self.offered += 1
-        key = f"key-{next(self._numbers)}"
+        key = f"key-{self.offered}"
         order: dict[str, object] = {
             "sku": self.dice.choice(self.skus),
             "customer_id": f"c-{self.dice.randrange(self.customers)}",
@@ -80,7 +79,7 @@ class Crowd:
             await asyncio.sleep(self.dice.uniform(*_RETRY_SECONDS))
         self.accepted.setdefault(asked.order_id, asked.at + asked.seconds)
         if self.dice.random() < self.follow:
-            await self._watch(client, asked.order_id, deadline)
+            await self._watch(client, asked.order_id, time.monotonic() + _WATCH_SECONDS)
 
     async def _ask(
         self, client: aiohttp.ClientSession, order: dict[str, object], key: str, body: bytes
