@@ -23,9 +23,11 @@ What they do is set by environment variables, with these defaults:
     FLASHSALE_LOAD_FOLLOW=0.05      the share of orders taken that are followed to their end
     FLASHSALE_LOAD_RETRIES=5        how often a shopper comes back to a full queue
     FLASHSALE_LOAD_P99_MS=          the longest that all but one in a hundred 202s may take
-    FLASHSALE_LOAD_HISTORY=FOLDER   write a line for every order into this folder, if given
+    FLASHSALE_LOAD_HISTORY=FOLDER   write what is told into this folder, if given, in the form
+                                    that `flashsale check --history` reads
 """
 
+import hashlib
 import heapq
 import os
 import random
@@ -67,25 +69,41 @@ _DECIDED = frozenset({"confirmed", "rejected"})
 _encode = msgspec.json.Encoder().encode
 
 
-class Entry(NamedTuple):
-    """An order that was sent: Unix time, seconds to the answer, and the answer."""
+# The form of flashsale.history, which is not there where this file runs alone.
+class Asked(msgspec.Struct, tag_field="event", tag="asked"):
+    """An order that was sent: when, seconds to the answer, and the answer."""
 
-    sent_at: float
+    at: float
     seconds: float
+    sku: str
+    customer: str
+    key: str
+    body: str
     status: int
     order_id: str
     problem: str
-    key: str
+    by: str
+
+
+class Looked(msgspec.Struct, tag_field="event", tag="looked"):
+    """An order's state, as somebody who followed it was told."""
+
+    at: float
+    seconds: float
+    order_id: str
+    status: int
+    state: str
+    by: str
 
 
 class HistoryFile:
-    """A line for every order sent: the account that the report is made from."""
+    """A line for every answer: the account that the report is made from."""
 
     def __init__(self) -> None:
         self._file: TextIO | None = None
         self._flushed_at = 0.0
 
-    def write(self, entry: Entry) -> None:
+    def write(self, line: Asked | Looked) -> None:
         """Append a line, if a history was asked for."""
         if HISTORY is None:
             return
@@ -93,11 +111,11 @@ class HistoryFile:
             self._file = (Path(HISTORY) / f"history-{os.getpid()}.jsonl").open(
                 "a", buffering=1 << 20
             )
-        self._file.write(_encode(entry).decode() + "\n")
+        self._file.write(_encode(line).decode() + "\n")
         # Locust ends its workers the hard way if their last answers take long.
-        if entry.sent_at - self._flushed_at > _FLUSH_SECONDS:
+        if line.at - self._flushed_at > _FLUSH_SECONDS:
             self.flush()
-            self._flushed_at = entry.sent_at
+            self._flushed_at = line.at
 
     def flush(self, **_: object) -> None:
         """Write what is gathered."""
@@ -138,7 +156,7 @@ class Till(FastHttpUser):
     @task
     def next_order(self) -> None:
         """Send the next order."""
-        if self._coming_back and self._coming_back[0].due <= time.time():
+        if self._coming_back and self._coming_back[0].due <= time.monotonic():
             self._order(heapq.heappop(self._coming_back))
             return
         if random.random() < LOOK:
@@ -151,17 +169,27 @@ class Till(FastHttpUser):
                 seen.failure(f"unexpected answer {seen.status_code}")
 
     def _order(self, shopper: Shopper) -> None:
-        sent = time.time()
+        customer = f"c-{shopper.key[:12]}"
+        body = f'{{"sku":"{SKU}","customer_id":"{customer}","quantity":1}}'
+        at = time.monotonic()
         with self.client.post(
             "/orders",
-            data=f'{{"sku":"{SKU}","customer_id":"c-{shopper.key[:12]}","quantity":1}}',
+            data=body,
             headers={"Content-Type": "application/json", "Idempotency-Key": shopper.key},
             name="POST /orders",
             catch_response=True,
         ) as answer:
             status = answer.status_code
             order_id, problem = _told(answer)
-            history.write(Entry(sent, time.time() - sent, status, order_id, problem, shopper.key))
+            seconds = time.monotonic() - at
+            hashed = hashlib.sha256(body.encode()).hexdigest()[:16]
+            by = str(self.host)
+            history.write(
+                Asked(
+                    *(at, seconds, SKU, customer, shopper.key, hashed),
+                    *(status, order_id, problem, by),
+                )
+            )
             if status in _REFUSALS:
                 # Under a name of its own: neither an error, nor an order that was taken.
                 answer.request_meta["name"] = f"POST /orders ({status} {problem})"
@@ -169,13 +197,14 @@ class Till(FastHttpUser):
             elif status != 202:
                 answer.failure(f"unexpected answer {status}")
         if status == 202 and random.random() < FOLLOW:
-            self._aside.spawn(self._follow, answer.headers["Location"])
+            self._aside.spawn(self._follow, answer.headers["Location"], order_id)
         elif status in _COME_BACK and shopper.retries:
-            due = time.time() + float(answer.headers.get("Retry-After", 1))
+            due = time.monotonic() + float(answer.headers.get("Retry-After", 1))
             heapq.heappush(self._coming_back, Shopper(due, shopper.key, shopper.retries - 1))
 
-    def _follow(self, location: str) -> None:
+    def _follow(self, location: str, order_id: str) -> None:
         while True:
+            at = time.monotonic()
             with self.client.get(
                 location,
                 headers={"Prefer": f"wait={_WAIT_SECONDS}"},
@@ -184,6 +213,8 @@ class Till(FastHttpUser):
             ) as told:
                 status = told.status_code
                 now = msgspec.json.decode(told.content)["status"] if status == 200 else ""
+                seconds = time.monotonic() - at
+                history.write(Looked(at, seconds, order_id, status, now, str(self.host)))
                 if status != 200:
                     told.failure(f"an order that was taken is {status}")
                 elif now not in _DECIDED and now != "queued":

@@ -10,22 +10,12 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
+from flashsale.history import Asked, read_history
 from flashsale.ledger import Books, Journey
 from flashsale.orders import Outcome, Status
 
 _MOST_ERRORS_SHOWN = 5
 _CALM_RATE = 100
-
-
-class Entry(msgspec.Struct, array_like=True):
-    """One order that a shopper sent: Unix time, seconds to the answer, and the answer."""
-
-    sent_at: float
-    seconds: float
-    status: int
-    order_id: str
-    problem: str
-    key: str
 
 
 class Report(msgspec.Struct):
@@ -57,7 +47,7 @@ class Report(msgspec.Struct):
 class Evidence:
     """What the report is made from."""
 
-    history: Sequence[Entry]
+    history: Sequence[Asked]
     outcomes: Mapping[str, Outcome]
     books: Books
     stock: int
@@ -69,15 +59,10 @@ class Evidence:
     journeys: Sequence[Journey]
 
 
-def read_history(folder: Path) -> list[Entry]:
-    """All entries that the shoppers wrote, by the time they were sent."""
-    decode = msgspec.json.Decoder(Entry).decode
-    entries = [
-        decode(line)
-        for file in folder.glob("history-*.jsonl")
-        for line in file.read_bytes().splitlines()
-    ]
-    return sorted(entries, key=lambda entry: entry.sent_at)
+def orders_sent(folder: Path) -> list[Asked]:
+    """All orders that the shoppers sent, by the time they were sent. Raises `HistoryError`."""
+    lines = read_history(folder.glob("history-*.jsonl"))
+    return sorted((line for line in lines if isinstance(line, Asked)), key=lambda sent: sent.at)
 
 
 def judge(evidence: Evidence) -> Report:
@@ -91,7 +76,7 @@ def judge(evidence: Evidence) -> Report:
     spike, calm = evidence.service_seconds, evidence.calm_service_seconds
     report = Report(
         offered=len(history),
-        offered_rate_peak=_most_in_a_second(entry.sent_at for entry in history),
+        offered_rate_peak=_most_in_a_second(entry.at for entry in history),
         accepted=len(accepted),
         refused=dict(refused),
         confirmed=statuses[Status.CONFIRMED],

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from flashsale.history import Asked
 from flashsale.ledger import open_ledger
 from flashsale.orders import Status
 from flashsale.selling import Sale
 from flashsale.settings import Settings
 from loadtest.cores import Cores
 from loadtest.processes import Process, ProcessFailed, Samples, process, scrape
-from loadtest.report import Entry, Evidence, Report, judge, read_history
+from loadtest.report import Evidence, Report, judge, orders_sent
 from loadtest.watch import View, Watch
 from services.installed import chosen_services
 
@@ -50,7 +51,7 @@ class Outcome:
     """What came of a sale: what was seen of it, what shoppers were told, and the report."""
 
     watch: Watch
-    history: Sequence[Entry]
+    history: Sequence[Asked]
     report: Report
 
 
@@ -99,7 +100,7 @@ def run_sale(
         time.sleep(1)  # the gateways' own counts of backlog and stock follow
         watch.sample()
         view.show()
-    history = read_history(folder)
+    history = orders_sent(folder)
     took = calm, _service_seconds(stack.ports)
     return Outcome(watch, history, asyncio.run(_judge(settings, watch, history, took)))
 
@@ -162,7 +163,7 @@ def _shoppers(
 async def _judge(
     settings: Settings,
     watch: Watch,
-    history: Sequence[Entry],
+    history: Sequence[Asked],
     took: tuple[dict[str, float], dict[str, float]],
 ) -> Report:
     async with open_ledger(settings.database_url) as ledger:

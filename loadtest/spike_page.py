@@ -9,8 +9,9 @@ from typing import Any
 
 import matplotlib as mpl
 
+from flashsale.history import Asked
 from loadtest.cores import Cores
-from loadtest.report import Entry, Report
+from loadtest.report import Report
 from loadtest.sale import Outcome
 
 mpl.use("Agg")
@@ -94,7 +95,7 @@ def _svg(draw: Callable[[Any], None]) -> str:
 def _flow(axes: Any, outcome: Outcome) -> None:
     """By the shoppers' own account, a point a second."""
     start = _start(outcome.history)
-    kinds: dict[str, tuple[str, Callable[[Entry], bool]]] = {
+    kinds: dict[str, tuple[str, Callable[[Asked], bool]]] = {
         "sent": (_BLUE, lambda entry: True),
         "accepted": (_GREEN, lambda entry: entry.status == 202),
         "refused: queue full": (_ORANGE, lambda entry: entry.problem == "queue-full"),
@@ -104,7 +105,7 @@ def _flow(axes: Any, outcome: Outcome) -> None:
         counts: dict[int, int] = defaultdict(int)
         for entry in outcome.history:
             if wanted(entry):
-                counts[int(entry.sent_at - start)] += 1
+                counts[int(entry.at - start)] += 1
         seconds = range(max(counts, default=0) + 1)
         axes.plot(seconds, [counts[s] for s in seconds], label=label, color=colour)
     axes.set_ylabel("orders / s")
@@ -130,7 +131,7 @@ def _latency(axes: Any, outcome: Outcome) -> None:
     by_second: dict[int, list[float]] = defaultdict(list)
     for entry in outcome.history:
         if entry.status == 202:
-            by_second[int(entry.sent_at - start)].append(entry.seconds * 1000)
+            by_second[int(entry.at - start)].append(entry.seconds * 1000)
     seconds = sorted(second for second, values in by_second.items() if len(values) > 1)
     for percent, colour in ((50, _GREEN), (95, _ORANGE), (99, _RED)):
         cuts = [
@@ -152,5 +153,5 @@ def _cores(axes: Any, outcome: Outcome, cores: Cores) -> None:
     axes.set_ylabel("cores")
 
 
-def _start(history: Sequence[Entry]) -> float:
-    return history[0].sent_at if history else 0.0
+def _start(history: Sequence[Asked]) -> float:
+    return history[0].at if history else 0.0

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from flashsale.history import Asked, Looked, body_hash, read_history
 from loadtest.processes import own_environment
-from loadtest.report import Entry, read_history
+from loadtest.report import orders_sent
 
 LOCUSTFILE = Path(__file__).parents[2] / "loadtest/locustfile.py"
 
@@ -75,7 +76,7 @@ async def serving(shop: Shop) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def shopping(shop: Shop, folder: Path, **load: str) -> tuple[int, list[Entry]]:
+async def shopping(shop: Shop, folder: Path, **load: str) -> tuple[int, list[Asked]]:
     """A short sale; Locust's exit code, and the history."""
     environment = {
         "SKU": "tv", "BASE": "30", "SPIKE": "60", "SECONDS": "2", "BEFORE": "0", "AFTER": "2",
@@ -94,7 +95,7 @@ async def shopping(shop: Shop, folder: Path, **load: str) -> tuple[int, list[Ent
             check=False,
         )
     assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode, read_history(folder)
+    return done.returncode, orders_sent(folder)
 
 
 async def test_shoppers_look_order_come_back_and_follow(tmp_path: Path) -> None:
@@ -110,6 +111,16 @@ async def test_shoppers_look_order_come_back_and_follow(tmp_path: Path) -> None:
     taken = [entry.order_id for entry in history if entry.status == 202]
     assert taken
     assert set(shop.follows) <= set(taken)
+    # What they wrote says all that the shop has seen of them.
+    first = history[0]
+    body = f'{{"sku":"tv","customer_id":"{first.customer}","quantity":1}}'.encode()
+    assert first.body == body_hash(body)
+    assert {entry.key for entry in history} == set(shop.sent)
+    assert all(abs(shop.sent[entry.key][0] - entry.at) < 30 for entry in history)
+    assert first.by.startswith("http://127.0.0.1:")
+    looks = [line for line in read_history([tmp_path]) if isinstance(line, Looked)]
+    assert Counter(look.order_id for look in looks) == shop.follows
+    assert {look.state for look in looks} == {"queued", "confirmed"}
     # Queued when it was looked at first, so it was asked for again.
     assert 2 in shop.follows.values()
     assert shop.looks > 0

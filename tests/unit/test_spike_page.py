@@ -1,8 +1,9 @@
 """The page of a spike: everything in one file, and the verdict first."""
 
+from flashsale.history import Asked
 from flashsale.ledger import Books
 from loadtest.cores import Cores
-from loadtest.report import Entry, Evidence, judge
+from loadtest.report import Evidence, judge
 from loadtest.sale import Outcome
 from loadtest.spike_page import page
 from loadtest.watch import Sample, Watch
@@ -10,13 +11,16 @@ from loadtest.watch import Sample, Watch
 
 def an_outcome(drained_max: int) -> Outcome:
     history = [
-        Entry(
-            1000 + n / 100,
-            0.001 * n,
-            202 if n % 2 else 503,
-            f"{n:032x}",
-            "queue-full" * (1 - n % 2),
-            "k",
+        Asked(
+            at=1000 + n / 100,
+            seconds=0.001 * n,
+            sku="tv",
+            customer="c",
+            key="k",
+            body="",
+            status=202 if n % 2 else 503,
+            order_id=f"{n:032x}",
+            problem="queue-full" * (1 - n % 2),
         )
         for n in range(300)
     ]
