@@ -17,7 +17,7 @@ from typing import Any
 
 import flashsale.ledger.drain
 from consumer.announcing import Announcer
-from consumer.releases import Gate
+from consumer.releases import ReleaseLog
 from flashsale.broker.deliveries import RabbitDeliveries
 from flashsale.cli import app
 from flashsale.history import Acked, Committed, Observation, Released, encode_line
@@ -91,15 +91,14 @@ def _die_unannounced(at: int) -> None:
 def write_down(write: Callable[[Observation], None]) -> None:
     """Have the drain of this process tell `write` what it releases, commits and acknowledges."""
     process = os.getpid()
-    release, sell, fail = Gate.release, Drain.sell, Drain.fail
+    release, sell, fail = ReleaseLog.add, Drain.sell, Drain.fail
     take, ack_through = RabbitDeliveries.take, RabbitDeliveries.ack_through
     in_hand: list[Any] = []
 
-    def releasing(gate: Gate, wanted: int) -> int:
-        at = time.monotonic()
-        if count := release(gate, wanted):
-            write(Released(at, count, process))
-        return count
+    def releasing(log: ReleaseLog, now: float, count: int) -> None:
+        # Of the very moment by which the gate paces: another reading of the clock may be late.
+        write(Released(now, count, process))
+        release(log, now, count)
 
     async def selling(drain: Drain, *arguments: Any, **named: Any) -> Any:
         verdict = await sell(drain, *arguments, **named)
@@ -125,7 +124,7 @@ def write_down(write: Callable[[Observation], None]) -> None:
 
     owner: Any
     for owner, name, watched in (
-        (Gate, "release", releasing),
+        (ReleaseLog, "add", releasing),
         (Drain, "sell", selling),
         (Drain, "fail", failing),
         (RabbitDeliveries, "take", taking),

@@ -344,7 +344,8 @@ class Stand:
         async def served() -> bool:
             done = await self.count("count(*) FROM effects")
             confirmed = await self.count("count(*) FROM orders WHERE status = 'confirmed'")
-            return done >= confirmed * len(SERVICES)
+            rejected = await self.count("count(*) FROM orders WHERE status = 'rejected'")
+            return done >= confirmed * len(SERVICES) + rejected  # which get a letter
 
         await self.until(drained, "every accepted order to be decided")
         await self.until(relayed, "the outbox to be relayed")
