@@ -21,12 +21,12 @@ async def killed(stand: Stand) -> None:
 
 @scenario(
     "restart of the broker with a full queue",
-    layout=Layout(settings={"queue_max_length": "200", "drain_rate": "60"}),
-    rate=200.0,
+    layout=Layout(settings={"queue_max_length": "100", "drain_rate": "60"}),
+    rate=150.0,
 )
 async def restarted_full(stand: Stand) -> None:
     async def full() -> bool:
-        return await stand.waiting() >= 195
+        return await stand.waiting() >= 95
 
     await stand.until(full, "a full queue")
     await asyncio.to_thread(stand.node.stop)

@@ -12,6 +12,7 @@ from tests.faults import (  # noqa: F401 they register themselves
     broker_faults,
     consumer_faults,
     database_faults,
+    disk_faults,
     gateway_faults,
     service_faults,
 )
