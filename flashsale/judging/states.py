@@ -54,7 +54,7 @@ class States:
                 self._decided(order_id, intern(state), f"the drain {committed.process}")
 
     def _decided(self, order_id: str, state: str, by: str) -> None:
-        if state in (_NOWHERE, _QUEUED):
+        if _STEPS.get(state, 0) <= _STEPS[_FAILED]:
             return
         known = self._final.setdefault(order_id, state)
         if known != state:
