@@ -56,13 +56,13 @@ class RabbitCluster:
 
     def leader(self, queue: str, asked: RabbitNode) -> Member:
         """The node that leads a quorum queue, as the node that is `asked` sees it."""
-        # `rabbitmqctl list_queues` never ends here: every node would have to reach it.
-        printed = asked.control(
-            "eval",
-            f'{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"{queue}">>)),'
-            " element(2, amqqueue:get_pid(Q)).",
-        )
+        printed = _of_queue(asked, queue, "element(2, amqqueue:get_pid(Q))")
         return next(node for node in self.nodes if node.name in printed)
+
+    def members(self, queue: str, asked: RabbitNode) -> set[str]:
+        """The names of the nodes that have a quorum queue, as the node that is `asked` sees it."""
+        printed = _of_queue(asked, queue, "maps:get(nodes, amqqueue:get_type_state(Q))")
+        return {node.name for node in self.nodes if node.name in printed}
 
     def forget(self, gone: RabbitNode, asked: RabbitNode) -> None:
         """Take a node that is stopped out of the cluster, and out of its queues, for good."""
@@ -72,6 +72,12 @@ class RabbitCluster:
         """End all nodes."""
         with ThreadPoolExecutor() as threads:
             list(threads.map(Member.close, self.nodes))
+
+
+def _of_queue(asked: RabbitNode, queue: str, wanted: str) -> str:
+    # `rabbitmqctl list_queues` never ends here: every node would have to find the command itself.
+    resource = f'rabbit_misc:r(<<"/">>, queue, <<"{queue}">>)'
+    return asked.control("eval", f"{{ok, Q}} = rabbit_amqqueue:lookup({resource}), {wanted}.")
 
 
 def directly(_: RabbitNode, asked: RabbitNode) -> int:

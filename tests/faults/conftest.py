@@ -1,12 +1,13 @@
 """Servers for scenarios, and the table at the end."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 
 import pytest
 
 from loadtest.servers import PostgresServer, RabbitNode, ServerNotFound, postgres, rabbitmq
-from tests.faults.scenario import Row
+from tests.faults.linked import LinkedCluster, linked_cluster
+from tests.faults.scenario import Row, Scenario
 
 _COLUMNS = "fault", "seed", "offered", "accepted", "confirmed", "without service", "lost", "doubled"
 
@@ -32,11 +33,19 @@ def broken_database() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def servers_of_scenario(
+async def servers_of_scenario(
     request: pytest.FixtureRequest,
-) -> Iterator[tuple[RabbitNode, PostgresServer]]:
-    """The servers of a scenario: its own, if it leaves them unusable."""
-    if request.getfixturevalue("scenario").own_servers:
+) -> AsyncIterator[tuple[RabbitNode | LinkedCluster, PostgresServer]]:
+    """The servers of a scenario: its own, if it leaves them unusable or wants a cluster."""
+    scenario: Scenario = request.getfixturevalue("scenario")
+    if scenario.cluster:
+        database = request.getfixturevalue("broken_database")
+        try:
+            async with linked_cluster() as cluster:
+                yield cluster, database
+        except ServerNotFound as error:
+            pytest.skip(str(error))
+    elif scenario.own_servers:
         with ExitStack() as exits:
             yield exits.enter_context(rabbitmq()), exits.enter_context(postgres(fsync="off"))
     else:

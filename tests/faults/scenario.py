@@ -12,6 +12,7 @@ from subprocess import PIPE, STDOUT, run
 import msgspec
 
 from loadtest.servers import PostgresServer, RabbitNode
+from tests.faults.linked import LinkedCluster
 from tests.faults.shoppers import Crowd
 from tests.faults.stand import Layout, Stand
 
@@ -32,6 +33,8 @@ class Scenario:
     """Orders a second that are new."""
     own_servers: bool = False
     """Whether it leaves servers behind that nobody else could use."""
+    cluster: bool = False
+    """Whether its broker is a cluster, of its own."""
     after: float = 1.5
     """Seconds for which shoppers come once things are whole again."""
 
@@ -71,10 +74,14 @@ class Verdict(msgspec.Struct):
 
 
 async def play(
-    scenario: Scenario, seed: int, node: RabbitNode, database: PostgresServer, folder: Path
+    scenario: Scenario,
+    seed: int,
+    broker: RabbitNode | LinkedCluster,
+    database: PostgresServer,
+    folder: Path,
 ) -> Row:
     """Hold a sale, break it, and judge what is left. Raises `AssertionError`."""
-    stand = Stand(scenario.layout, node, database, folder, seed)
+    stand = Stand(scenario.layout, broker, database, folder, seed)
     async with AsyncExitStack() as exits:
         await exits.enter_async_context(stand.open())
         crowd = stand.crowd(rate=scenario.rate)

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from loadtest.servers import PostgresServer, RabbitNode
-from tests.faults import broker_faults, consumer_faults, gateway_faults  # noqa: F401 register
+from tests.faults import (  # noqa: F401 register
+    broker_faults,
+    cluster_faults,
+    consumer_faults,
+    gateway_faults,
+)
+from tests.faults.linked import LinkedCluster
 from tests.faults.scenario import SCENARIOS, Scenario, play
 
 SEEDS = int(os.environ.get("FAULTS_SEEDS", "0"))
@@ -23,7 +29,7 @@ CHOSEN = [scenario for scenario in SCENARIOS if SEEDS or scenario.short]
 async def test_promises_hold_when(
     scenario: Scenario,
     seed: int,
-    servers_of_scenario: tuple[RabbitNode, PostgresServer],
+    servers_of_scenario: tuple[RabbitNode | LinkedCluster, PostgresServer],
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
