@@ -163,6 +163,27 @@ async def test_each_queue_type_takes_its_arguments(rabbit_url: str, queue_type: 
             deliveries.ack_through(deliveries.take(1)[0])
 
 
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+async def test_what_a_consumer_had_in_hand_comes_again_however_often_it_dies(
+    rabbit_url: str, queue_type: str
+) -> None:
+    topology = sale_topology(f"again-{queue_type}.", 30, queue_type)  # type: ignore[arg-type]
+    async with RabbitMQ(rabbit_url, topology, publish_timeout=10) as broker:
+        for n in range(10):
+            await publish(broker, topology, b"%d" % n)
+        for _ in range(25):  # 4.x has a limit of 20
+            async with broker.consume(topology.orders, prefetch=30) as deliveries:
+                bodies: set[bytes] = set()
+                async with asyncio.timeout(30):
+                    while len(bodies) < 10:
+                        await deliveries.wait()
+                        bodies |= {delivery.body for delivery in deliveries.take(30)}
+        async with broker.consume(topology.orders, prefetch=30) as deliveries:
+            for _ in range(10):
+                await deliveries.wait()
+                deliveries.ack(deliveries.take(1)[0])
+
+
 async def test_frames_of_many_messages_leave_in_one_write(
     rabbit_url: str, topology: Topology
 ) -> None:
