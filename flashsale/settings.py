@@ -9,6 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from flashsale.broker.addresses import addresses, is_address
+
 PREFIX = "FLASHSALE_"
 
 _LATENCY = "how long {} takes in addition, for demonstrations"
@@ -29,8 +31,9 @@ class Settings(BaseSettings):
 
     broker_url: str = Field(
         "memory://",
-        description="`amqp://user:password@host:5672/` (or `amqps://`), or `memory://`: a broker"
-        " in this process, whose queued orders do not survive it",
+        description="`amqp://user:password@host:5672/` (or `amqps://`), several with commas between"
+        " for the nodes of a cluster; or `memory://`: a broker in this process, whose queued orders"
+        " do not survive it",
     )
     broker_prefix: str = Field(
         "",
@@ -160,8 +163,13 @@ class Settings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _broker_scheme(cls, url: str) -> str:
-        if url != "memory://" and not url.startswith(("amqp://", "amqps://")):
-            raise ValueError("must be memory://, amqp://... or amqps://...")
+        if url == "memory://":
+            return url
+        if not all(is_address(address) for address in addresses(url)):
+            raise ValueError(
+                "must be memory://, amqp://... or amqps://..., or several of the last two"
+                " with commas between"
+            )
         return url
 
     @field_validator("database_url")

@@ -1,6 +1,7 @@
 """One AMQP connection by pika, its callbacks turned into futures."""
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
+from flashsale.broker.addresses import addresses, without_secrets
 from flashsale.broker.base import BrokerUnavailable, TopologyMismatch
 from flashsale.broker.inbound import Inbound
 from flashsale.broker.topology import Topology
@@ -17,6 +19,7 @@ from flashsale.broker.topology import Topology
 T = TypeVar("T")
 
 HEARTBEAT_SECONDS = 10
+_ADDRESS_SECONDS = 3.0  # for one of several: who is frozen must not take the time of the others
 _PRECONDITION_FAILED = 406
 
 
@@ -76,7 +79,24 @@ class Link:
 
     @classmethod
     async def connect(cls, url: str) -> "Link":
-        """Connect. Raises `BrokerUnavailable`."""
+        """Connect: to any one of several addresses. Raises `BrokerUnavailable`.
+
+        Each time they are tried in another order, so that connections spread over the nodes.
+        """
+        found = addresses(url)
+        if len(found) == 1:
+            return await cls._connect(url)
+        reasons = []
+        for address in random.sample(found, len(found)):
+            try:
+                async with asyncio.timeout(_ADDRESS_SECONDS):
+                    return await cls._connect(address)
+            except (BrokerUnavailable, TimeoutError) as error:
+                reasons.append(f"{without_secrets(address)}: {error or 'no answer in time'}")
+        raise BrokerUnavailable("; ".join(reasons))
+
+    @classmethod
+    async def _connect(cls, url: str) -> "Link":
         link = cls()
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         parameters = pika.URLParameters(url)

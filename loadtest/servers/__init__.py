@@ -1,6 +1,7 @@
 """Private servers on free loopback ports, for demos, benchmarks and tests."""
 
 from loadtest.servers.base import Server, ServerDidNotStart, ServerNotFound, free_port
+from loadtest.servers.cluster import RabbitCluster, rabbitmq_cluster
 from loadtest.servers.postgresql import PostgresServer, postgres
 from loadtest.servers.prometheus import Prometheus, prometheus
 from loadtest.servers.rabbit import RabbitNode, rabbitmq
@@ -8,6 +9,7 @@ from loadtest.servers.rabbit import RabbitNode, rabbitmq
 __all__ = [
     "PostgresServer",
     "Prometheus",
+    "RabbitCluster",
     "RabbitNode",
     "Server",
     "ServerDidNotStart",
@@ -16,4 +18,5 @@ __all__ = [
     "postgres",
     "prometheus",
     "rabbitmq",
+    "rabbitmq_cluster",
 ]

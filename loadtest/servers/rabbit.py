@@ -3,13 +3,22 @@
 import os
 import secrets
 import socket
+import struct
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from loadtest.servers.base import Server, ServerNotFound, await_port, find, folder_of, free_port
+from loadtest.servers.base import (
+    Server,
+    ServerDidNotStart,
+    ServerNotFound,
+    await_port,
+    find,
+    folder_of,
+    free_port,
+)
 
 METRICS = "rabbitmq_prometheus"
 
@@ -24,6 +33,7 @@ class RabbitNode(Server):
         self._name = f"flashsale-{secrets.token_hex(4)}@localhost"
         self._ports = {part: free_port() for part in ("node", "dist", "epmd", "metrics")}
         self._epmd: subprocess.Popen[bytes] | None = None
+        self._introductions: list[socket.socket] = []
         for part in ("mnesia", "log"):
             (folder / part).mkdir()
         (folder / "enabled_plugins").write_text(f"[{','.join(plugins)}].\n")
@@ -43,37 +53,68 @@ class RabbitNode(Server):
         return f"amqp://guest:guest@127.0.0.1:{self._ports['node']}/"
 
     @property
+    def name(self) -> str:
+        """The node's name, as others of a cluster know it."""
+        return self._name
+
+    @property
+    def port_for_nodes(self) -> int:
+        """Where it listens for other nodes of its cluster."""
+        return self._ports["dist"]
+
+    @property
     def metrics_port(self) -> int:
         """Where it serves `/metrics`, if it has the plugin for it."""
         return self._ports["metrics"]
 
     def start(self) -> None:
         """Start the node, and its epmd the first time."""
-        if self._epmd is None:
-            # Erlang would start one in the background, and leave it.
-            self._epmd = subprocess.Popen(
-                [find("epmd", "erlang-base"), "-port", str(self._ports["epmd"])],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=self._environment(),
-                start_new_session=True,
-            )
-            await_port(self._ports["epmd"])
+        self._start_epmd()
         super().start()
 
-    def control(self, *arguments: str) -> None:
-        """Run `rabbitmqctl` on the node."""
-        subprocess.run(
+    def introduce(self, name: str, port: int) -> None:
+        """Tell the node's epmd that the node of that name is at this port, for good."""
+        self._start_epmd()
+        alive = name.partition("@")[0].encode()
+        # ALIVE2_REQ of a normal node that speaks versions 5 and 6 over TCP; it is forgotten when
+        # the connection ends (https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html).
+        request = struct.pack(">BHBBHHH", 120, port, 77, 0, 6, 5, len(alive)) + alive + b"\0\0"
+        asking = socket.create_connection(("127.0.0.1", self._ports["epmd"]), timeout=10)
+        self._introductions.append(asking)
+        asking.sendall(struct.pack(">H", len(request)) + request)
+        if asking.recv(16)[1:2] != b"\0":
+            raise ServerDidNotStart(f"epmd does not take {name}")
+
+    def _start_epmd(self) -> None:
+        if self._epmd is not None:
+            return
+        # Erlang would start one in the background, and leave it.
+        self._epmd = subprocess.Popen(
+            [find("epmd", "erlang-base"), "-port", str(self._ports["epmd"])],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=self._environment(),
+            start_new_session=True,
+        )
+        await_port(self._ports["epmd"])
+
+    def control(self, *arguments: str) -> str:
+        """Run `rabbitmqctl` on the node, and return what it prints."""
+        ran = subprocess.run(
             [str(self._script.with_name("rabbitmqctl")), "--node", self._name, *arguments],
             check=True,
             env=self._environment(),
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        return ran.stdout
 
     def close(self) -> None:
         """End the node and its epmd."""
         self.stop()
+        for asking in self._introductions:
+            asking.close()
         if self._epmd is not None:
             self._epmd.kill()
             self._epmd.wait()

@@ -2,14 +2,15 @@
 
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from loadtest.servers import PostgresServer, RabbitNode, ServerNotFound, postgres, rabbitmq
-from tests.faults.scenario import Row
+from tests.faults.linked import LinkedCluster, linked_cluster
+from tests.faults.scenario import Row, Scenario
 
 _COLUMNS = (
     *("fault", "seed", "offered", "accepted", "confirmed"),
@@ -60,23 +61,24 @@ def small_disk() -> Iterator[None]:
 
 
 @pytest.fixture
-def servers_of_scenario(
+async def servers_of_scenario(
     request: pytest.FixtureRequest,
-) -> Iterator[tuple[RabbitNode, PostgresServer]]:
-    """The servers of a scenario: its own, if they are to have small disks."""
-    if not request.getfixturevalue("scenario").small_disk:
-        node = request.getfixturevalue("broken_node")
-        yield node, request.getfixturevalue("broken_database")
-        return
-    with ExitStack() as exits:
-        try:
-            # Each begins and ends on its own disk.
-            exits.enter_context(small_disk())
-            node = exits.enter_context(rabbitmq())
-            exits.enter_context(small_disk())
-            yield node, exits.enter_context(postgres(fsync="off"))
-        except ServerNotFound as error:
-            pytest.skip(str(error))
+) -> AsyncIterator[tuple[RabbitNode | LinkedCluster, PostgresServer]]:
+    """The servers of a scenario: its own, if they are a cluster or to have small disks."""
+    scenario: Scenario = request.getfixturevalue("scenario")
+    try:
+        if scenario.cluster:
+            database = request.getfixturevalue("broken_database")
+            async with linked_cluster() as cluster:
+                yield cluster, database
+        elif scenario.small_disk:
+            with small_disk(), rabbitmq() as node, small_disk(), postgres(fsync="off") as database:
+                yield node, database
+        else:
+            node = request.getfixturevalue("broken_node")
+            yield node, request.getfixturevalue("broken_database")
+    except ServerNotFound as error:
+        pytest.skip(str(error))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from flashsale.history import Committed, read_history
 from loadtest.servers import PostgresServer, RabbitNode
+from tests.faults.linked import LinkedCluster
 from tests.faults.shoppers import Crowd
 from tests.faults.stand import Layout, Stand
 
@@ -33,6 +34,8 @@ class Scenario:
     """Orders a second that are new."""
     small_disk: bool = False
     """Whether broker and database are its own, each on a small disk that can be filled."""
+    cluster: bool = False
+    """Whether its broker is a cluster, of its own."""
     after: float = 1.5
     """Seconds for which shoppers come once things are whole again."""
 
@@ -74,10 +77,14 @@ class Verdict(msgspec.Struct):
 
 
 async def play(
-    scenario: Scenario, seed: int, node: RabbitNode, database: PostgresServer, folder: Path
+    scenario: Scenario,
+    seed: int,
+    broker: RabbitNode | LinkedCluster,
+    database: PostgresServer,
+    folder: Path,
 ) -> Row:
     """Hold a sale, break it, and judge what is left. Raises `AssertionError`."""
-    stand = Stand(scenario.layout, node, database, folder, seed)
+    stand = Stand(scenario.layout, broker, database, folder, seed)
     async with AsyncExitStack() as exits:
         await exits.enter_async_context(stand.open())
         crowd = stand.crowd(rate=scenario.rate)

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from flashsale.broker import RabbitMQ, Topology, sale_topology
+from flashsale.broker.addresses import addresses
 from flashsale.history import Observation, encode_line
 from flashsale.ledger import open_ledger
 from flashsale.orders import Outcome, Status
@@ -28,6 +29,7 @@ from flashsale.selling import Sale
 from loadtest.processes import Process, get, process
 from loadtest.servers import PostgresServer, RabbitNode, free_port
 from tests.conftest import unique
+from tests.faults.linked import LinkedCluster
 from tests.faults.observed import HISTORY, POINT
 from tests.faults.proxy import Proxy, proxy
 from tests.faults.shoppers import Crowd
@@ -62,15 +64,23 @@ class Stand:
     """A sale whose processes, servers and links a scenario breaks. Names are as `consumer-1`."""
 
     def __init__(
-        self, layout: Layout, node: RabbitNode, database: PostgresServer, folder: Path, seed: int
+        self,
+        layout: Layout,
+        broker: RabbitNode | LinkedCluster,
+        database: PostgresServer,
+        folder: Path,
+        seed: int,
     ) -> None:
         self.layout = layout
-        self.node = node
+        self._broker = broker
         self.database = database
         self.folder = folder
         self.dice = random.Random(seed)
         self.links: dict[tuple[str, str], Proxy] = {}
-        """A proxy by who connects and to what, as ("gateway-1", "broker")."""
+        """A proxy by who connects and to what, as ("gateway-1", "broker").
+
+        The nodes of a cluster are "broker", "broker-2" and "broker-3".
+        """
         self.doors: list[Proxy] = []
         """What shoppers connect to, a proxy for each gateway."""
         self.allowed_lost = 0
@@ -99,7 +109,9 @@ class Stand:
         kind = name.partition("-")[0]
         exits = ExitStack()
         own = {
-            "broker_url": _through(self.node.url, self.links[name, "broker"]),
+            "broker_url": ",".join(
+                _through(url, self.links[name, to]) for to, url in self._brokers().items()
+            ),
             "database_url": _through(self.database_url, self.links[name, "database"]),
             **({"gateway_port": str(self._ports[name])} if kind == "gateway" else {}),
         }
@@ -161,6 +173,22 @@ class Stand:
     # Where things are.
 
     @property
+    def node(self) -> RabbitNode:
+        """The broker, where it is one node."""
+        assert isinstance(self._broker, RabbitNode)
+        return self._broker
+
+    @property
+    def cluster(self) -> LinkedCluster:
+        """The broker, where it is a cluster."""
+        assert isinstance(self._broker, LinkedCluster)
+        return self._broker
+
+    def _brokers(self) -> dict[str, str]:
+        urls = addresses(self._broker.url)
+        return {f"broker-{n}" if n > 1 else "broker": url for n, url in enumerate(urls, 1)}
+
+    @property
     def topology(self) -> Topology:
         """The queues and exchanges of this sale."""
         return sale_topology(
@@ -175,7 +203,7 @@ class Stand:
         return self.database.url(self.database_name)
 
     def link(self, name: str, to: str) -> Proxy:
-        """The link of a process to its "broker" or "database"."""
+        """The link of a process to its "broker", to another node of that, or to its "database"."""
         return self.links[name, to]
 
     # Waiting.
@@ -269,7 +297,7 @@ class Stand:
 
     async def waiting(self) -> int:
         """How many orders wait in the queue."""
-        async with RabbitMQ(self.node.url, self.topology) as broker:
+        async with RabbitMQ(self._broker.url, self.topology) as broker:
             return (await broker.depth(self.topology.orders)).ready
 
     def logs(self) -> str:
@@ -309,7 +337,7 @@ class Stand:
 
     async def connect(self, exits: AsyncExitStack, name: str) -> None:
         """Lay the links of a process that is to come."""
-        for to, url in (("broker", self.node.url), ("database", self.database_url)):
+        for to, url in (*self._brokers().items(), ("database", self.database_url)):
             port = _port(url)
             self.links[name, to] = await exits.enter_async_context(proxy(lambda p=port: p))  # type: ignore[misc]
         if name.startswith("gateway"):
@@ -364,7 +392,7 @@ class Stand:
     def check_environment(self) -> dict[str, str]:
         """What `flashsale check` needs to judge this sale."""
         settings = self.settings | {
-            "broker_url": self.node.url,
+            "broker_url": self._broker.url,
             "database_url": self.database_url,
         }
         return {f"FLASHSALE_{key.upper()}": value for key, value in settings.items()} | {

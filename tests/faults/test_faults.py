@@ -10,12 +10,14 @@ import pytest
 from loadtest.servers import PostgresServer, RabbitNode
 from tests.faults import (  # noqa: F401 they register themselves
     broker_faults,
+    cluster_faults,
     consumer_faults,
     database_faults,
     disk_faults,
     gateway_faults,
     service_faults,
 )
+from tests.faults.linked import LinkedCluster
 from tests.faults.scenario import SCENARIOS, Scenario, play
 
 SEEDS = int(os.environ.get("FAULTS_SEEDS", "0"))
@@ -30,7 +32,7 @@ CHOSEN = [scenario for scenario in SCENARIOS if SEEDS or scenario.short]
 async def test_promises_hold_when(
     scenario: Scenario,
     seed: int,
-    servers_of_scenario: tuple[RabbitNode, PostgresServer],
+    servers_of_scenario: tuple[RabbitNode | LinkedCluster, PostgresServer],
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:

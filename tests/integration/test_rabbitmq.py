@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from unittest.mock import patch
 
 import pytest
@@ -73,6 +74,66 @@ async def test_a_wrong_password_is_one_clear_line(rabbit_url: str, topology: Top
     assert str(caught.value)
 
 
+async def test_an_address_where_nobody_listens_is_passed_over(
+    rabbit_url: str, topology: Topology
+) -> None:
+    nowhere = f"amqp://guest:guest@127.0.0.1:{free_port()}/"
+    for _ in range(6):  # the order is random
+        async with RabbitMQ(f"{nowhere},{rabbit_url}", topology) as broker:
+            await publish(broker, topology)
+
+
+async def test_an_address_that_never_answers_is_passed_over(
+    rabbit_url: str, topology: Topology
+) -> None:
+    came = 0
+
+    async def frozen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal came
+        came += 1
+        with suppress(OSError):
+            while await reader.read(100):
+                pass
+        writer.close()
+
+    async with await asyncio.start_server(frozen, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with (
+            patch("flashsale.broker.link._ADDRESS_SECONDS", 0.3),
+            patch("flashsale.broker.link.random.sample", lambda found, _: found),
+        ):
+            async with RabbitMQ(f"amqp://127.0.0.1:{port}/,{rabbit_url}", topology) as broker:
+                await publish(broker, topology)
+    assert came == 1
+
+
+async def test_when_no_address_answers_each_is_named_without_its_password() -> None:
+    ports = [free_port(), free_port()]
+    url = ",".join(f"amqp://guest:hunter2@127.0.0.1:{port}/" for port in ports)
+    with pytest.raises(BrokerUnavailable) as caught:
+        async with RabbitMQ(url, sale_topology("", 10, "classic")):
+            pass
+    assert all(f"127.0.0.1:{port}: " in str(caught.value) for port in ports)
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_when_its_node_dies_a_connection_goes_to_the_next_address(
+    node: RabbitNode, rabbit_url: str, topology: Topology
+) -> None:
+    with patch("flashsale.broker.link.random.sample", lambda found, _: found):
+        async with RabbitMQ(f"{node.url},{rabbit_url}", topology) as broker:
+            await publish(broker, topology)
+            node.kill()
+            try:
+                await until(lambda: broker.counts.reconnects == 1)
+                await publish(broker, topology)
+                async with RabbitMQ(rabbit_url, topology) as there:
+                    assert (await there.depth(topology.orders)).ready == 1
+            finally:
+                node.start()
+
+
 async def test_another_queue_of_that_name_is_a_mismatch_that_names_it(
     rabbit_url: str, topology: Topology
 ) -> None:
@@ -100,6 +161,27 @@ async def test_each_queue_type_takes_its_arguments(rabbit_url: str, queue_type: 
         async with broker.consume(topology.orders, prefetch=1) as deliveries:
             await deliveries.wait()
             deliveries.ack_through(deliveries.take(1)[0])
+
+
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+async def test_what_a_consumer_had_in_hand_comes_again_however_often_it_dies(
+    rabbit_url: str, queue_type: str
+) -> None:
+    topology = sale_topology(f"again-{queue_type}.", 30, queue_type)  # type: ignore[arg-type]
+    async with RabbitMQ(rabbit_url, topology, publish_timeout=10) as broker:
+        for n in range(10):
+            await publish(broker, topology, b"%d" % n)
+        for _ in range(25):  # 4.x has a limit of 20
+            async with broker.consume(topology.orders, prefetch=30) as deliveries:
+                bodies: set[bytes] = set()
+                async with asyncio.timeout(30):
+                    while len(bodies) < 10:
+                        await deliveries.wait()
+                        bodies |= {delivery.body for delivery in deliveries.take(30)}
+        async with broker.consume(topology.orders, prefetch=30) as deliveries:
+            for _ in range(10):
+                await deliveries.wait()
+                deliveries.ack(deliveries.take(1)[0])
 
 
 async def test_frames_of_many_messages_leave_in_one_write(

@@ -37,6 +37,10 @@ def test_the_defaults_are_the_sale_of_the_readme() -> None:
         ("QUEUE_MAX_LENGTH", "-1", "greater than or equal to 1"),
         ("QUEUE_TYPE", "lazy", "'classic' or 'quorum'"),
         ("BROKER_URL", "http://rabbit", "memory://, amqp://"),
+        ("BROKER_URL", "amqp://a/,http://b/", "several of the last two with commas between"),
+        ("BROKER_URL", "amqp://a/,", "memory://, amqp://"),
+        ("BROKER_URL", "amqp://a/,memory://", "memory://, amqp://"),
+        ("BROKER_URL", "amqp://a:5672,b:5672/", "memory://, amqp://"),
         ("DATABASE_URL", "postgres://db/shop", "postgresql+asyncpg://"),
         ("DATABASE_URL", "sqlite+aiosqlite://", "must name a file"),
         ("GATEWAY_PORT", "70000", "less than or equal to 65535"),
@@ -60,7 +64,11 @@ def test_a_wrong_value_names_the_variable_the_value_and_what_is_allowed(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SECRET_KEY", "too-short"), ("DATABASE_URL", "mysql://me:hunter2@db/shop")],
+    [
+        ("SECRET_KEY", "too-short"),
+        ("DATABASE_URL", "mysql://me:hunter2@db/shop"),
+        ("BROKER_URL", "amqp://me:hunter2@a/,http://me:hunter2@b/"),
+    ],
 )
 def test_a_message_tells_no_secret(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"FLASHSALE_{name}", value)
@@ -68,6 +76,11 @@ def test_a_message_tells_no_secret(monkeypatch: pytest.MonkeyPatch, name: str, v
         load_settings()
     assert "too-short" not in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_cluster_is_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLASHSALE_BROKER_URL", "amqp://a:5672/,amqps://b/, amqp://c/sales")
+    assert not load_settings().embedded
 
 
 @given(st.integers(1, 1_000_000))

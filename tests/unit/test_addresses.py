@@ -1,0 +1,47 @@
+"""Several addresses of one broker."""
+
+import pytest
+
+from flashsale.broker import BrokerUnavailable
+from flashsale.broker.addresses import addresses, is_address, without_secrets
+from flashsale.broker.link import Link
+
+A, B, C = "amqp://me:pw@a:5672/", "amqps://me:pw@b/", "amqp://c/sales"
+
+
+def test_addresses_stand_with_commas_between() -> None:
+    assert addresses(A) == [A]
+    assert addresses(f"{A},{B} , {C}") == [A, B, C]
+
+
+def test_a_comma_in_a_password_is_no_end() -> None:
+    address = "amqp://me:p,w@a:5672/"
+    assert addresses(f"{address},{B}") == [address, B]
+
+
+@pytest.mark.parametrize("wrong", ["", "http://a/", "amqp://a:5672,b:5672/", "amqp://a:x/", "a"])
+def test_what_is_no_address(wrong: str) -> None:
+    assert not is_address(wrong)
+
+
+def test_an_address_is_shown_without_its_password() -> None:
+    assert [without_secrets(address) for address in (A, B, C)] == ["a:5672", "b", "c"]
+
+
+async def test_every_attempt_tries_all_and_begins_anywhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[str] = []
+
+    async def away(url: str) -> Link:
+        tried.append(url)
+        raise BrokerUnavailable("away")
+
+    monkeypatch.setattr(Link, "_connect", away)
+    for _ in range(60):
+        with pytest.raises(BrokerUnavailable):
+            await Link.connect(f"{A},{B},{C}")
+    attempts = [tried[start : start + 3] for start in range(0, len(tried), 3)]
+    assert all(sorted(attempt) == sorted([A, B, C]) for attempt in attempts)
+    # By chance one of them is never the first once in ten thousand million runs.
+    assert {attempt[0] for attempt in attempts} == {A, B, C}
