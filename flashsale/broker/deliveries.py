@@ -28,13 +28,14 @@ class RabbitDeliveries(Deliveries):
         self._cancelled = False
         link.closed.add_done_callback(lambda _: self._arrived.set())
 
-    async def start(self, queue: str, prefetch: int) -> None:
-        """Begin to consume."""
+    async def start(self, queues: Sequence[str], prefetch: int) -> None:
+        """Begin to consume, the first of these queues first."""
         channel = await self._link.channel(on_closed=self._link.end)
         await self._link.call(
             lambda answer: channel.basic_qos(prefetch_count=prefetch, callback=answer)
         )
-        await self._consume(channel, queue)
+        for queue in queues:
+            await self._consume(channel, queue)
         self._channel = channel
 
     async def listen(self, exchange: str) -> None:

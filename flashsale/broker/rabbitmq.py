@@ -124,7 +124,10 @@ class RabbitMQ(Broker):
     @asynccontextmanager
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
         async with self._delivering() as deliveries:
-            await deliveries.start(queue, prefetch)
+            spilled = [
+                q.spills_to for q in self._topology.queues if q.name == queue and q.spills_to
+            ]
+            await deliveries.start([*spilled, queue], prefetch)
             yield deliveries
 
     @asynccontextmanager

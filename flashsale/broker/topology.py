@@ -24,6 +24,7 @@ class Queue:
     """A durable queue. At `max_length` messages, if given, it refuses more (`reject-publish`).
 
     With `delay_seconds` it holds each message that long and then moves it to the queue `then`.
+    A classic queue puts what it would drop into the queue `spills_to`, which is consumed with it.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Queue:
     max_length: int | None = None
     delay_seconds: float | None = None
     then: str | None = None
+    spills_to: str | None = None
 
     @property
     def arguments(self) -> Mapping[str, str | int]:
@@ -38,6 +40,14 @@ class Queue:
         arguments: dict[str, str | int] = {"x-queue-type": self.type}
         if self.max_length is not None:
             arguments |= {"x-max-length": self.max_length, "x-overflow": "reject-publish"}
+        if self.spills_to is not None and self.type == "classic":
+            # What a consumer has in hand does not count towards the length. When the broker starts
+            # again it is back in front of the queue, which may be too long then; and a classic
+            # queue drops the surplus from its head, whatever its `x-overflow` says (seen on 3.10).
+            arguments |= {
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": self.spills_to,
+            }
         if self.delay_seconds is not None and self.then is not None:
             # A classic queue moves a message without a confirm, and may lose it if the broker dies
             # (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
@@ -99,6 +109,7 @@ def sale_topology(prefix: str, max_length: int, queue_type: QueueType) -> Topolo
     If one of several queues refuses a message, its publisher gets a nack and the others keep it.
     """
     orders = f"{prefix}sale.orders"
+    spilled = f"{orders}.spilled"
     dead = f"{orders}.dead"
     outcomes = f"{prefix}sale.outcomes"
     events = f"{prefix}sale.events"
@@ -108,7 +119,11 @@ def sale_topology(prefix: str, max_length: int, queue_type: QueueType) -> Topolo
             Exchange(outcomes, "fanout"),
             Exchange(events, "topic"),
         ),
-        queues=(Queue(orders, queue_type, max_length), Queue(dead, queue_type)),
+        queues=(
+            Queue(orders, queue_type, max_length, spills_to=spilled),
+            Queue(spilled, queue_type),
+            Queue(dead, queue_type),
+        ),
         bindings=(Binding(orders, orders, "order"), Binding(orders, dead, "dead")),
         orders=orders,
         dead_orders=dead,

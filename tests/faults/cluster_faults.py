@@ -2,7 +2,7 @@
 
 import asyncio
 
-from loadtest.servers import RabbitNode
+from loadtest.servers.cluster import Member
 from tests.faults.scenario import scenario
 from tests.faults.stand import Layout, Stand
 
@@ -22,7 +22,7 @@ async def _goes_on(stand: Stand) -> None:
     await stand.until(further, "the sale to go on with two nodes")
 
 
-async def _connect_to(stand: Stand, name: str, node: RabbitNode) -> None:
+async def _connect_to(stand: Stand, name: str, node: Member) -> None:
     """Have that process be a client of that node, and free to go elsewhere later."""
     at = stand.cluster.nodes.index(node)
     *links, _ = (link for (of, to), link in stand.links.items() if of == name)

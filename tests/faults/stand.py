@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[2]
 SERVICES = ("loyalty", "mail", "ranking")
 
 _ACTIVE = "is active"
-_READY_SECONDS = 30.0
+_READY_SECONDS = 60.0
 _DIED_SECONDS = 60.0
 _HEALED_SECONDS = 90.0
 _POLL_SECONDS = 0.1
@@ -322,6 +322,7 @@ class Stand:
             await ledger.create_sale(Sale("tv", self.layout.stock, customer_limit=3))
             await ledger.create_sale(Sale("radio", 1_000_000))
         async with AsyncExitStack() as exits:
+            exits.callback(self._lines.close)
             for name in self.layout.names():
                 await self.connect(exits, name)
             exits.push_async_callback(self._stop_all)
@@ -333,7 +334,6 @@ class Stand:
                 _READY_SECONDS,
             )
             yield self
-        self._lines.close()
 
     async def connect(self, exits: AsyncExitStack, name: str) -> None:
         """Lay the links of a process that is to come."""

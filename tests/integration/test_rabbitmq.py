@@ -10,6 +10,7 @@ import pytest
 from flashsale.broker import (
     BrokerUnavailable,
     Deliveries,
+    QueueFull,
     RabbitMQ,
     Topology,
     TopologyMismatch,
@@ -359,3 +360,30 @@ async def test_what_is_at_hand_when_its_queue_is_deleted_can_still_be_taken(
             assert deliveries.take(1)[0].body == b"%d" % number
         with pytest.raises(BrokerUnavailable, match="cancelled"):
             await deliveries.wait()
+
+
+async def test_what_is_in_hand_when_a_broker_with_a_full_queue_dies_is_delivered_again(
+    node: RabbitNode, topology: Topology
+) -> None:
+    bodies = [b"%d" % number for number in range(14)]
+    async with (
+        RabbitMQ(node.url, topology) as broker,
+        broker.consume(topology.orders, prefetch=4) as deliveries,
+    ):
+        for body in bodies[:4]:
+            await broker.publish(topology.orders, "order", body, message_id="")
+        await until(lambda: len(deliveries) == 4)
+        for body in bodies[4:]:
+            await broker.publish(topology.orders, "order", body, message_id="")
+        with pytest.raises(QueueFull):
+            await broker.publish(topology.orders, "order", b"one too many", message_id="")
+        await asyncio.to_thread(node.kill)
+    await asyncio.to_thread(node.start)
+    async with (
+        RabbitMQ(node.url, topology) as broker,
+        broker.consume(topology.orders, prefetch=20) as deliveries,
+    ):
+        await until(lambda: len(deliveries) == len(bodies))
+        taken = deliveries.take(len(bodies))
+        assert {delivery.body for delivery in taken} == set(bodies)
+        deliveries.ack_through(taken[-1])
