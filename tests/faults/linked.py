@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 
 from loadtest.servers import RabbitCluster, RabbitNode, rabbitmq_cluster
+from loadtest.servers.cluster import Member
 from tests.faults.proxy import Proxy, proxy
 
 _WAYS = 6
@@ -21,7 +22,7 @@ class LinkedCluster:
         self.nodes = cluster.nodes
         self.url = cluster.url
 
-    async def leader(self, queue: str) -> RabbitNode:
+    async def leader(self, queue: str) -> Member:
         """The node that leads that queue."""
         return await asyncio.to_thread(self._cluster.leader, queue, self.nodes[0])
 
