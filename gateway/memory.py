@@ -14,7 +14,7 @@ from gateway.line import Line
 
 
 class Known(msgspec.Struct, gc=False, eq=False):
-    """An order. `number` is its ticket in the line, while it waits.
+    """An order. `number` is its ticket in the line, while it waits; `known_at` is monotonic.
 
     A struct that the garbage collector leaves alone, as there are hundreds of thousands.
     """
@@ -22,10 +22,10 @@ class Known(msgspec.Struct, gc=False, eq=False):
     order_id: OrderId
     sku: str
     quantity: int
+    known_at: float
     status: Status = Status.QUEUED
     reason: str | None = None
     number: int = 0
-    known_at: float = msgspec.field(default_factory=time.monotonic)
     _decision: Any = None  # an asyncio.Future[None], once somebody waits
 
     def decision(self) -> asyncio.Future[None]:
@@ -68,7 +68,7 @@ class Memory:
         """An order was taken, here or by another gateway. One that is decided stays so."""
         known = self._known.get(order_id)
         if known is None:
-            known = self._add(Known(order_id, sku, quantity))
+            known = self._add(Known(order_id, sku, quantity, time.monotonic()))
             known.number = self._line.join()
             self._waiting[order_id] = known
         return known
@@ -82,7 +82,7 @@ class Memory:
         """
         known = self._known.get(order_id)
         if known is None:
-            known = self._add(Known(order_id, sku, quantity))
+            known = self._add(Known(order_id, sku, quantity, time.monotonic()))
             known.decide(status, reason)
             self._line.leave_unknown()
         elif known.status is Status.QUEUED:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from contextlib import suppress
 
 import msgspec
 from aiohttp import web
@@ -87,6 +88,10 @@ async def find_order(request: web.Request) -> Known:
     known, source = app[MEMORY].get(order_id), "memory"
     if known is None and _ORDER_ID.match(order_id):
         known, source = await _look_up(app, order_id), "ledger"
+    elif known is not None and known.status is Status.FAILED:
+        # An operator may have had it tried again, and the word of what came of it may be lost.
+        with suppress(Problem):
+            known, source = await _look_up(app, order_id) or known, "ledger"
     if known is None:
         app[METRICS].polls.labels("nowhere").inc()
         raise Problem("unknown-order", "No order of this id is known here.")

@@ -1,0 +1,101 @@
+"""The ledgers that the machine plays on."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flashsale.ledger import Drain, Ledger
+from flashsale.ledger.books import audit
+from flashsale.ledger.errors import named_errors
+from flashsale.ledger.selling import as_outcome, as_sale
+from flashsale.ledger.tables import orders, outbox, sales
+from flashsale.orders import OrderId, Outcome
+from flashsale.selling import Sale
+from tests.model.quick_ledger import QuickLedger
+
+
+class QuickBooks:
+    """In dictionaries."""
+
+    def __init__(self, offered: Sequence[Sale]) -> None:
+        self.ledger = self._quick = QuickLedger(offered)
+
+    async def change(self, sale: Sale) -> None:
+        sold = self._quick.terms[sale.sku].sold
+        self._quick.terms[sale.sku] = replace(sale, sold=sold)
+
+    async def rows(self) -> tuple[Mapping[OrderId, Outcome], Mapping[str, str]]:
+        return self._quick.orders, self._quick.events
+
+    async def wrong(self) -> Sequence[str]:
+        return ()
+
+
+class SqlBooks:
+    """In the product's tables, by its own statements, emptied for each sale."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        """On a connection that does everything at once."""
+        self._connection = connection
+        self.ledger = AtOnceLedger(connection)
+
+    async def begin(self, offered: Sequence[Sale]) -> None:
+        """Offer these sales and nothing else."""
+        for table in (outbox, orders, sales):
+            await self._connection.execute(delete(table))
+        await self._connection.execute(insert(sales), [vars(sale) for sale in offered])
+        await self._connection.commit()
+
+    async def change(self, sale: Sale) -> None:
+        terms = {"opens_at": sale.opens_at, "closes_at": sale.closes_at}
+        await self._connection.execute(update(sales).where(sales.c.sku == sale.sku).values(terms))
+        await self._connection.commit()
+
+    async def rows(self) -> tuple[Mapping[OrderId, Outcome], Mapping[str, str]]:
+        outcomes = [as_outcome(row) for row in await self._connection.execute(select(orders))]
+        events = await self._connection.execute(select(outbox))
+        return (
+            {OrderId(outcome.order.id): outcome for outcome in outcomes},
+            {row.order_id: row.topic for row in events},
+        )
+
+    async def wrong(self) -> Sequence[str]:
+        return (await audit(self._connection)).wrong
+
+
+class AtOnceLedger(Ledger):
+    """On one connection, each call a transaction in which nothing else has a turn.
+
+    So what is committed is known to the model at once, whoever dies meanwhile.
+    """
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def sales(self) -> list[Sale]:
+        return [as_sale(row) for row in await self._connection.execute(select(sales))]
+
+    async def find(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
+        rows = await self._connection.execute(select(orders).where(orders.c.id.in_(order_ids)))
+        return {OrderId(row.id): as_outcome(row) for row in rows}
+
+    @asynccontextmanager
+    async def hold_drain(self, name: str) -> AsyncIterator[Drain]:
+        yield AtOnceDrain(self._connection)
+
+
+class AtOnceDrain(Drain):
+    """The product's own drain, but for how its transaction ends."""
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        with named_errors():
+            try:
+                yield self._connection
+            except BaseException:
+                await self._connection.rollback()
+                raise
+            await self._connection.commit()

@@ -1,0 +1,105 @@
+"""The model: what stock, keys and customers must look like, told apart from how it is done.
+
+It is written once more from the promises, in the plainest way, and shares no rule with the product.
+"""
+
+from collections import Counter, deque
+from collections.abc import Collection, Mapping, Sequence
+
+from flashsale.orders import Order, OrderId, Outcome, Status
+from flashsale.selling import Sale, Verdict
+
+# What is released is seen here some turns of the loop later, more or fewer of them.
+_SECOND = 1 - 1e-4
+
+
+class Expected:
+    """The state of a sale, advanced by each commit, which it checks."""
+
+    def __init__(self, sales: Sequence[Sale], rate: int) -> None:
+        self.terms = {sale.sku: sale for sale in sales}
+        self.sold: Counter[str] = Counter()
+        self.held: Counter[tuple[str, str]] = Counter()
+        self.states: dict[str, tuple[str, str | None]] = {}
+        self.decided_orders: dict[str, Order] = {}
+        self.waiting: set[str] = set()
+        """Orders that a shopper has a 202 for, and that are not decided."""
+        self._rate = rate
+        self._releases: deque[tuple[float, int]] = deque()
+
+    def would_decide(self, order_id: str, replayed: Collection[str]) -> bool:
+        """Whether this order is undecided, or failed and tried again."""
+        state = self.states.get(order_id)
+        return state is None or (state[0] == "failed" and order_id in replayed)
+
+    def accepted(self, order_id: str) -> None:
+        """A shopper was told 202."""
+        if order_id not in self.states:
+            self.waiting.add(order_id)
+
+    def released(self, now: float, count: int) -> None:
+        """The database was given so many orders."""
+        self._releases.append((now, count))
+        while self._releases[0][0] < now - _SECOND:
+            self._releases.popleft()
+        assert sum(n for _, n in self._releases) <= self._rate, "too many in a second"
+
+    def committed(self, batch: Sequence[Order], replayed: Sequence[str], verdict: Verdict) -> None:
+        """A batch was decided: as this model would have it, and nothing twice."""
+        for order_id in replayed:
+            if self.states.get(order_id, ("", ""))[0] == "failed":
+                del self.states[order_id]
+        assert [o.order.id for o in verdict.outcomes] == [order.id for order in batch]
+        for order, outcome in zip(batch, verdict.outcomes, strict=True):
+            found = str(outcome.status), outcome.reason and str(outcome.reason)
+            known = self.states.get(order.id)
+            if known is not None:
+                assert found == known, f"order {order.id} was {known}, and is {found}"
+                continue
+            must = self._must_be(order)
+            assert found == must, f"order {order.id} must be {must}, and is {found}"
+            self.states[order.id] = found
+            self.decided_orders[order.id] = order
+            self.waiting.discard(order.id)
+            if found[0] == "confirmed":
+                self.sold[order.sku] += order.quantity
+                self.held[order.sku, order.customer_id] += order.quantity
+                sale = self.terms[order.sku]
+                limit = sale.customer_limit
+                assert self.sold[order.sku] <= sale.stock, "oversold"
+                assert limit is None or self.held[order.sku, order.customer_id] <= limit
+        for sale in verdict.sales:
+            assert sale.sold == self.sold[sale.sku]
+
+    def failed(self, order_id: str, reason: str) -> None:
+        """An order could not be decided."""
+        self.states.setdefault(order_id, ("failed", reason))
+        self.waiting.discard(order_id)
+
+    def _must_be(self, order: Order) -> tuple[str, str | None]:
+        sale = self.terms.get(order.sku)
+        if sale is None:
+            return "rejected", "unknown_sku"
+        if sale.opens_at is not None and order.accepted_at < sale.opens_at:
+            return "rejected", "sale_not_open"
+        if sale.closes_at is not None and order.accepted_at >= sale.closes_at:
+            return "rejected", "sale_closed"
+        holds = self.held[order.sku, order.customer_id]
+        if sale.customer_limit is not None and holds + order.quantity > sale.customer_limit:
+            return "rejected", "customer_limit"
+        if self.sold[order.sku] + order.quantity > sale.stock:
+            return "rejected", "sold_out"
+        return "confirmed", None
+
+    def check_ledger(self, orders: Mapping[OrderId, Outcome], events: Mapping[str, str]) -> None:
+        """The ledger holds these orders, each once, and an event for each that was decided."""
+        found = {
+            str(order_id): (str(outcome.status), outcome.reason and str(outcome.reason))
+            for order_id, outcome in orders.items()
+        }
+        assert found == self.states
+        assert events == {
+            order_id: f"order.{status}.{self.decided_orders[order_id].sku}"
+            for order_id, (status, _) in self.states.items()
+            if status != Status.FAILED
+        }

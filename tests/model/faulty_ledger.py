@@ -1,0 +1,112 @@
+"""A ledger that may fail, or see its drain die, at the worst moments; each commit is witnessed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Literal
+
+from flashsale.ledger import Drain, Ledger, LedgerBusy, LedgerRefused, LedgerUnavailable
+from flashsale.orders import Order, OrderId, Outcome
+from flashsale.selling import Sale, Verdict
+from tests.model.expected import Expected
+
+LedgerFault = Literal[
+    "busy",
+    "lost before commit",
+    "lost after commit",
+    "drain dies before commit",
+    "drain dies after commit",
+    "drain dies after ack",
+]
+
+
+class FaultyLedger(Ledger):
+    """Another ledger, but for `fault`, which befalls the next batch."""
+
+    def __init__(self, ledger: Ledger, expected: Expected, now: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self.expected = expected
+        self.now = now
+        self.fault: LedgerFault | None = None
+        self.kill_drain: Callable[[], None] = lambda: None
+        self.unwritable: set[str] = set()
+        """Customers whose orders the database refuses to store."""
+
+    async def sales(self) -> list[Sale]:
+        return await self._ledger.sales()
+
+    async def find(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
+        return await self._ledger.find(order_ids)
+
+    @asynccontextmanager
+    async def hold_drain(self, name: str) -> AsyncIterator[Drain]:
+        async with self._ledger.hold_drain(name) as drain:
+            yield FaultyDrain(drain, self)
+
+    def befalls(self, *faults: LedgerFault) -> LedgerFault | None:
+        """The fault, if it is one of these; it will not come again."""
+        fault = self.fault
+        if fault in faults:
+            self.fault = None
+            return fault
+        return None
+
+    async def die(self) -> None:
+        """Stop here, for ever."""
+        self.kill_drain()
+        await asyncio.get_running_loop().create_future()
+
+
+class FaultyDrain(Drain):
+    """Another drain; what it commits is shown to the model before anybody acts on it."""
+
+    def __init__(self, drain: Drain, ledger: FaultyLedger) -> None:
+        self._drain = drain
+        self._ledger = ledger
+        self.steps = {}
+
+    async def sell(
+        self,
+        batch: Sequence[Order],
+        now: float,
+        replayed: Sequence[str] = (),
+        traceparents: Mapping[str, str] | None = None,
+    ) -> Verdict:
+        ledger = self._ledger
+        ledger.expected.released(ledger.now(), len(batch))
+        await asyncio.sleep(0)  # on its way there
+        match ledger.befalls("busy", "lost before commit", "drain dies before commit"):
+            case "busy":
+                raise LedgerBusy("deadlock detected")
+            case "lost before commit":
+                raise LedgerUnavailable("connection reset")
+            case "drain dies before commit":
+                await ledger.die()
+        if ledger.unwritable and self._refuses(batch, replayed):
+            raise LedgerRefused("value out of range")
+        verdict = await self._drain.sell(batch, now, replayed, traceparents)
+        ledger.expected.committed(batch, replayed, verdict)
+        match ledger.befalls("lost after commit", "drain dies after commit"):
+            case "lost after commit":
+                raise LedgerUnavailable("connection reset")
+            case "drain dies after commit":
+                await ledger.die()
+        await asyncio.sleep(0)  # the answer is on its way back
+        return verdict
+
+    def _refuses(self, batch: Sequence[Order], replayed: Sequence[str]) -> bool:
+        # Only what would be inserted can be refused.
+        return any(
+            order.customer_id in self._ledger.unwritable
+            and self._ledger.expected.would_decide(order.id, replayed)
+            for order in batch
+        )
+
+    async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
+        await asyncio.sleep(0)
+        await self._drain.fail(order_id, reason, now)
+        self._ledger.expected.failed(order_id, reason)
+        await asyncio.sleep(0)
+
+    async def touch(self) -> None:
+        await self._drain.touch()

@@ -1,0 +1,354 @@
+"""The system under test: two gateways, a queue and a drain, all of the product's own code."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol, cast, get_args
+
+from consumer.announcing import Announcer
+from consumer.dead_letters import DeadLetters
+from consumer.drain import Drainer
+from consumer.releases import Gate
+from consumer.speed import Speed
+from flashsale.broker import QueueFull, sale_topology
+from flashsale.dead import DeadQueue, replay
+from flashsale.ledger import Ledger
+from flashsale.metrics import ConsumerMetrics, GatewayMetrics
+from flashsale.orders import OrderId, OrderRequest, Outcome, keyed_order_id
+from flashsale.pacing import Pacer
+from flashsale.selling import Sale
+from gateway.accepting import Desk
+from gateway.backlog import Backlog
+from gateway.catalogue import Catalogue
+from gateway.hearing import Hearing
+from gateway.line import Line
+from gateway.lookup import Lookup
+from gateway.memory import Memory
+from gateway.problems import Problem
+from gateway.traffic import Traffic
+from tests.model.clock import Clock
+from tests.model.expected import Expected
+from tests.model.faulty_broker import BrokerFault, FaultyBroker
+from tests.model.faulty_ledger import FaultyLedger, LedgerFault
+from tests.model.loop import SeededLoop
+
+RATE = 20
+BATCH = 3
+QUEUE_LENGTH = 6
+SECRET = b"a secret of all gateways"
+
+_UNKNOWN = "broker-unavailable", "reset"
+_LONGEST_DRAIN_SECONDS = 60.0
+_NEWS_SECONDS = 4.0  # more than a gateway lets pass before it looks an overdue order up
+
+# Counters of a whole run, as to make them takes longer than a hundred steps.
+_gateway_metrics = GatewayMetrics()
+_consumer_metrics = ConsumerMetrics()
+
+
+class Books(Protocol):
+    """A ledger that can be looked into."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger."""
+
+    async def change(self, sale: Sale) -> None:
+        """Give a sale other terms, as an operator might."""
+
+    async def rows(self) -> tuple[Mapping[OrderId, Outcome], Mapping[str, str]]:
+        """All orders by id, and the topics of all events."""
+
+    async def wrong(self) -> Sequence[str]:
+        """What an audit finds wrong."""
+
+
+@dataclass
+class Attempt:
+    """An order as a shopper sent it once. `answer` is `taken`, a problem's kind, or `reset`."""
+
+    number: int
+    request: OrderRequest
+    key: str | None
+    order_id: str
+    answer: str | None = None
+
+
+@dataclass
+class Gateway:
+    """One that lives until it is restarted, and what it has told shoppers."""
+
+    desk: Desk
+    memory: Memory
+    tasks: list[asyncio.Task[None]]
+    posts: dict[asyncio.Task[None], Attempt] = field(default_factory=dict)
+    """Those that are not answered, but for the ones that ended just now."""
+    told: dict[str, str] = field(default_factory=dict)
+
+
+def _post_number() -> str:
+    """The id of an order without a key, as a replay needs it: its attempt's number."""
+    task = asyncio.current_task()
+    assert task is not None
+    return f"{int(task.get_name()):032x}"
+
+
+class Shop:
+    """A sale and everything around it. Every method leaves tasks where they are."""
+
+    new_order_id = staticmethod(_post_number)
+
+    def __init__(
+        self,
+        books: Books,
+        sales: Sequence[Sale],
+        unwritable: Sequence[str],
+        clock: Clock,
+        seed: int,
+    ) -> None:
+        self.clock = clock
+        self.loop = SeededLoop(clock, seed)
+        self.books = books
+        self.expected = Expected(sales, RATE)
+        self.ledger = FaultyLedger(books.ledger, self.expected, clock.monotonic)
+        self.ledger.kill_drain = self._kill_drain
+        self.ledger.unwritable = set(unwritable)
+        self.topology = sale_topology("", QUEUE_LENGTH, "classic")
+        self.broker = FaultyBroker(self.topology)
+        self.attempts: list[Attempt] = []
+        self._poisoned: set[str] = set()
+        self._poison_number = 0
+        self._draining: asyncio.Task[None] | None = None
+        self._stop = asyncio.Event()
+        self.loop.finish(self.broker.__aenter__())
+        self.gateways = [self._gateway(), self._gateway()]
+        self.start_drain()
+
+    def _gateway(self) -> Gateway:
+        broker, outcomes = self.broker, self.topology.outcomes
+        catalogue, line = Catalogue(self.ledger), Line(RATE)
+        backlog = Backlog(broker, self.topology.orders, line)
+        memory = Memory(line, 1000, 900)
+        lookup = Lookup(self.ledger, 10, _gateway_metrics)
+        hearing = Hearing(broker, outcomes, memory, line, catalogue, lookup, Traffic())
+        orders = self.topology.orders
+        desk = Desk(broker, orders, catalogue, backlog, memory, hearing, SECRET, 1000)
+        self.loop.finish(catalogue.read())
+        self.loop.finish(backlog.count())
+        followed: list[Coroutine[None, None, None]] = [
+            catalogue.follow(),
+            backlog.follow(),
+            lookup.run(),
+            hearing.follow(),
+            hearing.sweep(),
+            hearing.announce(),
+        ]
+        return Gateway(desk, memory, [self.loop.create_task(task) for task in followed])
+
+    # What shoppers do.
+
+    def post(self, gateway: int, request: OrderRequest, key: str | None) -> None:
+        """Send an order; the answer comes when its task has had its turns."""
+        number = len(self.attempts)
+        if key is None:
+            order_id = f"{number:032x}"
+        else:
+            order_id = keyed_order_id(SECRET, request.customer_id, key)
+        attempt = Attempt(number, request, key, order_id)
+        self.attempts.append(attempt)
+        at = self.gateways[gateway]
+        post = self.loop.create_task(self._post(at, attempt), name=str(number))
+        at.posts[post] = attempt
+
+    async def _post(self, at: Gateway, attempt: Attempt) -> None:
+        try:
+            known = await at.desk.accept(attempt.request, attempt.key)
+        except Problem as problem:
+            attempt.answer = problem.kind
+            named = problem.members.get("order_id", attempt.order_id)
+            self._check_refusal(attempt)
+        else:
+            attempt.answer = "taken"
+            named = known.order_id
+            self.expected.accepted(named)
+        assert named == attempt.order_id, "one key stands for two orders"
+
+    def _check_refusal(self, refused: Attempt) -> None:
+        """What a shopper is told is so."""
+        request = refused.request
+        match refused.answer:
+            case "sold-out":
+                stock = self.expected.terms[request.sku].stock
+                assert self.expected.sold[request.sku] == stock, "refused, but not sold out"
+            case "unknown-sku":
+                assert request.sku not in self.expected.terms
+            case "key-reused":
+                assert any(
+                    other.order_id == refused.order_id and other.request != request
+                    for other in self.attempts
+                ), "a new key was taken for an old one"
+
+    def look(self, gateway: int, attempt: Attempt) -> None:
+        """Ask a gateway for an order's state: it never goes back, and is what was committed."""
+        at, order_id = self.gateways[gateway], attempt.order_id
+        known = at.memory.get(OrderId(order_id))
+        if known is None:
+            return
+        told = at.told.get(order_id, "queued")
+        # A failed order is decided after all if an operator has it tried again.
+        assert told in ("queued", "failed", known.status), f"{order_id} was {told}"
+        at.told[order_id] = str(known.status)
+        if known.status not in ("queued", "failed"):
+            assert self.expected.states[order_id][0] == known.status
+
+    # What befalls the shop.
+
+    def restart_gateway(self, number: int) -> None:
+        """Kill a gateway: its shoppers get no answer, and its memory is lost."""
+        gone = self.gateways[number]
+        self._end([*gone.posts, *gone.tasks])
+        for attempt in gone.posts.values():
+            attempt.answer = attempt.answer or "reset"
+        self.gateways[number] = self._gateway()
+
+    def start_drain(self) -> None:
+        """Start a drain, which knows nothing of the one before."""
+        outcomes, orders = self.topology.outcomes, self.topology.orders
+        announcer = Announcer(self.broker, outcomes, Speed(RATE))
+        drainer = Drainer(
+            self.broker,
+            self.ledger,
+            Gate(Pacer(RATE, BATCH)),
+            DeadLetters(self.broker, orders, announcer, _consumer_metrics),
+            announcer,
+            self._acked,
+            _consumer_metrics,
+            orders,
+            BATCH,
+        )
+        self._stop = asyncio.Event()
+        self._draining = self.loop.create_task(drainer.run(self._stop))
+
+    @property
+    def drains(self) -> bool:
+        """Whether a drain is there, and not about to die."""
+        drain = self._draining
+        return drain is not None and not drain.done() and not drain.cancelling()
+
+    def crash_drain(self) -> None:
+        """Kill the drain, wherever it is."""
+        if self._draining is not None:
+            self._end([self._draining])
+
+    def stop_drain(self) -> None:
+        """Have the drain settle what it has in hand, and end."""
+        self._stop.set()
+        assert self._draining is not None
+        assert self.loop.until(self._draining.done, _LONGEST_DRAIN_SECONDS), "it never stops"
+        if not self._draining.cancelled():
+            self._draining.result()
+
+    def _kill_drain(self) -> None:
+        if self._draining is not None:
+            self._draining.cancel()
+
+    def _acked(self, _: bool) -> None:
+        if self.ledger.befalls("drain dies after ack"):
+            self._kill_drain()
+
+    def prepare(self, fault: BrokerFault | LedgerFault) -> None:
+        """Have this befall the next message, or the next batch, that it is for."""
+        if fault in get_args(LedgerFault):
+            self.ledger.fault = cast(LedgerFault, fault)
+        else:
+            self.broker.fault = cast(BrokerFault, fault)
+
+    def change(self, sale: Sale) -> None:
+        """Give a sale other terms."""
+        self.expected.terms[sale.sku] = sale
+        self.loop.at_once(self.books.change(sale))
+
+    def poison(self, body: bytes) -> None:
+        """Put something in the queue that is no order."""
+        self._poison_number += 1
+        message_id = f"{0xDEAD:08x}{self._poison_number:024x}"
+        self._poisoned.add(message_id)
+        self.broker.insert(message_id, body)
+
+    def replay(self) -> None:
+        """Have everything in the dead queue tried again."""
+        dead = DeadQueue("orders", self.topology.dead_orders, self.topology.orders, "order")
+        self.broker.fault = None
+        self.loop.finish(self._replay(dead))
+
+    async def _replay(self, dead: DeadQueue) -> None:
+        with suppress(QueueFull):  # it leaves them where they are
+            await replay(self.broker, dead, None)
+
+    def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            assert self.loop.until(task.done, seconds=0), f"{task} does not end"
+
+    # What must be so.
+
+    def check(self) -> None:
+        """After every step: nothing is lost, and no task has failed."""
+        if self.expected.waiting:
+            lost = self.expected.waiting - self.broker.undecided()
+            assert not lost, f"accepted, not decided, and in no queue: {lost}"
+        if self.loop.failures:
+            raise AssertionError(self.loop.failures)
+        for gateway in self.gateways:
+            for post in [post for post in gateway.posts if post.done()]:
+                del gateway.posts[post]
+                post.result()
+        if self._draining is not None and self._draining.done() and not self._draining.cancelled():
+            self._draining.result()
+
+    def settle(self) -> None:
+        """Let everything be delivered, without faults; then every promise must be kept."""
+        self.broker.fault = self.ledger.fault = None
+        if not self.drains:
+            self.crash_drain()
+            self.start_drain()
+        drained = self.loop.until(self._settled, _LONGEST_DRAIN_SECONDS)
+        self.check()
+        assert drained, "it never drains"
+        assert not self.expected.waiting
+        if any(gateway.memory.oldest_waiting(1, -1) for gateway in self.gateways):
+            self.loop.forward(_NEWS_SECONDS)
+        self._check_answers()
+        self.expected.check_ledger(*self.loop.at_once(self.books.rows()))
+        wrong = self.loop.at_once(self.books.wrong())
+        assert not wrong, wrong
+
+    def _settled(self) -> bool:
+        answered = all(post.done() for gateway in self.gateways for post in gateway.posts)
+        return answered and not self.broker.undecided()
+
+    def _check_answers(self) -> None:
+        states = self.expected.states
+        may_be_there = set(self._poisoned)
+        for attempt in self.attempts:
+            if attempt.answer == "taken":
+                assert attempt.order_id in states
+            if attempt.answer == "taken" or attempt.answer in _UNKNOWN:
+                may_be_there.add(attempt.order_id)
+        assert states.keys() <= may_be_there, "refused, but in the ledger"
+        for gateway in self.gateways:
+            for attempt in self.attempts:
+                known = gateway.memory.get(OrderId(attempt.order_id))
+                # A failed order that was tried again is looked up when somebody asks for it.
+                if known is not None and known.status != "failed":
+                    assert known.status == states[attempt.order_id][0]
+
+    def close(self) -> None:
+        """End every task."""
+        tasks = [task for gateway in self.gateways for task in (*gateway.posts, *gateway.tasks)]
+        if self._draining is not None:
+            tasks.append(self._draining)
+        self._end(tasks)
+        self.loop.close()

@@ -1,0 +1,197 @@
+"""The machine finds what is wrong: each of these makes the product break a promise."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import Phase
+
+import flashsale.selling
+import gateway.accepting
+from consumer.dead_letters import DeadLetters
+from consumer.drain import Drainer
+from flashsale.broker import Delivery
+from flashsale.broker.embedded import EmbeddedDeliveries
+from flashsale.ledger import Drain
+from flashsale.orders import OrderId, Outcome, Reason, Status, random_order_id
+from flashsale.pacing import Pacer
+from flashsale.selling import Sale
+from gateway.catalogue import Catalogue
+from gateway.memory import Known, Memory
+from tests.model.machine import SaleMachine
+from tests.model.playing import search
+from tests.model.quick_ledger import QuickDrain
+from tests.model.walk import draw_walk, made_small
+
+Patch = pytest.MonkeyPatch
+
+pytestmark = pytest.mark.usefixtures("one_clock")
+
+SEEDS = range(1, 101)
+"""The budget: this many walks of 300 steps."""
+
+
+def acks_before_the_commit(patch: Patch) -> None:
+    settle = Drainer._settle
+    take = EmbeddedDeliveries.take
+    latest: list[EmbeddedDeliveries] = []
+
+    def taking(deliveries: EmbeddedDeliveries, at_most: int) -> Sequence[Delivery]:
+        latest[:] = [deliveries]
+        return take(deliveries, at_most)
+
+    async def settling(drainer: Drainer, drain: Drain, batch: Sequence[Delivery]) -> Any:
+        latest[0].ack_through(batch[-1])
+        return await settle(drainer, drain, batch)
+
+    patch.setattr(EmbeddedDeliveries, "take", taking)
+    patch.setattr(Drainer, "_settle", settling)
+
+
+def forgets_the_stock(patch: Patch) -> None:
+    refusal = flashsale.selling._refusal
+
+    def generous(order: Any, sale: Any, remaining: int, holds: int) -> Reason | None:
+        return refusal(order, sale, 1_000, holds)
+
+    patch.setattr(flashsale.selling, "_refusal", generous)
+
+
+def forgets_what_customers_hold(patch: Patch) -> None:
+    refusal = flashsale.selling._refusal
+    patch.setattr(
+        flashsale.selling,
+        "_refusal",
+        lambda order, sale, remaining, holds: refusal(order, sale, remaining, 0),
+    )
+
+
+def decides_by_the_hour_of_the_drain(patch: Patch) -> None:
+    patch.setattr(Sale, "closed", lambda sale, at: sale.closes_at is not None and at > 0)
+
+
+def gives_a_retry_a_new_id(patch: Patch) -> None:
+    patch.setattr(gateway.accepting, "keyed_order_id", lambda *_: random_order_id())
+
+
+def drops_what_is_redelivered(patch: Patch) -> None:
+    def dropping(deliveries: EmbeddedDeliveries) -> None:
+        deliveries._closed = True
+        deliveries._unacked.clear()
+        deliveries._at_hand.clear()
+        deliveries._arrived.set()
+
+    patch.setattr(EmbeddedDeliveries, "close", dropping)
+
+
+def decides_a_redelivered_order_again(patch: Patch) -> None:
+    decide = flashsale.selling.decide
+    patch.setattr(
+        "tests.model.quick_ledger.decide",
+        lambda batch, sales, bought, decided: decide(batch, sales, bought, {}),
+    )
+
+
+def writes_no_event_for_a_rejected_order(patch: Patch) -> None:
+    write = QuickDrain._write
+
+    def forgetful(drain: QuickDrain, outcome: Outcome) -> None:
+        write(drain, outcome)
+        if outcome.status is Status.REJECTED:
+            drain._ledger.events.pop(outcome.order.id, None)
+
+    patch.setattr(QuickDrain, "_write", forgetful)
+
+
+def buries_only_in_the_log(patch: Patch) -> None:
+    async def burying(letters: DeadLetters, drain: Drain, delivery: Delivery, reason: str) -> None:
+        """It is gone."""
+
+    patch.setattr(DeadLetters, "bury", burying)
+
+
+def answers_before_the_confirm(patch: Patch) -> None:
+    async def hasty(desk: Any, order_id: OrderId, confirm: Any) -> None:
+        confirm.add_done_callback(lambda done: done.exception())
+
+    patch.setattr(gateway.accepting.Desk, "_confirmed", hasty)
+
+
+def goes_back_to_queued(patch: Patch) -> None:
+    taken = Memory.taken
+
+    def again(memory: Memory, order_id: OrderId, sku: str, quantity: int) -> Known:
+        known = taken(memory, order_id, sku, quantity)
+        known.status = Status.QUEUED
+        return known
+
+    patch.setattr(Memory, "taken", again)
+
+
+def calls_it_sold_out_too_early(patch: Patch) -> None:
+    heard = Catalogue.heard
+    patch.setattr(
+        Catalogue,
+        "heard",
+        lambda catalogue, sku, stock, sold: heard(catalogue, sku, stock, min(stock, sold + 1)),
+    )
+
+
+def drains_too_fast(patch: Patch) -> None:
+    patch.setattr(Pacer, "delay", lambda *_: 0.0)
+    patch.setattr(Pacer, "take", lambda pacer, now, wanted: min(wanted, pacer.batch))
+
+
+def takes_one_too_many_off_the_queue(patch: Patch) -> None:
+    def greedy(deliveries: Any, delivery: Delivery) -> None:
+        unacked = deliveries._unacked
+        for number in [n for n in unacked if n <= delivery.number + 1]:
+            del unacked[number]
+        deliveries._queue.dispatch()
+
+    patch.setattr(EmbeddedDeliveries, "ack_through", greedy)
+
+
+DEFECTS = [
+    acks_before_the_commit,
+    forgets_the_stock,
+    forgets_what_customers_hold,
+    decides_by_the_hour_of_the_drain,
+    gives_a_retry_a_new_id,
+    drops_what_is_redelivered,
+    decides_a_redelivered_order_again,
+    writes_no_event_for_a_rejected_order,
+    buries_only_in_the_log,
+    answers_before_the_confirm,
+    goes_back_to_queued,
+    calls_it_sold_out_too_early,
+    drains_too_fast,
+    takes_one_too_many_off_the_queue,
+]
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_walk_finds_a_product_that(
+    defect: Callable[[Patch], None], monkeypatch: Patch, record_property: Callable[..., None]
+) -> None:
+    defect(monkeypatch)
+    for seed in SEEDS:
+        if draw_walk(seed, 300).play(SaleMachine) is not None:
+            name = defect.__name__.replace("_", " ")
+            record_property("machine", f"a product that {name}: walk {seed}")
+            return
+    pytest.fail("not found")
+
+
+def test_a_failing_walk_is_made_small(monkeypatch: Patch) -> None:
+    forgets_the_stock(monkeypatch)
+    walk = next(w for w in (draw_walk(seed, 60) for seed in SEEDS) if w.play(SaleMachine))
+    small = made_small(walk, SaleMachine)
+    assert small.play(SaleMachine) is not None
+    assert len(small.steps) <= 5
+
+
+def test_hypothesis_finds_a_product_that_forgets_the_stock(monkeypatch: Patch) -> None:
+    forgets_the_stock(monkeypatch)
+    with pytest.raises(AssertionError, match="must be"):
+        search(SaleMachine, 50, phases=[Phase.generate], derandomize=True)

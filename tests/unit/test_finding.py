@@ -1,0 +1,94 @@
+"""Where a gateway takes an order's state from."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import cast
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from flashsale.ledger import Ledger, LedgerUnavailable
+from flashsale.metrics import GatewayMetrics
+from flashsale.orders import OrderId, Outcome, Status, random_order_id
+from gateway.keys import LOOKUP, MEMORY, METRICS
+from gateway.line import Line
+from gateway.lookup import Lookup
+from gateway.memory import Known, Memory
+from gateway.status import find_order
+from tests.conftest import an_order
+
+
+class Book:
+    """A ledger that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.decided: dict[OrderId, Outcome] = {}
+        self.asked = 0
+        self.gone = False
+
+    async def find(self, ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
+        self.asked += 1
+        if self.gone:
+            raise LedgerUnavailable("gone")
+        return {i: self.decided[i] for i in ids if i in self.decided}
+
+
+class Gateway:
+    """What finding an order needs of one."""
+
+    def __init__(self) -> None:
+        self.book = Book()
+        self.app = web.Application()
+        self.app[METRICS] = GatewayMetrics()
+        self.app[MEMORY] = Memory(Line(100), 100, 900)
+        self.app[LOOKUP] = Lookup(cast(Ledger, self.book), 50, self.app[METRICS])
+
+    async def find(self, order_id: OrderId) -> Known:
+        return await find_order(
+            make_mocked_request("GET", "/", match_info={"order_id": order_id}, app=self.app)
+        )
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    gateway = Gateway()
+    answering = asyncio.create_task(gateway.app[LOOKUP].run())
+    yield gateway
+    answering.cancel()
+    await asyncio.gather(answering, return_exceptions=True)
+
+
+async def test_a_failed_order_is_looked_up_as_it_may_have_been_tried_again(
+    gateway: Gateway,
+) -> None:
+    order = an_order()
+    order_id = OrderId(order.id)
+    gateway.app[MEMORY].decided(order_id, Status.FAILED, "disk on fire", "", 0)
+    gateway.book.decided[order_id] = Outcome(order, Status.CONFIRMED)
+    known = await gateway.find(order_id)
+    assert (known.status, known.reason) == (Status.CONFIRMED, None)
+    assert (await gateway.find(order_id)).status is Status.CONFIRMED
+    assert gateway.book.asked == 1
+
+
+async def test_a_failed_order_is_failed_while_the_database_does_not_answer(
+    gateway: Gateway,
+) -> None:
+    order_id = random_order_id()
+    gateway.app[MEMORY].decided(order_id, Status.FAILED, "disk on fire", "", 0)
+    gateway.book.gone = True
+    assert (await gateway.find(order_id)).reason == "disk on fire"
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.CONFIRMED, Status.REJECTED])
+async def test_the_database_is_not_asked_for_what_is_known(
+    gateway: Gateway, status: Status
+) -> None:
+    order_id = random_order_id()
+    if status is Status.QUEUED:
+        gateway.app[MEMORY].taken(order_id, "tv", 1)
+    else:
+        gateway.app[MEMORY].decided(order_id, status, None, "tv", 1)
+    assert (await gateway.find(order_id)).status is status
+    assert gateway.book.asked == 0
