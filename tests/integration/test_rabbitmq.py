@@ -61,7 +61,7 @@ async def publish(broker: RabbitMQ, topology: Topology, body: bytes = b"m") -> N
 
 async def test_an_unreachable_broker_is_one_clear_line() -> None:
     url = f"amqp://guest:guest@127.0.0.1:{free_port()}/"
-    with pytest.raises(BrokerUnavailable, match=r"(?i)refused|connect"):
+    with pytest.raises(BrokerUnavailable, match="refused"):
         async with RabbitMQ(url, sale_topology("", 10, "classic")):
             pass
 
@@ -114,6 +114,7 @@ async def test_when_no_address_answers_each_is_named_without_its_password() -> N
         async with RabbitMQ(url, sale_topology("", 10, "classic")):
             pass
     assert all(f"127.0.0.1:{port}: " in str(caught.value) for port in ports)
+    assert str(caught.value).count("refused") == 2
     assert "hunter2" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
