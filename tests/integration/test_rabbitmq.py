@@ -275,6 +275,26 @@ async def test_a_frozen_broker_is_unknown_at_the_deadline_and_heals(
         assert (await broker.depth(topology.orders)).ready == 2  # the first was taken after all
 
 
+async def test_a_connection_that_gets_no_confirms_is_given_up_for_another(
+    node: RabbitNode, rabbit_url: str, topology: Topology
+) -> None:
+    with (
+        patch("flashsale.broker.rabbitmq._OVERDUE_SECONDS", 0.5),
+        patch("flashsale.broker.link._ADDRESS_SECONDS", 0.5),
+        patch("flashsale.broker.link.random.sample", lambda found, _: found),
+    ):
+        async with RabbitMQ(f"{node.url},{rabbit_url}", topology, publish_timeout=1) as broker:
+            node.pause()
+            try:
+                with pytest.raises(BrokerUnavailable, match="no confirm in time"):
+                    await publish(broker, topology)
+                # Sooner than by heartbeats, which take twenty seconds.
+                await until(lambda: broker.counts.reconnects == 1, seconds=12)
+                await publish(broker, topology)
+            finally:
+                node.resume()
+
+
 async def test_a_killed_broker_fails_what_is_in_flight_and_is_found_again(
     node: RabbitNode, topology: Topology
 ) -> None:
