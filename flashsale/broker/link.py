@@ -240,10 +240,16 @@ def _in_words(error: BaseException) -> str:
     if isinstance(error, ChannelClosedByBroker) and error.reply_code == _PRECONDITION_FAILED:
         return _text(error.reply_text)
     root = error
-    while root.args and isinstance(root.args[0], BaseException):
-        root = root.args[0]
+    while causes := _causes(root):
+        root = causes[-1]
     text = _text(getattr(root, "reply_text", "")) or str(root)
     return text or type(root).__name__
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    # pika keeps them as arguments, as what a phase failed on, and as what each phase ended in.
+    found = (*error.args, getattr(error, "exception", None), *getattr(error, "exceptions", ()))
+    return [cause for cause in found if isinstance(cause, BaseException)]
 
 
 def _text(value: object) -> str:

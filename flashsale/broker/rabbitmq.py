@@ -31,6 +31,7 @@ log = structlog.get_logger()
 
 _ONE_FRAME_BYTES = 4096 - 8  # the smallest frame that a peer may insist on, less its own bytes
 _EXPIRY_CHECK_SECONDS = 0.05
+_OVERDUE_SECONDS = 4.0  # a confirm after its deadline, of a broker that is slow and no more
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 5.0
 
@@ -246,9 +247,23 @@ class RabbitMQ(Broker):
             log.info("broker connected again")
 
     async def _expire(self) -> None:
+        """Give up on what gets no confirm, and after a while on the connection, too.
+
+        A channel of 3.10 that meets a quorum queue between two leaders may never get a confirm
+        from it again, and a node that is cut off from the others can give none.
+        """
+        oldest: tuple[Confirms, int] | None = None
+        since = 0.0
         while True:
             await asyncio.sleep(_EXPIRY_CHECK_SECONDS)
-            self._confirms.expire(self._loop.time())
+            now, confirms, link = self._loop.time(), self._confirms, self._link
+            confirms.expire(now)
+            if link is None or link.blocked or not len(confirms):
+                oldest = None
+            elif oldest != (confirms, confirms.first):
+                oldest, since = (confirms, confirms.first), now
+            elif now - since > self._publish_timeout + _OVERDUE_SECONDS:
+                link.end(f"no confirm for {now - since:.0f} s")
 
     async def _drop(self, reason: str) -> None:
         self._lost = reason

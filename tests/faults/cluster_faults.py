@@ -58,6 +58,7 @@ async def node_forgotten(stand: Stand) -> None:
     cluster, orders = stand.cluster, stand.topology.orders
     gone = await cluster.leader(orders)
     left, _ = cluster.others(gone)
+    await _connect_to(stand, "gateway-1", gone)
     await asyncio.to_thread(gone.stop)
     await cluster.forget(gone, left)
     assert gone.name not in await cluster.members(orders, left)

@@ -19,7 +19,7 @@ class LinkedCluster:
         """Each way is a proxy by the names of the two nodes, the one that connects first."""
         self._cluster = cluster
         self._ways = ways
-        self.nodes = cluster.nodes
+        self.nodes: list[RabbitNode] = list(cluster.nodes)
         self.url = cluster.url
 
     async def leader(self, queue: str) -> Member:

@@ -1,0 +1,31 @@
+"""What stands on the broker."""
+
+import pytest
+
+from flashsale.broker import Queue, sale_topology
+from services.installed import chosen_services
+from services.topology import services_topology
+
+
+def queues(queue_type: str) -> tuple[Queue, ...]:
+    sale = sale_topology("a.", 10, queue_type)  # type: ignore[arg-type]
+    services = services_topology("a.", sale.events, queue_type, chosen_services("all"))  # type: ignore[arg-type]
+    return (sale + services).queues
+
+
+def test_on_a_cluster_every_queue_that_holds_orders_or_events_is_on_several_nodes() -> None:
+    declared = {queue.name: queue.arguments for queue in queues("quorum")}
+    assert {"a.sale.orders", "a.sale.orders.dead", "a.mail", "a.mail.dead"} <= set(declared)
+    assert {arguments["x-queue-type"] for arguments in declared.values()} == {"quorum"}
+
+
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+def test_no_quorum_queue_drops_what_comes_back(queue_type: str) -> None:
+    # 3.10 takes -1 for less than none; 4.x has a limit of 20 if nothing is said.
+    limits = [
+        queue.arguments["x-delivery-limit"]
+        for queue in queues(queue_type)
+        if queue.arguments["x-queue-type"] == "quorum"
+    ]
+    assert limits
+    assert all(int(limit) > 1_000_000_000 for limit in limits)
