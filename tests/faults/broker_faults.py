@@ -23,6 +23,7 @@ async def killed(stand: Stand) -> None:
     "restart of the broker with a full queue",
     layout=Layout(settings={"queue_max_length": "100", "drain_rate": "60"}),
     rate=150.0,
+    short=True,
 )
 async def restarted_full(stand: Stand) -> None:
     async def full() -> bool:
@@ -33,14 +34,14 @@ async def restarted_full(stand: Stand) -> None:
     await asyncio.to_thread(stand.node.start)
 
 
-@scenario("memory alarm for 4 s", short=True)
+@scenario("memory alarm for 4 s")
 async def memory_alarm(stand: Stand) -> None:
     await stand.control("set_vm_memory_high_watermark", "0.000001")
     await stand.wait(4.0)
     await stand.control("set_vm_memory_high_watermark", "0.6")
 
 
-@scenario("broker frozen for 5 s", short=True)
+@scenario("broker frozen for 5 s")
 async def frozen_briefly(stand: Stand) -> None:
     stand.node.pause()
     await stand.wait(5.0)

@@ -30,7 +30,7 @@ async def before_ack(stand: Stand) -> None:
     await _dies_at(stand, "committed-not-acked")
 
 
-@scenario("consumer dies after its ack, before it announced", short=True)
+@scenario("consumer dies after its ack, before it announced")
 async def before_announcement(stand: Stand) -> None:
     await _dies_at(stand, "acked-not-announced")
 
@@ -66,7 +66,7 @@ async def zombie(stand: Stand) -> None:
     await stand.wait(3.0)
 
 
-@scenario("frozen consumer, killed", short=True)
+@scenario("frozen consumer, killed")
 async def frozen_then_killed(stand: Stand) -> None:
     stand.signal("consumer-1", signal.SIGSTOP)
     await stand.wait(0.5, 2.0)
@@ -83,7 +83,7 @@ async def _terminated(stand: Stand, name: str) -> None:
 
 
 for name, layout in (("consumer-1", Layout()), ("gateway-1", Layout()), ("services-1", _SERVED)):
-    scenario(f"SIGTERM of {name} in the middle of a spike", layout=layout, rate=300.0, short=True)(
+    scenario(f"SIGTERM of {name} in the middle of a spike", layout=layout, rate=300.0)(
         partial(_terminated, name=name)
     )
 
@@ -114,7 +114,7 @@ async def one_way_silence(stand: Stand) -> None:
     link.heal()
 
 
-@scenario("slow links: 20 ms, a kilobyte at a time, 200 kB/s", short=True)
+@scenario("slow links: 20 ms, a kilobyte at a time, 200 kB/s")
 async def slow(stand: Stand) -> None:
     for link in stand.links.values():
         for flow in (link.there, link.back):

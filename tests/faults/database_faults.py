@@ -22,7 +22,7 @@ async def killed(stand: Stand) -> None:
     await asyncio.to_thread(stand.database.start)
 
 
-@scenario("database frozen for 5 s", short=True)
+@scenario("database frozen for 5 s")
 async def frozen(stand: Stand) -> None:
     stand.database.pause()
     await stand.wait(5.0)
@@ -36,7 +36,7 @@ async def frozen_long(stand: Stand) -> None:
     stand.database.resume()
 
 
-@scenario("the drain's session terminated five times a second", short=True)
+@scenario("the drain's session terminated five times a second")
 async def terminated(stand: Stand) -> None:
     async with stand.session() as session:
         for _ in range(20):
@@ -45,7 +45,7 @@ async def terminated(stand: Stand) -> None:
             await stand.wait(0.1, 0.3)
 
 
-@scenario("the row of a stock locked for 5 s", short=True)
+@scenario("the row of a stock locked for 5 s")
 async def locked(stand: Stand) -> None:
     async with stand.locked("radio"):
         await stand.wait(5.0)
@@ -95,7 +95,7 @@ async def plugged(stand: Stand) -> None:
     link.heal()
 
 
-@scenario("gateways cut off from the database", short=True)
+@scenario("gateways cut off from the database")
 async def gateways_alone(stand: Stand) -> None:
     link = stand.link("gateway-1", "database")
     link.cut()

@@ -19,7 +19,7 @@ async def before_answer(stand: Stand) -> None:
     await stand.again("gateway-1")
 
 
-@scenario("confirms do not arrive, and then the connection is reset", short=True)
+@scenario("confirms do not arrive, and then the connection is reset")
 async def confirms_lost(stand: Stand) -> None:
     link = stand.link("gateway-1", "broker")
     link.back.silent = True
@@ -28,7 +28,7 @@ async def confirms_lost(stand: Stand) -> None:
     link.heal()
 
 
-@scenario("answers to shoppers are cut off", short=True)
+@scenario("answers to shoppers are cut off")
 async def answers_lost(stand: Stand) -> None:
     for _ in range(5):
         stand.doors[0].back.silent = True
@@ -38,7 +38,7 @@ async def answers_lost(stand: Stand) -> None:
         await stand.wait(0.1, 0.4)
 
 
-@scenario("kill -9 of one of two gateways", layout=Layout(gateways=2), short=True)
+@scenario("kill -9 of one of two gateways", layout=Layout(gateways=2))
 async def killed(stand: Stand) -> None:
     stand.signal("gateway-1", signal.SIGKILL)
     await stand.died("gateway-1")
@@ -53,7 +53,7 @@ async def rolling(stand: Stand) -> None:
         await stand.until(lambda n=name: stand.ready(n), f"{name} to be ready")
 
 
-@scenario("gateway without a free file descriptor", short=True)
+@scenario("gateway without a free file descriptor")
 async def no_descriptors(stand: Stand) -> None:
     gateway = psutil.Process(stand.process("gateway-1").pid)
     soft, hard = gateway.rlimit(resource.RLIMIT_NOFILE)
@@ -68,7 +68,7 @@ async def no_descriptors(stand: Stand) -> None:
         gateway.rlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@scenario("consumer without a free file descriptor", short=True)
+@scenario("consumer without a free file descriptor")
 async def no_descriptors_to_drain(stand: Stand) -> None:
     consumer = psutil.Process(stand.process("consumer-1").pid)
     soft, hard = consumer.rlimit(resource.RLIMIT_NOFILE)

@@ -74,6 +74,8 @@ class Verdict(msgspec.Struct):
     """What of `flashsale check --json` is used here."""
 
     violations: dict[str, list[str]]
+    waiting: list[str]
+    """Why it would be too early to judge."""
 
 
 async def play(
@@ -120,7 +122,9 @@ async def _judged(scenario: Scenario, seed: int, stand: Stand, crowd: Crowd) -> 
         cwd=stand.folder,
     )
     assert file.exists(), checked.stdout
-    violations = msgspec.json.decode(file.read_bytes(), type=Verdict).violations
+    verdict = msgspec.json.decode(file.read_bytes(), type=Verdict)
+    assert not verdict.waiting, checked.stdout
+    violations = verdict.violations
     lost = len(violations.pop("lost", []))
     assert lost <= stand.allowed_lost, checked.stdout
     assert not any(violations.values()), checked.stdout
