@@ -7,6 +7,9 @@ from typing import Literal
 ExchangeType = Literal["direct", "topic", "fanout"]
 QueueType = Literal["classic", "quorum"]
 
+# 4.x has -1 for it, after which 3.x drops whatever is given back once.
+_NO_LIMIT = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Exchange:
@@ -48,7 +51,7 @@ class Queue:
             }
         if arguments["x-queue-type"] == "quorum":
             # 4.x would drop a message after 20 deliveries; attempts are counted by us.
-            arguments["x-delivery-limit"] = -1
+            arguments["x-delivery-limit"] = _NO_LIMIT
         else:
             # Version 2 of the classic queue confirms a third more a second (3.10 and later).
             arguments["x-queue-version"] = 2

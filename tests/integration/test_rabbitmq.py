@@ -9,6 +9,8 @@ import pytest
 from flashsale.broker import (
     BrokerUnavailable,
     Deliveries,
+    Delivery,
+    QueueType,
     RabbitMQ,
     Topology,
     TopologyMismatch,
@@ -18,6 +20,7 @@ from flashsale.broker import (
 )
 from flashsale.broker.link import LeanConnection
 from loadtest.servers import RabbitNode, free_port, rabbitmq
+from tests.conftest import unique
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,26 @@ async def test_each_queue_type_takes_its_arguments(rabbit_url: str, queue_type: 
         async with broker.consume(topology.orders, prefetch=1) as deliveries:
             await deliveries.wait()
             deliveries.ack_through(deliveries.take(1)[0])
+
+
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+async def test_a_message_given_back_25_times_is_still_there(
+    rabbit_url: str, queue_type: QueueType
+) -> None:
+    # 4.x drops it from a quorum queue after 20 times, if it is not told otherwise.
+    topology = sale_topology(f"{unique(queue_type)}.", 10, queue_type)
+    async with RabbitMQ(rabbit_url, topology, publish_timeout=10) as broker:
+        await publish(broker, topology, b"1")
+        await publish(broker, topology, b"2")
+        for time in range(26):
+            async with broker.consume(topology.orders, prefetch=2) as deliveries:
+                taken: list[Delivery] = []
+                async with asyncio.timeout(10):
+                    while len(taken) < 2:
+                        await deliveries.wait()
+                        taken += deliveries.take(2)
+                came = [(delivery.body, delivery.redelivered) for delivery in taken]
+                assert came == [(b"1", time > 0), (b"2", time > 0)]
 
 
 async def test_frames_of_many_messages_leave_in_one_write(
