@@ -1,5 +1,5 @@
 # Every target uses the checkout's own .venv, made when it is missing or stale.
-.PHONY: help demo test test-image test-rabbitmq4 lint bench bench-status bench-services bench-peers bench-scale spike soak dashboards lock clean
+.PHONY: help demo test test-image test-rabbitmq4 faults lint bench bench-status bench-services bench-peers bench-scale spike soak dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -14,7 +14,12 @@ demo: ## a whole sale on this machine, nothing installed outside the checkout; A
 
 test: lint ## lint, types and all tests; ARGS="-k pacing" for some of them
 	@scripts/test-needs
-	@$(bin)/python -m pytest $(ARGS)
+	@$(bin)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+faults: ## every fault that a sale meets, three times each, and a table of what came of it
+	@scripts/venv dev
+	@scripts/test-needs
+	@FAULTS_SEEDS=3 $(bin)/python -m pytest --numprocesses 3 tests/faults $(ARGS)
 
 test-image: ## build the Dockerfile with no registry, and start what is in it; as root on Debian
 	@scripts/venv dev

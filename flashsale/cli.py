@@ -16,6 +16,7 @@ from rich.table import Table
 from flashsale import __version__
 from flashsale.broker import Topology
 from flashsale.broker.diagram import mermaid, tables
+from flashsale.cli_check import check_history
 from flashsale.cli_dead import dead_app
 from flashsale.ledger import Ledger, open_ledger
 from flashsale.metrics import ConsumerMetrics, GatewayMetrics, ServicesMetrics
@@ -152,8 +153,24 @@ def topology(
 
 
 @app.command()
-def check() -> None:
+def check(
+    history: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="What was seen of the sale: a file of JSON lines, or a folder of such. Can be"
+            " given several times. With it every promise is judged, and not the books alone."
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the verdict on a history there, too.")
+    ] = None,
+) -> None:
     """Do the books balance? Exit code 1, and the rows that are wrong, if they do not."""
+    if history:
+        check_history(history, json_file)
+        return
+    if json_file is not None:
+        fail("--json is for the verdict on a history: give --history, too")
 
     async def audit(ledger: Ledger) -> Any:
         await ledger.verify_schema()

@@ -14,7 +14,7 @@ from flashsale.broker.base import (
     TopologyMismatch,
     Unroutable,
 )
-from flashsale.broker.embedded import EmbeddedBroker
+from flashsale.broker.embedded import EmbeddedBroker, topic_matches
 from flashsale.broker.rabbitmq import RabbitMQ
 from flashsale.broker.topology import Binding, Queue, QueueType, Topology, sale_topology
 
@@ -39,6 +39,7 @@ __all__ = [
     "Unroutable",
     "open_broker",
     "sale_topology",
+    "topic_matches",
 ]
 
 

@@ -25,6 +25,7 @@ class RabbitDeliveries(Deliveries):
         self._channel: Channel | None = None
         self._at_hand: deque[Delivery] = deque()
         self._arrived = asyncio.Event()
+        self._cancelled = False
         link.closed.add_done_callback(lambda _: self._arrived.set())
 
     async def start(self, queue: str, prefetch: int) -> None:
@@ -52,8 +53,7 @@ class RabbitDeliveries(Deliveries):
 
     async def _consume(self, channel: Channel, queue: str, auto_ack: bool = False) -> None:
         self._link.inbound.deliveries[int(channel.channel_number)] = self._on_plain_message
-        # The queue deleted under us: the broker cancels, and nothing would ever come.
-        channel.add_on_cancel_callback(lambda _: self._link.end("the broker cancelled"))
+        channel.add_on_cancel_callback(lambda _: self._on_cancelled())
         await self._link.call(
             lambda answer: channel.basic_consume(
                 queue, self._on_message, auto_ack=auto_ack, callback=answer
@@ -69,6 +69,8 @@ class RabbitDeliveries(Deliveries):
                 raise BrokerUnavailable(self._link.closed.result())
             if self._at_hand:
                 return
+            if self._cancelled:
+                raise BrokerUnavailable("the broker cancelled")
             self._arrived.clear()
             await self._arrived.wait()
 
@@ -86,6 +88,12 @@ class RabbitDeliveries(Deliveries):
         if self._channel is not None and self._channel.is_open:
             with suppress(AMQPError):
                 self._channel.basic_ack(delivery.number, multiple=multiple)
+
+    def _on_cancelled(self) -> None:
+        # The queue was deleted under us: nothing more will come, and nobody else has what is at
+        # hand. It is worked off before the end.
+        self._cancelled = True
+        self._arrived.set()
 
     def _on_message(self, _: Channel, method: Any, properties: Any, body: bytes) -> None:
         self._at_hand.append(

@@ -1,5 +1,6 @@
 """Do the books balance? What must be true of the tables at every commit."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import case, func, select
@@ -11,20 +12,26 @@ from flashsale.ledger.tables import orders, outbox, outbox_pruned, sales
 
 @dataclass(frozen=True)
 class Books:
-    """What is in the ledger, and every row that should not be so."""
+    """What is in the ledger, and the rows that should not be so."""
 
     sales: int
     orders: int
     sold: int
     oversold: int
-    wrong: tuple[str, ...]
+    broken: Mapping[str, tuple[str, ...]]
+    """By rule, of all rules."""
+
+    @property
+    def wrong(self) -> tuple[str, ...]:
+        """Every row that should not be so."""
+        return tuple(row for rows in self.broken.values() for row in rows)
 
 
 async def audit(connection: AsyncConnection) -> Books:
     """Go through all tables of one database."""
-    wrong: list[str] = []
-    for rule in _RULES:
-        wrong += await rule(connection)
+    broken: dict[str, tuple[str, ...]] = {}
+    for name, rules in _RULES.items():
+        broken[name] = tuple([row for rule in rules for row in await rule(connection)])
     totals = (
         await connection.execute(
             select(
@@ -37,7 +44,7 @@ async def audit(connection: AsyncConnection) -> Books:
         )
     ).one()
     count = await connection.scalar(select(func.count()).select_from(orders))
-    return Books(totals[0], count or 0, totals[1], totals[2], tuple(wrong))
+    return Books(totals[0], count or 0, totals[1], totals[2], broken)
 
 
 def _confirmed() -> ColumnElement[bool]:
@@ -116,4 +123,8 @@ async def _unknown_sales(connection: AsyncConnection) -> list[str]:
 
 
 # No order twice is held by the primary key, and shows here as items that were not counted.
-_RULES = (_oversold, _sold_as_confirmed, _over_limit, _events, _unknown_sales)
+_RULES = {
+    "oversold": (_oversold,),
+    "over_limit": (_over_limit,),
+    "books": (_sold_as_confirmed, _events, _unknown_sales),
+}

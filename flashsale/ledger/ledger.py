@@ -1,20 +1,22 @@
 """The ledger: sales, and what became of every order."""
 
 import secrets as random_secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from flashsale.judging import Holdings
 from flashsale.ledger import schema
 from flashsale.ledger.books import Books, audit
 from flashsale.ledger.bulk import among
 from flashsale.ledger.drain import Drain, hold_drain
 from flashsale.ledger.effects import EffectBook
 from flashsale.ledger.errors import LedgerRefused
+from flashsale.ledger.holdings import holdings
 from flashsale.ledger.outbox import Outbox
 from flashsale.ledger.postgres import postgres_engine
 from flashsale.ledger.selling import as_outcome, as_sale
@@ -97,11 +99,21 @@ class Ledger:
 
     async def audit(self) -> Books:
         """Go through the books."""
+        async with self._at_one_moment() as connection:
+            return await audit(connection)
+
+    async def holdings(self, skus: Collection[str]) -> Holdings:
+        """What is to be judged of these sales, and of the books as a whole."""
+        async with self._at_one_moment() as connection:
+            return await holdings(connection, skus)
+
+    @asynccontextmanager
+    async def _at_one_moment(self) -> AsyncIterator[AsyncConnection]:
+        """Read all tables as they are at one moment, also in the middle of a sale."""
         async with reading(self._engine) as connection:
             if connection.dialect.name == "postgresql":
-                # All rules look at one moment, also in the middle of a sale.
                 await connection.execution_options(isolation_level="REPEATABLE READ")
-            return await audit(connection)
+            yield connection
 
     async def secret(self) -> bytes:
         """The secret of the order ids: made by whoever asks first, the same for all after."""

@@ -52,6 +52,16 @@ class Server(ABC):
             raise ProcessLookupError("the server does not run")
         return int(self._process.pid)
 
+    @property
+    def folder(self) -> Path:
+        """Where its data is."""
+        return self._folder
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start, and return once it answers. Raises `ServerDidNotStart`."""
         with self._log.open("ab") as log:

@@ -2,11 +2,101 @@
 
 import asyncio
 
+from flashsale.broker import RabbitMQ
 from tests.faults.scenario import scenario
-from tests.faults.stand import Stand
+from tests.faults.stand import Layout, Stand
+
+_TIMEOUTS = (
+    "application:set_env(rabbit, consumer_timeout, {}),"
+    " application:set_env(rabbit, channel_tick_interval, {})."
+)
 
 
 @scenario("kill -9 of the broker, with publishes unconfirmed", short=True)
 async def killed(stand: Stand) -> None:
     await asyncio.to_thread(stand.node.kill)
+    await stand.wait(0.0, 1.0)
     await asyncio.to_thread(stand.node.start)
+
+
+@scenario(
+    "restart of the broker with a full queue",
+    layout=Layout(settings={"queue_max_length": "100", "drain_rate": "60"}),
+    rate=150.0,
+)
+async def restarted_full(stand: Stand) -> None:
+    async def full() -> bool:
+        return await stand.waiting() >= 95
+
+    await stand.until(full, "a full queue")
+    await asyncio.to_thread(stand.node.stop)
+    await asyncio.to_thread(stand.node.start)
+
+
+@scenario("memory alarm for 4 s", short=True)
+async def memory_alarm(stand: Stand) -> None:
+    await stand.control("set_vm_memory_high_watermark", "0.000001")
+    await stand.wait(4.0)
+    await stand.control("set_vm_memory_high_watermark", "0.6")
+
+
+@scenario("broker frozen for 5 s", short=True)
+async def frozen_briefly(stand: Stand) -> None:
+    stand.node.pause()
+    await stand.wait(5.0)
+    stand.node.resume()
+
+
+@scenario("broker frozen for 90 s", rate=40.0)
+async def frozen_long(stand: Stand) -> None:
+    stand.node.pause()
+    await stand.wait(90.0)
+    stand.node.resume()
+
+
+@scenario("all connections closed every 5 s")
+async def closed(stand: Stand) -> None:
+    for _ in range(3):
+        await stand.control("close_all_connections", "maintenance")
+        await stand.wait(5.0)
+
+
+@scenario("the queue of orders deleted under load", short=True)
+async def deleted(stand: Stand) -> None:
+    # What waits in it is gone with it, by order of who deleted it; and nothing else.
+    stand.allowed_lost += await stand.delete(stand.topology.orders)
+
+
+@scenario("queue full for 30 s", layout=Layout(settings={"queue_max_length": "300"}), rate=60.0)
+async def full(stand: Stand) -> None:
+    await stand.stop("consumer-1")
+    await stand.wait(30.0)
+    await stand.start("consumer-1")
+
+
+@scenario("the dead queue is full when poison comes")
+async def dead_queue_full(stand: Stand) -> None:
+    dead = stand.topology.dead_orders
+    async with RabbitMQ(stand.node.url, stand.topology) as broker:
+        await broker.publish(stand.topology.orders, "dead", b"old", message_id="")
+        async with stand.limited(dead, 1):
+            await broker.publish(stand.topology.orders, "order", b"no order", message_id="")
+            await stand.wait(3.0)
+            assert (await broker.depth(dead)).ready == 1
+
+        async def buried() -> bool:
+            return (await broker.depth(dead)).ready == 2
+
+        await stand.until(buried, "the dead letter")
+
+
+@scenario("the broker takes back what is unacknowledged for too long (consumer_timeout)")
+async def consumer_timeout(stand: Stand) -> None:
+    try:
+        await stand.control("eval", _TIMEOUTS.format(2000, 500))
+        await stand.again("consumer-1")
+        await stand.wait(1.5)
+        async with stand.locked("radio"):
+            await stand.wait(8.0)
+    finally:
+        await stand.control("eval", _TIMEOUTS.format(1_800_000, 60_000))

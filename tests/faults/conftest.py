@@ -1,14 +1,21 @@
 """Servers for scenarios, and the table at the end."""
 
+import subprocess
+import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
 from loadtest.servers import PostgresServer, RabbitNode, ServerNotFound, postgres, rabbitmq
 from tests.faults.scenario import Row
 
-_COLUMNS = "fault", "seed", "offered", "accepted", "confirmed", "without service", "lost", "doubled"
+_COLUMNS = (
+    *("fault", "seed", "offered", "accepted", "confirmed"),
+    *("without service", "nothing decided", "lost", "doubled"),
+)
+_SMALL_DISK = "400m"
 
 
 @pytest.fixture(scope="session")
@@ -31,17 +38,45 @@ def broken_database() -> Iterator[PostgresServer]:
         pytest.skip(str(error))
 
 
+@contextmanager
+def small_disk() -> Iterator[None]:
+    """Have what makes temporary folders make them on a small disk of their own."""
+    folder = Path(tempfile.mkdtemp(prefix="flashsale-disk-"))
+    folder.chmod(0o755)  # the database is another user's
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={_SMALL_DISK},mode=1777", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
+    try:
+        if mounted.returncode:
+            pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+        before, tempfile.tempdir = tempfile.tempdir, str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+    finally:
+        if not mounted.returncode:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        folder.rmdir()
+
+
 @pytest.fixture
 def servers_of_scenario(
     request: pytest.FixtureRequest,
 ) -> Iterator[tuple[RabbitNode, PostgresServer]]:
-    """The servers of a scenario: its own, if it leaves them unusable."""
-    if request.getfixturevalue("scenario").own_servers:
-        with ExitStack() as exits:
-            yield exits.enter_context(rabbitmq()), exits.enter_context(postgres(fsync="off"))
-    else:
+    """The servers of a scenario: its own, if they are to have small disks."""
+    if not request.getfixturevalue("scenario").small_disk:
         node = request.getfixturevalue("broken_node")
         yield node, request.getfixturevalue("broken_database")
+        return
+    with ExitStack() as exits:
+        try:
+            # Each begins and ends on its own disk.
+            exits.enter_context(small_disk())
+            node = exits.enter_context(rabbitmq())
+            exits.enter_context(small_disk())
+            yield node, exits.enter_context(postgres(fsync="off"))
+        except ServerNotFound as error:
+            pytest.skip(str(error))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -60,6 +95,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             row.name,
             *map(str, (row.seed, row.offered, row.accepted, row.confirmed)),
             f"{row.without_service:.1f} s",
+            f"{row.standing:.1f} s",
             str(row.lost),
             str(row.doubled),
         )

@@ -45,17 +45,19 @@ class Connection:
 
     def reset(self) -> None:
         """End it with RST at both ends."""
-        for writer in (self.client, self.server):
-            ends = writer.get_extra_info("socket")
-            if ends is not None:
-                with suppress(OSError):
-                    ends.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            writer.transport.abort()
+        _reset(self.client)
+        _reset(self.server)
 
     def close(self) -> None:
         """End it with FIN at both ends."""
         self.client.close()
         self.server.close()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    writer.transport.abort()
 
 
 class Proxy:
@@ -94,12 +96,12 @@ class Proxy:
     async def serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         """Pass on a connection until one of its ends closes it."""
         if self.refusing:
-            client.transport.abort()
+            _reset(client)
             return
         try:
             answers, server = await asyncio.open_connection("127.0.0.1", self._target())
         except OSError:
-            client.transport.abort()
+            _reset(client)
             return
         connection = Connection(client, server)
         self.connections.add(connection)

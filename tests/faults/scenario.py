@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,6 +11,7 @@ from subprocess import PIPE, STDOUT, run
 
 import msgspec
 
+from flashsale.history import Committed, read_history
 from loadtest.servers import PostgresServer, RabbitNode
 from tests.faults.shoppers import Crowd
 from tests.faults.stand import Layout, Stand
@@ -30,8 +31,8 @@ class Scenario:
     """Whether it is one for every `make test`."""
     rate: float = 120.0
     """Orders a second that are new."""
-    own_servers: bool = False
-    """Whether it leaves servers behind that nobody else could use."""
+    small_disk: bool = False
+    """Whether broker and database are its own, each on a small disk that can be filled."""
     after: float = 1.5
     """Seconds for which shoppers come once things are whole again."""
 
@@ -60,6 +61,8 @@ class Row:
     confirmed: int
     without_service: float
     """The longest time, in seconds, in which nobody was taken."""
+    standing: float
+    """The longest time, in seconds, in which nothing was decided."""
     lost: int
     doubled: int
 
@@ -120,7 +123,14 @@ async def _judged(scenario: Scenario, seed: int, stand: Stand, crowd: Crowd) -> 
         crowd.offered,
         len(crowd.accepted),
         await stand.confirmed(),
-        max((b - a for a, b in pairwise(sorted(crowd.accepted.values()))), default=0.0),
+        _longest_gap(crowd.accepted.values()),
+        _longest_gap(
+            seen.at for seen in read_history([stand.history]) if isinstance(seen, Committed)
+        ),
         lost,
         len(violations.get("doubled", [])),
     )
+
+
+def _longest_gap(moments: Iterable[float]) -> float:
+    return max((later - sooner for sooner, later in pairwise(sorted(moments))), default=0.0)

@@ -1,7 +1,6 @@
 """Shoppers who come at a rate, never give up without reason, and write down what they are told."""
 
 import asyncio
-import itertools
 import random
 import time
 from collections.abc import Callable
@@ -12,9 +11,12 @@ import msgspec
 
 from flashsale.history import NO_ANSWER, Asked, Looked, Observation, body_hash
 
-_RETRY_SECONDS = (0.1, 0.5)
+_RETRY_SECONDS = (0.2, 1.0)
+_LONGEST_RETRY_SECONDS = 3.0
+_MOST_WAITING = 300
 _LOOK_SECONDS = 0.25
 _PATIENCE_SECONDS = 4.0
+_WATCH_SECONDS = 30.0
 _SETTLED = frozenset({"confirmed", "rejected", "failed"})
 
 
@@ -32,16 +34,15 @@ class Crowd:
     customers: int = 400
     skus: tuple[str, ...] = ("tv", "radio", "radio")
     follow: float = 0.2
-    persistent: bool = True
-    """Whether they come again until they are taken or refused for good."""
     offered: int = 0
+    waiting: int = 0
+    """How many have no answer for good yet."""
     accepted: dict[str, float] = field(default_factory=dict)
     """When each order id was first taken, on the monotonic clock."""
     statuses: dict[int, int] = field(default_factory=dict)
     given_up: int = 0
-    _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
-    async def come(self, until: asyncio.Event, give_up_after: float = 120.0) -> None:
+    async def come(self, until: asyncio.Event, give_up_after: float = 240.0) -> None:
         """Come until that event, and then wait until each has an answer for good."""
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=_PATIENCE_SECONDS)
@@ -54,12 +55,24 @@ class Crowd:
                 # In the open loop: nobody waits outside for the answer of somebody else.
                 due = started + number / self.rate
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
-                shoppers.create_task(self._shop(client, give_up_after))
                 number += 1
+                if self.waiting < _MOST_WAITING:  # a long fault is not to end in a storm of ours
+                    shoppers.create_task(self._shop(client, give_up_after))
 
     async def _shop(self, client: aiohttp.ClientSession, give_up_after: float) -> None:
         self.offered += 1
-        key = f"key-{next(self._numbers)}"
+        self.waiting += 1
+        try:
+            order_id = await self._taken(client, f"key-{self.offered}", give_up_after)
+        finally:
+            self.waiting -= 1
+        if order_id and self.dice.random() < self.follow:
+            await self._watch(client, order_id, time.monotonic() + _WATCH_SECONDS)
+
+    async def _taken(
+        self, client: aiohttp.ClientSession, key: str, give_up_after: float
+    ) -> str | None:
+        """Order until it is taken or refused for good; the order's id if it is taken."""
         order: dict[str, object] = {
             "sku": self.dice.choice(self.skus),
             "customer_id": f"c-{self.dice.randrange(self.customers)}",
@@ -68,25 +81,24 @@ class Crowd:
         body = msgspec.json.encode(order)
         deadline = time.monotonic() + give_up_after
         while True:
-            asked = await self._ask(client, order, key, body)
+            asked, pause = await self._ask(client, order, key, body)
             self.statuses[asked.status] = self.statuses.get(asked.status, 0) + 1
             if asked.status == 202:
-                break
-            if asked.status not in (NO_ANSWER, 503) or not self.persistent:
-                return
+                self.accepted.setdefault(asked.order_id, asked.at + asked.seconds)
+                return asked.order_id
+            if asked.status not in (NO_ANSWER, 503):
+                return None
             if time.monotonic() > deadline:
                 self.given_up += 1
-                return
-            await asyncio.sleep(self.dice.uniform(*_RETRY_SECONDS))
-        self.accepted.setdefault(asked.order_id, asked.at + asked.seconds)
-        if self.dice.random() < self.follow:
-            await self._watch(client, asked.order_id, deadline)
+                return None
+            await asyncio.sleep(pause)
 
     async def _ask(
         self, client: aiohttp.ClientSession, order: dict[str, object], key: str, body: bytes
-    ) -> Asked:
+    ) -> tuple[Asked, float]:
+        """Order once; the answer, and when to come back if that is of use."""
         gateway = self.dice.choice(self.gateways)
-        status, told = NO_ANSWER, {}
+        status, told, pause = NO_ANSWER, {}, self.dice.uniform(*_RETRY_SECONDS)
         at = time.monotonic()
         try:
             async with client.post(
@@ -96,6 +108,7 @@ class Crowd:
             ) as answer:
                 told = msgspec.json.decode(await answer.read())
                 status = answer.status
+                pause = float(answer.headers.get("Retry-After", pause))
         except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
             pass  # not known whether it was taken
         asked = Asked(
@@ -111,7 +124,7 @@ class Crowd:
             gateway,
         )
         self.write(asked)
-        return asked
+        return asked, min(pause, _LONGEST_RETRY_SECONDS)
 
     async def _watch(self, client: aiohttp.ClientSession, order_id: str, deadline: float) -> None:
         # One shopper asks one gateway: what another has not heard yet is not a step back.

@@ -1,6 +1,8 @@
 """A sale under faults: servers, processes and links between them, all of which can be broken."""
 
 import asyncio
+import contextlib
+import json
 import os
 import random
 import re
@@ -12,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pika
 import psutil
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from flashsale.broker import RabbitMQ, Topology, sale_topology
@@ -32,9 +35,10 @@ from tests.faults.shoppers import Crowd
 ROOT = Path(__file__).parents[2]
 SERVICES = ("loyalty", "mail", "ranking")
 
+_ACTIVE = "is active"
 _READY_SECONDS = 30.0
 _DIED_SECONDS = 60.0
-_HEALED_SECONDS = 150.0
+_HEALED_SECONDS = 90.0
 _POLL_SECONDS = 0.1
 
 
@@ -109,6 +113,7 @@ class Stand:
             },
         }
         log = self.folder / f"{name}.log"
+        active = log.read_text().count(_ACTIVE) if log.exists() else 0
         running = await asyncio.to_thread(
             exits.enter_context,
             process(["tests.faults.observed", kind], log, environment),
@@ -117,6 +122,12 @@ class Stand:
         if kind == "gateway":
             await asyncio.to_thread(
                 running.await_url, f"http://127.0.0.1:{self._ports[name]}/healthz"
+            )
+        elif not (kind == "consumer" and self.layout.consumers > 1 and name != "consumer-1"):
+            await self.until(
+                lambda: running.output.count(_ACTIVE) > active or not running.running,
+                f"{name} to be active",
+                _READY_SECONDS,
             )
 
     def process(self, name: str) -> Process:
@@ -189,16 +200,60 @@ class Stand:
                 raise AssertionError(f"waited {seconds:.0f} s for {what}\n{self.logs()}")
             await asyncio.sleep(_POLL_SECONDS)
 
+    # Breaking servers.
+
+    async def control(self, *arguments: str) -> None:
+        """Run `rabbitmqctl` on the broker's node."""
+        await asyncio.to_thread(self.node.control, *arguments)
+
+    @asynccontextmanager
+    async def limited(self, queue: str, length: int) -> AsyncIterator[None]:
+        """Have the broker refuse what would make that queue longer, for as long as this lasts."""
+        policy = json.dumps({"max-length": length, "overflow": "reject-publish"})
+        pattern = f"^{re.escape(queue)}$"
+        await self.control("set_policy", "--apply-to", "queues", queue, pattern, policy)
+        try:
+            yield
+        finally:
+            await self.control("clear_policy", queue)
+
+    async def delete(self, queue: str) -> int:
+        """Delete a queue; how many messages waited in it."""
+
+        def delete() -> int:
+            connection = pika.BlockingConnection(pika.URLParameters(self.node.url))
+            with contextlib.closing(connection):
+                deleted: Any = connection.channel().queue_delete(queue).method
+                return int(deleted.message_count)
+
+        return await asyncio.to_thread(delete)
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncConnection]:
+        """A session on the database that is none of ours."""
+        engine = create_async_engine(self.database_url, poolclass=NullPool)
+        try:
+            async with engine.connect() as connection:
+                yield connection
+        finally:
+            await engine.dispose()
+
+    @asynccontextmanager
+    async def locked(self, sku: str) -> AsyncIterator[None]:
+        """Have somebody else hold the row of that stock."""
+        async with self.session() as session:
+            await session.execute(
+                text("SELECT 1 FROM sales WHERE sku = :sku FOR UPDATE"), {"sku": sku}
+            )
+            yield
+            await session.rollback()
+
     # What is there.
 
     async def count(self, select: str, **values: object) -> int:
         """What `SELECT ...` says, asked on a connection of its own."""
-        engine = create_async_engine(self.database_url, poolclass=NullPool)
-        try:
-            async with engine.connect() as connection:
-                return int(await connection.scalar(text(f"SELECT {select}"), values) or 0)
-        finally:
-            await engine.dispose()
+        async with self.session() as session:
+            return int(await session.scalar(text(f"SELECT {select}"), values) or 0)
 
     async def decided(self) -> int:
         """How many orders are decided."""
@@ -289,7 +344,8 @@ class Stand:
         async def served() -> bool:
             done = await self.count("count(*) FROM effects")
             confirmed = await self.count("count(*) FROM orders WHERE status = 'confirmed'")
-            return done >= confirmed * len(SERVICES)
+            rejected = await self.count("count(*) FROM orders WHERE status = 'rejected'")
+            return done >= confirmed * len(SERVICES) + rejected  # which get a letter
 
         await self.until(drained, "every accepted order to be decided")
         await self.until(relayed, "the outbox to be relayed")
@@ -297,12 +353,8 @@ class Stand:
             await self.until(served, "the services")
 
     async def _decided_ids(self) -> list[str]:
-        engine = create_async_engine(self.database_url, poolclass=NullPool)
-        try:
-            async with engine.connect() as connection:
-                return list((await connection.execute(text("SELECT id FROM orders"))).scalars())
-        finally:
-            await engine.dispose()
+        async with self.session() as session:
+            return list((await session.execute(text("SELECT id FROM orders"))).scalars())
 
     async def confirmed(self) -> int:
         """How many orders are confirmed."""

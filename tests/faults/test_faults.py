@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from loadtest.servers import PostgresServer, RabbitNode
-from tests.faults import broker_faults, consumer_faults, gateway_faults  # noqa: F401 register
+from tests.faults import (  # noqa: F401 they register themselves
+    broker_faults,
+    consumer_faults,
+    database_faults,
+    disk_faults,
+    gateway_faults,
+    service_faults,
+)
 from tests.faults.scenario import SCENARIOS, Scenario, play
 
 SEEDS = int(os.environ.get("FAULTS_SEEDS", "0"))

@@ -1,7 +1,7 @@
 """The log: one line an event, about its request and order, with no body and no secret in it."""
 
-import http.client
 import asyncio
+import http.client
 import json
 from pathlib import Path
 from typing import Any

@@ -278,3 +278,25 @@ async def test_a_queue_deleted_under_the_consumer_ends_it(
         channel.queue_delete(topology.orders)
         with pytest.raises(BrokerUnavailable, match="cancelled"):
             await deliveries.wait()
+
+
+async def test_what_is_at_hand_when_its_queue_is_deleted_can_still_be_taken(
+    rabbit_url: str, topology: Topology
+) -> None:
+    async with (
+        RabbitMQ(rabbit_url, topology) as broker,
+        broker.consume(topology.orders, prefetch=5) as deliveries,
+    ):
+        for number in range(3):
+            await broker.publish(topology.orders, "order", b"%d" % number, message_id="")
+        await until(lambda: len(deliveries) == 3)
+        assert broker._link is not None
+        channel = await broker._link.channel()
+        await broker._link.call(
+            lambda answer: channel.queue_delete(topology.orders, callback=answer)
+        )
+        for number in range(3):
+            await deliveries.wait()
+            assert deliveries.take(1)[0].body == b"%d" % number
+        with pytest.raises(BrokerUnavailable, match="cancelled"):
+            await deliveries.wait()

@@ -20,7 +20,7 @@ def an_outcome(drained_max: int) -> Outcome:
         )
         for n in range(300)
     ]
-    evidence = Evidence(history, {}, Books(0, 0, 0, 0, ()), 5, 5, 2000, drained_max, {}, {}, [])
+    evidence = Evidence(history, {}, Books(0, 0, 0, 0, {}), 5, 5, 2000, drained_max, {}, {}, [])
     watch = Watch([], "tv", 2000, 1500)
     watch.samples = [Sample(n / 4, n, n, {}, n, n, 0, n, 5, 5) for n in range(12)]
     return Outcome(watch, history, judge(evidence))

@@ -1,0 +1,84 @@
+"""What the broker said of its queue holds for a moment, and then one order asks again."""
+
+import time
+from typing import cast
+
+import pytest
+
+from flashsale.broker import Broker
+from gateway.backlog import Backlog
+from gateway.line import Line
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, to be set."""
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    return clock
+
+
+@pytest.fixture
+def backlog(now: list[float]) -> Backlog:
+    """Of a queue of 2,000 at 2,000 a second, so that a fortieth is 25 ms."""
+    followed = Backlog(cast("Broker", None), "orders", Line(2000))
+    followed.ready = 2000
+    return followed
+
+
+def test_a_queue_that_nobody_found_full_is_asked(backlog: Backlog) -> None:
+    assert not backlog.full
+    assert not backlog.full
+
+
+def test_a_refusal_holds_for_a_fortieth_of_the_queue(backlog: Backlog, now: list[float]) -> None:
+    backlog.refused()
+    now[0] += 0.024
+    assert backlog.full
+
+
+def test_a_short_queue_is_asked_sooner(backlog: Backlog, now: list[float]) -> None:
+    backlog.ready = 400
+    backlog.refused()
+    now[0] += 0.006
+    assert not backlog.full
+
+
+def test_after_it_one_order_asks_and_the_others_are_turned_away(
+    backlog: Backlog, now: list[float]
+) -> None:
+    backlog.refused()
+    now[0] += 0.026
+    assert not backlog.full
+    assert backlog.full
+    assert backlog.full
+
+
+def test_if_that_order_is_taken_all_may_come_at_once(backlog: Backlog, now: list[float]) -> None:
+    backlog.refused()
+    now[0] += 0.026
+    assert not backlog.full
+    backlog.taken()
+    assert not backlog.full
+    assert not backlog.full
+
+
+def test_if_that_order_is_refused_it_holds_again(backlog: Backlog, now: list[float]) -> None:
+    backlog.refused()
+    now[0] += 0.026
+    assert not backlog.full
+    now[0] += 0.01
+    backlog.refused()
+    now[0] += 0.024
+    assert backlog.full
+
+
+def test_an_order_that_gets_no_answer_keeps_nobody_out_for_long(
+    backlog: Backlog, now: list[float]
+) -> None:
+    backlog.refused()
+    now[0] += 0.026
+    assert not backlog.full
+    now[0] += 0.026
+    assert not backlog.full
+    assert not backlog.full
