@@ -3,7 +3,6 @@
 import os
 import pwd
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -15,7 +14,8 @@ ROOT_VARIABLE = "FLASHSALE_TEST_SERVERS_ROOT"
 _ENTER = """
 root=$1 data=$2
 shift 2
-for folder in /proc /dev "$data"; do
+mount -t tmpfs tmpfs "$root/tmp"
+for folder in /proc /dev ${data:+"$data"}; do
     mkdir -p "$root$folder"
     mount --rbind "$folder" "$root$folder"
 done
@@ -29,14 +29,18 @@ class ServerNotFound(Exception):
 
 @dataclass(frozen=True)
 class Installation:
-    """The programs under a root. In one that is not the machine's, only root can run them."""
+    """The programs under a root. In one that is not the machine's, only root can run them.
+
+    They see the folder `data` where everybody does.
+    """
 
     root: Path = Path("/")
+    data: Path | None = None
 
     @classmethod
-    def chosen(cls) -> Self:
+    def chosen(cls, data: Path | None = None) -> Self:
         """The root that FLASHSALE_TEST_SERVERS_ROOT names, else the machine's."""
-        return cls(Path(os.environ.get(ROOT_VARIABLE) or "/").absolute())
+        return cls(Path(os.environ.get(ROOT_VARIABLE) or "/").absolute(), data)
 
     @property
     def elsewhere(self) -> bool:
@@ -54,8 +58,7 @@ class Installation:
     def command(self, program: str, package: str, *arguments: str, user: str = "") -> list[str]:
         """What runs the program on these arguments, as that user if one is given.
 
-        It sees the folders that `tempfile` makes where everybody does. Raises `ServerNotFound`
-        naming the package that has it.
+        Raises `ServerNotFound` naming the package that has it.
         """
         command = [self._find(program, package), *arguments]
         if user:
@@ -64,7 +67,7 @@ class Installation:
             command = ["setpriv", *ids, "--clear-groups", *command]
         if self.elsewhere:
             enter = "unshare", "--mount", "sh", "-ec", _ENTER, "enter"
-            command = [*enter, str(self.root), tempfile.gettempdir(), *command]
+            command = [*enter, str(self.root), str(self.data or ""), *command]
         return command
 
     def _find(self, program: str, package: str) -> str:

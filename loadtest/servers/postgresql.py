@@ -19,7 +19,7 @@ class PostgresServer(Server):
 
     def __init__(self, folder: Path, options: Mapping[str, str]) -> None:
         super().__init__(folder)
-        self._installed = Installation.chosen()
+        self._installed = Installation.chosen(folder)
         # This one is called so, and has the same number, on every machine and in every root.
         self._user = "nobody" if os.geteuid() == 0 else ""
         self._port = free_port()

@@ -21,7 +21,7 @@ class RabbitNode(Server):
     def __init__(self, folder: Path, *plugins: str) -> None:
         """A node with these of RabbitMQ's own plugins enabled."""
         super().__init__(folder)
-        self._installed = Installation.chosen()
+        self._installed = Installation.chosen(folder)
         self._name = f"flashsale-{secrets.token_hex(4)}@localhost"
         self._ports = {part: free_port() for part in ("node", "dist", "epmd", "metrics")}
         self._epmd: subprocess.Popen[bytes] | None = None
