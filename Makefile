@@ -1,5 +1,5 @@
 # Every target uses the checkout's own .venv, made when it is missing or stale.
-.PHONY: help demo test test-image faults lint bench bench-status bench-services bench-peers bench-scale spike soak dashboards lock clean
+.PHONY: help demo test test-image test-rabbitmq4 faults lint bench bench-status bench-services bench-peers bench-scale spike soak dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -27,6 +27,14 @@ test-image: ## build the Dockerfile with no registry, and start what is in it; a
 	@# Where that is not possible, the tests say so.
 	@scripts/test-needs image || true
 	@$(bin)/python -m pytest -o faulthandler_timeout=600 tests/image $(ARGS)
+
+test-rabbitmq4: ## the tests on servers, with RabbitMQ 4 and PostgreSQL 17; as root on Debian
+	@scripts/venv dev
+	@# Where a Debian 13 can't be made, the tests say so.
+	@scripts/test-needs trixie || true
+	@scripts/trixie .venv/trixie || true
+	@FLASHSALE_TEST_SERVERS_ROOT=.venv/trixie FLASHSALE_TEST_BROKER_URL= FLASHSALE_TEST_DATABASE_URL= \
+	    $(bin)/python -m pytest --numprocesses 2 --dist loadfile tests/integration tests/faults $(ARGS)
 
 lint: ## what pre-commit runs as well: ruff, mypy, import-linter
 	@scripts/venv dev

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from gateway.answers import Answer
-from gateway.keys import BROKER, CATALOGUE, LIFECYCLE
+from gateway.keys import BROKER, CATALOGUE, HEARING, LIFECYCLE
 from gateway.problems import Problem
 
 
@@ -20,6 +20,9 @@ async def readyz(request: web.Request) -> Answer:
         troubles["process"] = "shutting down"
     if broker := app[BROKER].trouble:
         troubles["broker"] = broker
+    if not app[HEARING].began:
+        # Its shoppers would get a 404 for orders that other gateways take now.
+        troubles["announcements"] = "not heard yet"
     if app[CATALOGUE].stale:
         troubles["database"] = app[CATALOGUE].trouble or "no answer"
     if troubles:

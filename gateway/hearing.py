@@ -64,6 +64,8 @@ class Hearing:
         self._name = secrets.token_hex(8)
         self._taken: list[Taken] = []
         self._arrivals: list[Arrivals] = []
+        self.began = False
+        """Whether it hears, or has: what others took before is not known here until decided."""
         self.decided = 0
         """Orders that the drain said it has decided."""
 
@@ -83,6 +85,7 @@ class Hearing:
             try:
                 async with self._broker.subscribe(self._exchange) as announcements:
                     pause = _FIRST_RETRY_SECONDS
+                    self.began = True
                     await self._sweep(older_than=0, most=1_000_000)
                     while True:
                         await announcements.wait()

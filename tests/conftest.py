@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -13,7 +14,14 @@ import pytest
 from flashsale.broker import Topology, sale_topology
 from flashsale.ledger import Ledger, open_ledger
 from flashsale.orders import Order, random_order_id
-from loadtest.servers import PostgresServer, RabbitNode, ServerNotFound, postgres, rabbitmq
+from loadtest.servers import (
+    Installation,
+    PostgresServer,
+    RabbitNode,
+    ServerNotFound,
+    postgres,
+    rabbitmq,
+)
 
 _numbers = itertools.count(1)
 
@@ -33,6 +41,29 @@ def an_order(**changes: Any) -> Order:
         "accepted_at": time.time(),
     }
     return Order(**(fields | changes))
+
+
+def pytest_report_header() -> list[str]:
+    """The versions of the servers, where they are not the machine's."""
+    installed = Installation.chosen()
+    if not installed.elsewhere or installed.missing:
+        return []
+    return [
+        f"servers of {installed.root}:",
+        f"  RabbitMQ {_printed(installed.command('rabbitmqctl', 'rabbitmq-server', 'version'))}",
+        f"  {_printed(installed.command('postgres', 'postgresql', '--version'))}",
+    ]
+
+
+def _printed(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip all if the servers are to be those of a folder that could not be made."""
+    if missing := Installation.chosen().missing:
+        for item in items:
+            item.add_marker(pytest.mark.skip(missing))
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,14 @@
 """Private servers on free loopback ports, for demos, benchmarks and tests."""
 
-from loadtest.servers.base import Server, ServerDidNotStart, ServerNotFound, free_port
+from loadtest.servers.base import Server, ServerDidNotStart, free_port
 from loadtest.servers.cluster import RabbitCluster, rabbitmq_cluster
+from loadtest.servers.installed import Installation, ServerNotFound
 from loadtest.servers.postgresql import PostgresServer, postgres
 from loadtest.servers.prometheus import Prometheus, prometheus
 from loadtest.servers.rabbit import RabbitNode, rabbitmq
 
 __all__ = [
+    "Installation",
     "PostgresServer",
     "Prometheus",
     "RabbitCluster",

@@ -1,6 +1,5 @@
 """A server process of our own: start it, end it, freeze it, start it again."""
 
-import os
 import random
 import shutil
 import signal
@@ -18,10 +17,6 @@ import psutil
 
 _START_SECONDS = 60
 _STOP_SECONDS = 30
-
-
-class ServerNotFound(Exception):
-    """The server is not installed. The message says what to install."""
 
 
 class ServerDidNotStart(Exception):
@@ -135,8 +130,8 @@ class Server(ABC):
     @abstractmethod
     def _command(self) -> Sequence[str]: ...
 
-    @abstractmethod
-    def _options(self) -> dict[str, Any]: ...
+    def _options(self) -> dict[str, Any]:
+        return {}
 
     @abstractmethod
     def _answers(self) -> bool: ...
@@ -150,18 +145,6 @@ def folder_of(name: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def find(program: str, package: str) -> str:
-    """Where the program is. Raises `ServerNotFound` naming the package that has it."""
-    newest = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    path = os.pathsep.join(
-        [os.environ.get("PATH", ""), *map(str, newest), "/usr/sbin", "/usr/local/sbin"]
-    )
-    found = shutil.which(program, path=path)
-    if found is None:
-        raise ServerNotFound(f"no {program} here: install {package}")
-    return found
 
 
 def await_port(port: int) -> None:

@@ -1,16 +1,15 @@
 """A private PostgreSQL cluster."""
 
 import os
-import pwd
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-from loadtest.servers.base import Server, find, folder_of, free_port
+from loadtest.servers.base import Server, folder_of, free_port
+from loadtest.servers.installed import Installation
 
 
 class PostgresServer(Server):
@@ -20,23 +19,23 @@ class PostgresServer(Server):
 
     def __init__(self, folder: Path, options: Mapping[str, str]) -> None:
         super().__init__(folder)
-        self._user = _unprivileged_user()
+        self._installed = Installation.chosen(folder)
+        # This one is called so, and has the same number, on every machine and in every root.
+        self._user = "nobody" if os.geteuid() == 0 else ""
         self._port = free_port()
         self._settings = options
         if self._user:
             shutil.chown(folder, self._user)
         subprocess.run(
-            [
-                find("initdb", "postgresql"),
+            self._installed.command(
+                *("initdb", "postgresql"),
                 *("--pgdata", str(folder / "data"), "--username", "flashsale"),
                 *("--auth", "trust", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync"),
-            ],
+                user=self._user,
+            ),
             check=True,
             cwd=folder,
             stdout=subprocess.DEVNULL,
-            user=self._user,
-            group=self._group(),
-            extra_groups=[] if self._user else None,
         )
 
     def url(self, database: str = "flashsale") -> str:
@@ -57,11 +56,11 @@ class PostgresServer(Server):
     def create_database(self, name: str) -> str:
         """Create a database; its address."""
         subprocess.run(
-            [
-                find("createdb", "postgresql"),
+            self._installed.command(
+                *("createdb", "postgresql"),
                 *("--host", "127.0.0.1", "--port", str(self._port), "--username", "flashsale"),
                 name,
-            ],
+            ),
             check=True,
         )
         return self.url(name)
@@ -80,18 +79,14 @@ class PostgresServer(Server):
             **self._settings,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [find("postgres", "postgresql"), "-D", str(self._folder / "data"), *options]
-
-    def _options(self) -> dict[str, Any]:
-        options: dict[str, Any] = {"user": self._user, "group": self._group()}
-        return options | ({"extra_groups": []} if self._user else {})
-
-    def _group(self) -> int | None:
-        return pwd.getpwnam(self._user).pw_gid if self._user else None
+        data = "-D", str(self._folder / "data")
+        return self._installed.command("postgres", "postgresql", *data, *options, user=self._user)
 
     def _answers(self) -> bool:
         ready = subprocess.run(
-            [find("pg_isready", "postgresql"), "-q", "-h", "127.0.0.1", "-p", str(self._port)],
+            self._installed.command(
+                "pg_isready", "postgresql", "-q", "-h", "127.0.0.1", "-p", str(self._port)
+            ),
             check=False,
         )
         return ready.returncode == 0
@@ -111,10 +106,3 @@ def postgres(**options: str) -> Iterator[PostgresServer]:
             yield server
         finally:
             server.close()
-
-
-def _unprivileged_user() -> str | None:
-    if os.geteuid() != 0:
-        return None
-    users = {user.pw_name for user in pwd.getpwall()}
-    return "postgres" if "postgres" in users else "nobody"

@@ -6,10 +6,10 @@ import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from loadtest.processes import get
-from loadtest.servers.base import Server, find, folder_of, free_port
+from loadtest.servers.base import Server, folder_of, free_port
+from loadtest.servers.installed import Installation
 
 SCRAPE_SECONDS = 0.2
 
@@ -43,15 +43,12 @@ class Prometheus(Server):
         return [float(row["value"][1]) for row in json.loads(answer)["data"]["result"]]
 
     def _command(self) -> Sequence[str]:
-        return [
-            find("prometheus", "prometheus"),
+        return Installation().command(
+            *("prometheus", "prometheus"),
             f"--config.file={self._folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={self._folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",
-        ]
-
-    def _options(self) -> dict[str, Any]:
-        return {}
+        )
 
     def _answers(self) -> bool:
         return get(f"http://127.0.0.1:{self.port}/-/ready") is not None

@@ -10,15 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from loadtest.servers.base import (
-    Server,
-    ServerDidNotStart,
-    ServerNotFound,
-    await_port,
-    find,
-    folder_of,
-    free_port,
-)
+from loadtest.servers.base import Server, ServerDidNotStart, await_port, folder_of, free_port
+from loadtest.servers.installed import Installation
 
 METRICS = "rabbitmq_prometheus"
 
@@ -29,7 +22,7 @@ class RabbitNode(Server):
     def __init__(self, folder: Path, *plugins: str) -> None:
         """A node with these of RabbitMQ's own plugins enabled."""
         super().__init__(folder)
-        self._script = _rabbitmq_script()
+        self._installed = Installation.chosen(folder)
         self._name = f"flashsale-{secrets.token_hex(4)}@localhost"
         self._ports = {part: free_port() for part in ("node", "dist", "epmd", "metrics")}
         self._epmd: subprocess.Popen[bytes] | None = None
@@ -90,7 +83,7 @@ class RabbitNode(Server):
             return
         # Erlang would start one in the background, and leave it.
         self._epmd = subprocess.Popen(
-            [find("epmd", "erlang-base"), "-port", str(self._ports["epmd"])],
+            self._installed.command("epmd", "erlang-base", "-port", str(self._ports["epmd"])),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -102,7 +95,9 @@ class RabbitNode(Server):
     def control(self, *arguments: str) -> str:
         """Run `rabbitmqctl` on the node, and return what it prints."""
         ran = subprocess.run(
-            [str(self._script.with_name("rabbitmqctl")), "--node", self._name, *arguments],
+            self._installed.command(
+                "rabbitmqctl", "rabbitmq-server", "--node", self._name, *arguments
+            ),
             check=True,
             env=self._environment(),
             stdout=subprocess.PIPE,
@@ -120,7 +115,7 @@ class RabbitNode(Server):
             self._epmd.wait()
 
     def _command(self) -> Sequence[str]:
-        return [str(self._script)]
+        return self._installed.command("rabbitmq-server", "rabbitmq-server")
 
     def _options(self) -> dict[str, Any]:
         return {"env": self._environment()}
@@ -166,14 +161,3 @@ def rabbitmq(*plugins: str) -> Iterator[RabbitNode]:
             yield node
         finally:
             node.close()
-
-
-def _rabbitmq_script() -> Path:
-    # On Debian the one on PATH runs the node by `su`, in a session that outlives its caller.
-    for script in (
-        Path("/usr/lib/rabbitmq/bin/rabbitmq-server"),
-        Path(find("rabbitmq-server", "rabbitmq-server")),
-    ):
-        if script.exists():
-            return script
-    raise ServerNotFound("no rabbitmq-server here: install rabbitmq-server")

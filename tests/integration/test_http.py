@@ -15,7 +15,7 @@ from prometheus_client import generate_latest
 from pydantic import SecretStr
 
 from consumer.app import run_drain
-from flashsale.broker import BrokerUnavailable, EmbeddedBroker, Topology
+from flashsale.broker import BrokerUnavailable, Deliveries, EmbeddedBroker, Topology
 from flashsale.events import OrderEvent
 from flashsale.ledger import Buyer, Ledger
 from flashsale.metrics import ConsumerMetrics, GatewayMetrics
@@ -550,6 +550,26 @@ async def test_not_ready_without_a_broker_but_alive(shop: Shop) -> None:
     assert (answer.status, answer.problem) == (503, "not-ready")
     assert list(answer.body["checks"]) == ["broker"]
     assert (await shop.call("GET", "/healthz")).status == 200
+
+
+async def test_not_ready_until_other_gateways_are_heard(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_hear = asyncio.Event()
+    subscribe = EmbeddedBroker.subscribe
+
+    @asynccontextmanager
+    async def later(broker: EmbeddedBroker, exchange: str) -> AsyncIterator[Deliveries]:
+        await may_hear.wait()
+        async with subscribe(broker, exchange) as announcements:
+            yield announcements
+
+    monkeypatch.setattr(EmbeddedBroker, "subscribe", later)
+    async with open_shop(sqlite_url) as shop:
+        answer = await shop.call("GET", "/readyz")
+        assert (answer.status, list(answer.body["checks"])) == (503, ["announcements"])
+        may_hear.set()
+        await until(lambda: shop.call("GET", "/readyz"), lambda a: a.status == 200)
 
 
 async def test_a_gateway_that_stops_says_so_first_and_still_serves(sqlite_url: str) -> None:
