@@ -19,7 +19,7 @@ test: lint ## lint, types and all tests; ARGS="-k pacing" for some of them
 faults: ## every fault that a sale meets, three times each, and a table of what came of it
 	@scripts/venv dev
 	@scripts/test-needs
-	@FAULTS_SEEDS=3 MODEL_SALES=400 $(bin)/python -m pytest --numprocesses 3 \
+	@FAULTS_SEEDS=3 MODEL_SALES=400 $(bin)/python -m pytest --numprocesses 4 \
 	    -o faulthandler_timeout=900 tests/faults tests/model $(ARGS)
 
 test-image: ## build the Dockerfile with no registry, and start what is in it; as root on Debian

@@ -17,7 +17,7 @@ from typing import Any
 import pika
 import psutil
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from flashsale.broker import RabbitMQ, Topology, sale_topology
@@ -41,7 +41,7 @@ _ACTIVE = "is active"
 _READY_SECONDS = 60.0
 _DIED_SECONDS = 60.0
 _HEALED_SECONDS = 90.0
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class Stand:
         self.history = folder / "history"
         self.history.mkdir()
         self._ports: dict[str, int] = {}
+        self._engine: AsyncEngine | None = None
         self._running: dict[str, tuple[ExitStack, Process]] = {}
         self._lines = (self.history / "shoppers.jsonl").open("ab", buffering=0)
 
@@ -259,12 +260,11 @@ class Stand:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncConnection]:
         """A session on the database that is none of ours."""
-        engine = create_async_engine(self.database_url, poolclass=NullPool)
-        try:
-            async with engine.connect() as connection:
-                yield connection
-        finally:
-            await engine.dispose()
+        # None is kept: a scenario may kill the server behind it.
+        if self._engine is None:
+            self._engine = create_async_engine(self.database_url, poolclass=NullPool)
+        async with self._engine.connect() as connection:
+            yield connection
 
     @asynccontextmanager
     async def locked(self, sku: str) -> AsyncIterator[None]:
