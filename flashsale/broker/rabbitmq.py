@@ -179,7 +179,10 @@ class RabbitMQ(Broker):
             self._asking.queue_declare(queue, passive=True, callback=answered)
         except AMQPError as error:
             raise BrokerUnavailable(str(error)) from error
-        return await link.until_closed(counted)
+        try:
+            return await link.until_closed(counted)
+        finally:
+            counted.cancel()  # nobody would hear of what becomes of it
 
     async def __aenter__(self) -> Self:
         await self._connect()

@@ -30,7 +30,7 @@ class Scenario:
     layout: Layout = field(default_factory=Layout)
     short: bool = False
     """Whether it is one for every `make test`."""
-    rate: float = 80.0
+    rate: float = 50.0
     """Orders a second that are new."""
     small_disk: bool = False
     """Whether broker and database are its own, each on a small disk that can be filled."""

@@ -1,6 +1,7 @@
 """What only a real RabbitMQ can do to us."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from unittest.mock import patch
@@ -410,3 +411,24 @@ async def test_what_is_in_hand_when_a_broker_with_a_full_queue_dies_is_delivered
         taken = deliveries.take(len(bodies))
         assert {delivery.body for delivery in taken} == set(bodies)
         deliveries.ack_through(taken[-1])
+
+
+async def test_a_count_that_was_given_up_is_no_error_that_nobody_hears_of(
+    node: RabbitNode, topology: Topology
+) -> None:
+    unheard: list[dict[str, object]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: unheard.append(context))
+    async with RabbitMQ(node.url, topology, publish_timeout=0.3) as broker:
+        await broker.depth(topology.orders)
+        node.pause()
+        try:
+            with pytest.raises(BrokerUnavailable, match="no answer in time"):
+                await broker.depth(topology.orders)
+        finally:
+            node.resume()
+        await asyncio.to_thread(node.control, "close_all_connections", "maintenance")
+        await until(lambda: broker.counts.reconnects == 1)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert unheard == []
