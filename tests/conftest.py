@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from flashsale.broker import Topology, sale_topology
@@ -24,6 +25,12 @@ from loadtest.servers import (
 )
 
 _numbers = itertools.count(1)
+
+# How fast a machine is proves nothing.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 
 def unique(name: str) -> str:

@@ -37,8 +37,8 @@ class Crowd:
     offered: int = 0
     waiting: int = 0
     """How many have no answer for good yet."""
-    accepted: dict[str, float] = field(default_factory=dict)
-    """When each order id was first taken, on the monotonic clock."""
+    accepted: dict[str, Asked] = field(default_factory=dict)
+    """How each order id was first taken."""
     statuses: dict[int, int] = field(default_factory=dict)
     given_up: int = 0
 
@@ -84,7 +84,7 @@ class Crowd:
             asked, pause = await self._ask(client, order, key, body)
             self.statuses[asked.status] = self.statuses.get(asked.status, 0) + 1
             if asked.status == 202:
-                self.accepted.setdefault(asked.order_id, asked.at + asked.seconds)
+                self.accepted.setdefault(asked.order_id, asked)
                 return asked.order_id
             if asked.status not in (NO_ANSWER, 503):
                 return None

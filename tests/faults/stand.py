@@ -83,8 +83,8 @@ class Stand:
         """
         self.doors: list[Proxy] = []
         """What shoppers connect to, a proxy for each gateway."""
-        self.allowed_lost = 0
-        """Orders that the fault itself takes away, as who deletes a queue does."""
+        self.gone_until = 0.0
+        """Orders that were sent before this moment may be gone, as who deletes a queue wants it."""
         self.notes: list[str] = []
         self.settings = {
             "drain_rate": "400",
@@ -246,16 +246,16 @@ class Stand:
         finally:
             await self.control("clear_policy", queue)
 
-    async def delete(self, queue: str) -> int:
-        """Delete a queue; how many messages waited in it."""
+    async def delete(self, queue: str) -> None:
+        """Delete a queue, and what waits in it or is on its way there."""
 
-        def delete() -> int:
+        def delete() -> None:
             connection = pika.BlockingConnection(pika.URLParameters(self.node.url))
             with contextlib.closing(connection):
-                deleted: Any = connection.channel().queue_delete(queue).method
-                return int(deleted.message_count)
+                connection.channel().queue_delete(queue)
 
-        return await asyncio.to_thread(delete)
+        await asyncio.to_thread(delete)
+        self.gone_until = time.monotonic()
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncConnection]:
@@ -364,7 +364,7 @@ class Stand:
 
         async def drained() -> bool:
             missing = set(crowd.accepted) - set(await self._decided_ids())
-            return len(missing) <= self.allowed_lost and await self.waiting() == 0
+            return not (missing - self.gone(crowd)) and await self.waiting() == 0
 
         async def relayed() -> bool:
             return await self.count("count(*) FROM outbox WHERE sent_at IS NULL") == 0
@@ -379,6 +379,10 @@ class Stand:
         await self.until(relayed, "the outbox to be relayed")
         if self.layout.services:
             await self.until(served, "the services")
+
+    def gone(self, crowd: Crowd) -> set[str]:
+        """Accepted orders that need not be there any more."""
+        return {id for id, asked in crowd.accepted.items() if asked.at < self.gone_until}
 
     async def _decided_ids(self) -> list[str]:
         async with self.session() as session:

@@ -112,9 +112,17 @@ async def test_the_operator_sees_the_arrivals_of_all_workers(
         column = told["fields"].index("arrived")
         return sum(sample[column] for sample in told["samples"])
 
+    async def ready() -> bool:
+        async with shop.client.get(f"{shop.url}/readyz", headers=headers) as answer:
+            return answer.status == 200
+
     with shop.start("gateway", admin_token="a-token-of-ours", **many) as gateway:
         shop.ready(gateway)
         await until(lambda: len(workers(gateway)) == WORKERS)
+        # Each hears the others only from when it is ready, and any of them answers.
+        async with asyncio.timeout(20):
+            while not all([await ready() for _ in range(12)]):
+                await asyncio.sleep(0.1)
         await shop.orders(60)
         async with asyncio.timeout(20):
             while [await arrived() for _ in range(6)] != [60] * 6:
