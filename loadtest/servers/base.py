@@ -58,9 +58,9 @@ class Server(ABC):
         return self._folder
 
     @property
-    def running(self) -> bool:
-        """Whether it was started and has not ended."""
-        return self._process is not None and self._process.poll() is None
+    def serves(self) -> bool:
+        """Whether it answers now."""
+        return self._answers()
 
     def start(self) -> None:
         """Start, and return once it answers. Raises `ServerDidNotStart`."""

@@ -103,7 +103,6 @@ async def poison(stand: Stand) -> None:
             return (await broker.depth(stand.topology.dead_orders)).ready == 3
 
         await stand.until(buried, "three dead letters")
-    stand.notes.append("three in the dead queue")
 
 
 @scenario("the link from consumer to broker is silent towards the broker for 30 s")

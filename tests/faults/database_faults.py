@@ -1,6 +1,7 @@
 """The database dies, freezes, ends sessions, or makes writers wait."""
 
 import asyncio
+from contextlib import suppress
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -59,15 +60,11 @@ async def locked_long(stand: Stand) -> None:
 
 @scenario("deadlocks with a writer that locks in the other order")
 async def deadlocks(stand: Stand) -> None:
-    met = 0
     async with stand.session() as session:
         for _ in range(15):
-            try:
+            with suppress(DBAPIError):  # it is this one that has to give way
                 await _lock_in_other_order(stand, session)
-            except DBAPIError:
-                met += 1
             await session.rollback()
-    stand.notes.append(f"{met} deadlocks met by the other writer")
 
 
 async def _lock_in_other_order(stand: Stand, session: AsyncConnection) -> None:

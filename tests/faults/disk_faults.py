@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from loadtest.servers import Server
 from tests.faults.scenario import scenario
 from tests.faults.stand import Stand
 
 _PIECE = 1 << 20
+_DYING_SECONDS = 5.0
 
 
 @asynccontextmanager
@@ -35,19 +37,23 @@ def _fill(filler: Path) -> None:
         os.fsync(file.fileno())
 
 
+async def _supervised(stand: Stand, server: Server) -> None:
+    """Start it again if it ends of what it could not write, as its supervisor would."""
+    await stand.wait(_DYING_SECONDS)
+    if not await asyncio.to_thread(lambda: server.serves):
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+
+
 @scenario("the disk of the broker is full for 6 s", small_disk=True)
 async def broker_disk(stand: Stand) -> None:
     async with full_disk(stand.node.folder):
         await stand.wait(6.0)
-    if not stand.node.running:
-        stand.notes.append("the broker had ended")
-        await asyncio.to_thread(stand.node.start)
+    await _supervised(stand, stand.node)
 
 
 @scenario("the disk of the database is full for 6 s", small_disk=True)
 async def database_disk(stand: Stand) -> None:
     async with full_disk(stand.database.folder):
         await stand.wait(6.0)
-    if not stand.database.running:
-        stand.notes.append("the database had ended")
-        await asyncio.to_thread(stand.database.start)
+    await _supervised(stand, stand.database)

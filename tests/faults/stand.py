@@ -85,7 +85,6 @@ class Stand:
         """What shoppers connect to, a proxy for each gateway."""
         self.gone_until = 0.0
         """Orders that were sent before this moment may be gone, as who deletes a queue wants it."""
-        self.notes: list[str] = []
         self.settings = {
             "drain_rate": "400",
             "broker_prefix": f"{unique('f')}.",
