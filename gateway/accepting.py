@@ -143,7 +143,6 @@ class Desk:
             await confirm
         except BrokerError as error:
             raise self._problem(order_id, error) from error
-        self._backlog.taken()
 
     def _taken(self, order_id: OrderId, request: OrderRequest) -> Known:
         known = self._memory.get(order_id)

@@ -14,9 +14,7 @@ log = structlog.get_logger()
 SAMPLE_SECONDS = 0.1
 _LONGEST_RETRY_SECONDS = 30
 # What the broker said of its queue holds for a moment, so that who is turned away costs it nothing:
-# until the drain has made room for a fortieth of the queue, so that none runs empty by it. After
-# that one order asks again, and the others are turned away for as long as its answer takes, if it
-# takes no longer than that: all at once would wait for the broker's refusal, again and again.
+# until the drain has made room for a fortieth of the queue, so that none runs empty by it.
 _FULL_SECONDS = 0.025
 _FULL_SHARE = 1 / 40
 
@@ -30,7 +28,6 @@ class Backlog:
         self._line = line
         self._refused = 0.0
         self._full_until = 0.0
-        self._full_seconds = 0.0
         self._started = False
         self.ready = 0
         self.consumers = 0
@@ -38,23 +35,12 @@ class Backlog:
     @property
     def full(self) -> bool:
         """Whether the broker has just refused an order, so that the next one need not ask."""
-        now = time.monotonic()
-        if now < self._full_until:
-            return True
-        if self._full_seconds:
-            # This one asks; who comes while it does is told what was true a moment ago.
-            self._full_until, self._full_seconds = now + self._full_seconds, 0.0
-        return False
+        return time.monotonic() < self._full_until
 
     def refused(self) -> None:
         """The broker refused an order."""
         room = _FULL_SHARE * self.ready / self._line.drain_rate
-        self._full_seconds = min(_FULL_SECONDS, room)
-        self._full_until = time.monotonic() + self._full_seconds
-
-    def taken(self) -> None:
-        """The broker took an order."""
-        self._full_until = self._full_seconds = 0.0
+        self._full_until = time.monotonic() + min(_FULL_SECONDS, room)
 
     def retry_after(self) -> float:
         """When to come back, in seconds, after the queue was full.

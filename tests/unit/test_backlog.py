@@ -1,4 +1,4 @@
-"""What the broker said of its queue holds for a moment, and then one order asks again."""
+"""What the broker said of its queue holds for a moment."""
 
 import time
 from typing import cast
@@ -41,44 +41,4 @@ def test_a_short_queue_is_asked_sooner(backlog: Backlog, now: list[float]) -> No
     backlog.ready = 400
     backlog.refused()
     now[0] += 0.006
-    assert not backlog.full
-
-
-def test_after_it_one_order_asks_and_the_others_are_turned_away(
-    backlog: Backlog, now: list[float]
-) -> None:
-    backlog.refused()
-    now[0] += 0.026
-    assert not backlog.full
-    assert backlog.full
-    assert backlog.full
-
-
-def test_if_that_order_is_taken_all_may_come_at_once(backlog: Backlog, now: list[float]) -> None:
-    backlog.refused()
-    now[0] += 0.026
-    assert not backlog.full
-    backlog.taken()
-    assert not backlog.full
-    assert not backlog.full
-
-
-def test_if_that_order_is_refused_it_holds_again(backlog: Backlog, now: list[float]) -> None:
-    backlog.refused()
-    now[0] += 0.026
-    assert not backlog.full
-    now[0] += 0.01
-    backlog.refused()
-    now[0] += 0.024
-    assert backlog.full
-
-
-def test_an_order_that_gets_no_answer_keeps_nobody_out_for_long(
-    backlog: Backlog, now: list[float]
-) -> None:
-    backlog.refused()
-    now[0] += 0.026
-    assert not backlog.full
-    now[0] += 0.026
-    assert not backlog.full
     assert not backlog.full
