@@ -1,10 +1,7 @@
 """`flashsale ...`: the one place that knows, and starts, every process."""
 
 import asyncio
-import re
-import time
-from collections.abc import Callable, Collection, Coroutine, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -18,12 +15,12 @@ from flashsale.broker import Topology
 from flashsale.broker.diagram import mermaid, tables
 from flashsale.cli_check import check_history
 from flashsale.cli_dead import dead_app
-from flashsale.ledger import Ledger, open_ledger
+from flashsale.cli_ledger import with_ledger
+from flashsale.cli_sale import sale_app
+from flashsale.ledger import Ledger
 from flashsale.metrics import ConsumerMetrics, GatewayMetrics, ServicesMetrics
 from flashsale.monitoring import monitored
-from flashsale.orders import SKU_PATTERN
 from flashsale.process import fail, run, settings_or_fail
-from flashsale.selling import Sale
 from flashsale.settings import (
     Settings,
     SettingsError,
@@ -45,11 +42,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-sale_app = typer.Typer(help="Create and look at sales.", no_args_is_help=True)
 app.add_typer(sale_app, name="sale")
 app.add_typer(dead_app, name="dead")
-
-Sku = Annotated[str, typer.Argument(help="What is sold, such as tv-55.")]
 
 
 def main() -> None:
@@ -124,7 +118,7 @@ def services(
 @app.command()
 def migrate() -> None:
     """Create the tables, or bring them to this version. Does no harm when they are."""
-    print(f"the database is at revision {_with_ledger(Ledger.migrate)}")
+    print(f"the database is at revision {with_ledger(Ledger.migrate)}")
 
 
 @app.command()
@@ -176,52 +170,13 @@ def check(
         await ledger.verify_schema()
         return await ledger.audit()
 
-    books = _with_ledger(audit)
+    books = with_ledger(audit)
     for row in books.wrong:
         print(f"wrong: {row}")
     words = f"{books.sales} sales, {books.orders} orders, {books.sold} items sold"
     if books.wrong:
         fail(f"the books do not balance ({words}): {len(books.wrong)} wrong rows")
     print(f"the books balance: {words}, {books.oversold} oversold")
-
-
-@sale_app.command("create")
-def create_sale(
-    sku: Sku,
-    stock: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Items for sale.")],
-    customer_limit: Annotated[
-        int | None, typer.Option(min=1, max=2**31 - 1, help="Items one customer may have.")
-    ] = None,
-    opens_at: Annotated[
-        datetime | None, typer.Option(help="When it begins, UTC. Now, if not given.")
-    ] = None,
-    closes_at: Annotated[
-        datetime | None, typer.Option(help="When it ends, UTC. Never, if not given.")
-    ] = None,
-) -> None:
-    """Create a sale. Gateways offer it within a second."""
-    if not re.match(SKU_PATTERN, sku):
-        fail(f"sku {sku!r}: 1 to 64 letters, digits, dots, underscores and hyphens")
-    if opens_at and closes_at and closes_at <= opens_at:
-        fail("the sale would end before it begins")
-    sale = Sale(sku, stock, 0, customer_limit, _seconds(opens_at), _seconds(closes_at))
-    _with_ledger(lambda ledger: ledger.create_sale(sale))
-    print(f"created the sale of {sku}, stock {stock}")
-
-
-@sale_app.command("list")
-def list_sales() -> None:
-    """List all sales."""
-    _print_sales(_with_ledger(Ledger.sales))
-
-
-@sale_app.command("show")
-def show_sale(sku: Sku) -> None:
-    """Show one sale."""
-    sales = [sale for sale in _with_ledger(Ledger.sales) if sale.sku == sku]
-    if not sales:
-        fail(f"there is no sale of {sku}")
-    _print_sales(sales)
 
 
 @app.command()
@@ -324,35 +279,3 @@ def _services_topology(settings: Settings, chosen: Sequence["AnyService"]) -> To
     from services.app import declared_by
 
     return declared_by(settings, chosen)
-
-
-def _with_ledger(ask: Callable[[Ledger], Coroutine[Any, Any, T]]) -> T:
-    settings = settings_or_fail()
-    answers: list[T] = []
-
-    async def go(_: asyncio.Event) -> None:
-        async with open_ledger(settings.database_url) as ledger:
-            answers.append(await ask(ledger))
-
-    run(go)
-    return answers[0]
-
-
-def _print_sales(sales: list[Sale]) -> None:
-    table = Table("sku", "stock", "sold", "remaining", "customer limit", "opens", "closes")
-    for sale in sales:
-        numbers = (sale.stock, sale.sold, sale.remaining, sale.customer_limit)
-        table.add_row(
-            sale.sku,
-            *("" if n is None else str(n) for n in numbers),
-            *(_moment(t) for t in (sale.opens_at, sale.closes_at)),
-        )
-    Console().print(table)
-
-
-def _seconds(moment: datetime | None) -> float | None:
-    return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
-
-
-def _moment(seconds: float | None) -> str:
-    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds))

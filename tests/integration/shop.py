@@ -1,6 +1,7 @@
 """A shop in processes of its own, on real servers, and its shoppers."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from flashsale.ledger.transactions import reading
 from flashsale.orders import Outcome
 from loadtest.processes import Process, process
 from tests.conftest import unique
+from tests.faults.observed import POINT
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,16 +43,17 @@ class Shop:
         self, point: str, at: int, *command: str, **changes: str
     ) -> AbstractContextManager[Process]:
         """Run `flashsale ...` until it dies at that point, when it comes there that time."""
-        return self._start(["tests.dying", point, str(at), *command], changes)
+        dying = {POINT: f"{point}:{at}"}
+        return self._start(["tests.faults.observed", *command], changes, dying)
 
     def _start(
-        self, arguments: list[str], changes: dict[str, str]
+        self, arguments: list[str], changes: dict[str, str], more: Mapping[str, str] | None = None
     ) -> AbstractContextManager[Process]:
         environment = self.environment | {
             f"FLASHSALE_{key.upper()}": value for key, value in changes.items()
         }
         log = self.folder / f"{unique('process')}.log"
-        return process(arguments, log, {"PYTHONPATH": str(ROOT)} | environment)
+        return process(arguments, log, {"PYTHONPATH": str(ROOT), **(more or {})} | environment)
 
     def ready(self, gateway: Process) -> None:
         gateway.await_url(f"{self.url}/readyz")
