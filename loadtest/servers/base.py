@@ -1,6 +1,5 @@
 """A server process of our own: start it, end it, freeze it, start it again."""
 
-import random
 import shutil
 import signal
 import socket
@@ -21,20 +20,6 @@ _STOP_SECONDS = 30
 
 class ServerDidNotStart(Exception):
     """The server ended, or did not answer in time. The message holds the end of its log."""
-
-
-def free_port() -> int:
-    """A loopback port that was free a moment ago, and that no outgoing connection takes.
-
-    The system gives those ports from 32768 on: a server that is to listen a second later, or after
-    a restart, would find its port taken by somebody's connection.
-    """
-    while True:
-        port = random.randrange(10_000, 32_768)
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 class Server(ABC):

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from loadtest.servers.base import Server, folder_of, free_port
+from loadtest.servers.base import Server, folder_of
 from loadtest.servers.installed import Installation
+from loadtest.servers.ports import free_port
 
 
 class PostgresServer(Server):

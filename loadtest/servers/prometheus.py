@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from loadtest.processes import get
-from loadtest.servers.base import Server, folder_of, free_port
+from loadtest.servers.base import Server, folder_of
 from loadtest.servers.installed import Installation
+from loadtest.servers.ports import free_port
 
 SCRAPE_SECONDS = 0.2
 

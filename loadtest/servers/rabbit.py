@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from loadtest.servers.base import Server, ServerDidNotStart, await_port, folder_of, free_port
+from loadtest.servers.base import Server, ServerDidNotStart, await_port, folder_of
 from loadtest.servers.installed import Installation
+from loadtest.servers.ports import free_port
 
 METRICS = "rabbitmq_prometheus"
 
