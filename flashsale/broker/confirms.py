@@ -32,6 +32,8 @@ class Confirms:
         self._pending: dict[int, _Pending] = {}  # in tag order, as it is filled in that order
         self._unexpired = 1  # no tag below it is still waited for
         self._last_tag = 0
+        self.refused = False
+        """Whether the broker has refused any of them."""
 
     def __len__(self) -> int:
         """How many messages are in flight."""
@@ -63,6 +65,7 @@ class Confirms:
 
     def nack(self, tag: int, multiple: bool) -> None:
         """The broker has refused. A nack gives no reason; the one we provoke is a full queue."""
+        self.refused = True
         for pending in self._pop(tag, multiple):
             if not pending.future.done():
                 self._counts.refused += 1

@@ -3,12 +3,11 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
-from pika import BasicProperties, DeliveryMode
 from pika.channel import Channel
 from pika.exceptions import AMQPError
 
@@ -22,16 +21,15 @@ from flashsale.broker.base import (
 )
 from flashsale.broker.confirms import Confirms
 from flashsale.broker.deliveries import RabbitDeliveries
-from flashsale.broker.frames import message_frames
 from flashsale.broker.link import Link, declare
-from flashsale.broker.nagle import Nagle
+from flashsale.broker.publishing import ConfirmedChannel
 from flashsale.broker.topology import Topology
 
 log = structlog.get_logger()
 
-_ONE_FRAME_BYTES = 4096 - 8  # the smallest frame that a peer may insist on, less its own bytes
 _EXPIRY_CHECK_SECONDS = 0.05
 _OVERDUE_SECONDS = 4.0  # a confirm after its deadline, of a broker that is slow and no more
+_RENEWAL_SECONDS = 2.0
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 5.0
 
@@ -58,10 +56,9 @@ class RabbitMQ(Broker):
         self._publish_timeout = publish_timeout
         self._max_in_flight = max_in_flight
         self._loop = asyncio.get_running_loop()
-        self._confirms = self._new_confirms()
-        self._nagle = Nagle(lambda _: None)
         self._link: Link | None = None
-        self._publishing: Channel | None = None
+        self._publishing: ConfirmedChannel | None = None
+        self._retired: list[ConfirmedChannel] = []  # until the broker has answered for all on them
         self._asking: Channel | None = None
         self._asking_lock = asyncio.Lock()
         self._counted: asyncio.Future[Depth] | None = None
@@ -81,29 +78,13 @@ class RabbitMQ(Broker):
         channel, link = self._publishing, self._link
         if channel is None or link is None or link.blocked or not channel.is_open:
             raise BrokerUnavailable(self.trouble or "the channel is closing")
-        if len(self._confirms) >= self._max_in_flight:
+        if len(channel.confirms) >= self._max_in_flight:
             raise BrokerUnavailable(f"{self._max_in_flight} messages wait for their confirm")
-        if headers or not 0 < len(body) <= _ONE_FRAME_BYTES:
-            # Tags are given in the order in which messages arrive.
-            self._nagle.flush()
-            properties = BasicProperties(
-                message_id=message_id,
-                delivery_mode=DeliveryMode.Persistent,
-                headers=dict[str, Any](headers or {}),
-            )
-            channel.basic_publish(exchange, routing_key, body, properties, mandatory)
-            confirm = self._confirms.add(self._loop.time(), message_id)
-        else:
-            frames = message_frames(
-                channel.channel_number, exchange, routing_key, message_id, body, mandatory
-            )
-            confirm = self._confirms.add(self._loop.time(), message_id)
-            self._nagle.add(frames, self._confirms.last)
-        return confirm
+        return channel.publish(exchange, routing_key, body, message_id, headers, mandatory)
 
     @property
     def in_flight(self) -> int:
-        return len(self._confirms)
+        return sum(len(channel.confirms) for channel in self._channels())
 
     @property
     def blocked(self) -> bool:
@@ -189,6 +170,7 @@ class RabbitMQ(Broker):
         self._tasks = [
             asyncio.create_task(self._supervise(), name="broker supervisor"),
             asyncio.create_task(self._expire(), name="confirm deadlines"),
+            asyncio.create_task(self._renew(), name="channel renewal"),
         ]
         return self
 
@@ -207,27 +189,15 @@ class RabbitMQ(Broker):
         link = await Link.connect(self._url)
         try:
             await declare(link, self._topology)
-            # A channel error leaves the connection up: end both, and begin again with both.
-            channel = await link.channel(on_closed=link.end)
-            confirms, nagle = self._new_confirms(), Nagle(link.write_frames)
-            channel.add_on_return_callback(
-                lambda _, method, properties, __: confirms.returned(
-                    properties.message_id or "", f"{method.reply_text}: {method.routing_key}"
-                )
-            )
-            link.inbound.acks[int(channel.channel_number)] = lambda tag, multiple: _acked(
-                confirms, nagle, tag, multiple
-            )
-            await link.call(
-                lambda answer: channel.confirm_delivery(
-                    lambda frame: _answered(confirms, nagle, frame.method), callback=answer
-                )
-            )
+            channel = await self._open_channel(link)
         except BaseException:
             await link.close()
             raise
-        self._confirms, self._nagle = confirms, nagle
         self._link, self._publishing = link, channel
+
+    async def _open_channel(self, link: Link) -> ConfirmedChannel:
+        confirms = Confirms(self._publish_timeout, self._loop.create_future, self.counts)
+        return await ConfirmedChannel(link, confirms).open()
 
     async def _supervise(self) -> None:
         """Keep the connection up: when it is lost, connect again with growing, random pauses."""
@@ -255,39 +225,55 @@ class RabbitMQ(Broker):
         A channel of 3.10 that meets a quorum queue between two leaders may never get a confirm
         from it again, and a node that is cut off from the others can give none.
         """
-        oldest: tuple[Confirms, int] | None = None
+        oldest: tuple[ConfirmedChannel, int] | None = None
         since = 0.0
         while True:
             await asyncio.sleep(_EXPIRY_CHECK_SECONDS)
-            now, confirms, link = self._loop.time(), self._confirms, self._link
-            confirms.expire(now)
-            if link is None or link.blocked or not len(confirms):
+            now, link = self._loop.time(), self._link
+            waiting = []
+            for channel in self._channels():
+                channel.confirms.expire(now)
+                if len(channel.confirms):
+                    waiting.append((channel, channel.confirms.first))
+            if link is None or link.blocked or not waiting:
                 oldest = None
-            elif oldest != (confirms, confirms.first):
-                oldest, since = (confirms, confirms.first), now
+            elif oldest != waiting[0]:
+                oldest, since = waiting[0], now
             elif now - since > self._publish_timeout + _OVERDUE_SECONDS:
                 link.end(f"no confirm for {now - since:.0f} s")
 
+    async def _renew(self) -> None:
+        """Go on with another channel after refusals, some seconds later.
+
+        One whose first message meets a quorum queue between two leaders refuses that and all that
+        come after it, though the queue has its leader again: it asks the one that is gone (seen on
+        3.10). From outside this is as a full queue, and where one is full, a new channel is cheap.
+        """
+        while True:
+            await asyncio.sleep(_RENEWAL_SECONDS)
+            for channel in [c for c in self._retired if not len(c.confirms)]:
+                self._retired.remove(channel)
+                channel.close()
+            link, refusing = self._link, self._publishing
+            if link is None or refusing is None or not refusing.confirms.refused or self._retired:
+                continue
+            with suppress(BrokerError, TimeoutError):  # the link's end, or to be tried again
+                async with asyncio.timeout(self._publish_timeout):
+                    channel = await self._open_channel(link)
+                if self._publishing is refusing:
+                    self._retired.append(refusing)
+                    self._publishing = channel
+
     async def _drop(self, reason: str) -> None:
         self._lost = reason
+        channels = self._channels()
         link, self._link, self._publishing, self._asking = self._link, None, None, None
-        self._confirms.fail_all(reason)
+        self._retired.clear()
+        for channel in channels:
+            channel.confirms.fail_all(reason)
         if link is not None:
             await link.close()
 
-    def _new_confirms(self) -> Confirms:
-        return Confirms(self._publish_timeout, self._loop.create_future, self.counts)
-
-
-def _answered(confirms: Confirms, nagle: Nagle, method: Any) -> None:
-    """Basic.Ack or Basic.Nack."""
-    if method.NAME == "Basic.Ack":
-        _acked(confirms, nagle, method.delivery_tag, method.multiple)
-    else:
-        confirms.nack(method.delivery_tag, method.multiple)
-        nagle.confirmed_below(confirms.first)
-
-
-def _acked(confirms: Confirms, nagle: Nagle, tag: int, multiple: bool) -> None:
-    confirms.ack(tag, multiple)
-    nagle.confirmed_below(confirms.first)
+    def _channels(self) -> list[ConfirmedChannel]:
+        """Those on which messages may be in flight, the oldest first."""
+        return [*self._retired, *([self._publishing] if self._publishing else [])]

@@ -1,12 +1,15 @@
 """A node of a cluster dies, is cut off, or is forgotten; the sale goes on with the other two."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
+from flashsale.broker import BrokerError, RabbitMQ, Topology
 from loadtest.servers.cluster import Member
 from tests.faults.scenario import scenario
 from tests.faults.stand import Layout, Stand
 
 _RATE = 40.0
+_NEWCOMERS = 60
 _GOES_ON = 80
 """Orders decided, beside those that waited when it happened, by which a sale is seen to go on."""
 
@@ -40,6 +43,44 @@ async def leader_killed(stand: Stand) -> None:
     await asyncio.to_thread(leader.kill)
     await _goes_on(stand)
     await asyncio.to_thread(leader.start)
+
+
+@scenario(
+    "kill -9 of the node that leads, met by sixty new publishers",
+    rate=_RATE,
+    layout=LAYOUT,
+    cluster=True,
+)
+async def met_between_leaders(stand: Stand) -> None:
+    # RabbitMQ 3.10 answers some of them with refusals for ever.
+    topology = stand.topology
+    leader = await stand.cluster.leader(topology.dead_orders)
+    others = stand.cluster.others(leader)
+    async with AsyncExitStack() as exits:
+        publishers: list[RabbitMQ] = []
+        killed = asyncio.create_task(asyncio.to_thread(leader.kill))
+        while len(publishers) < _NEWCOMERS:
+            node = others[len(publishers) % len(others)]
+            publisher = RabbitMQ(node.url, topology)
+            await exits.enter_async_context(publisher)
+            await _heard(publisher, topology)
+            publishers.append(publisher)
+        await killed
+
+        async def all_are_heard() -> bool:
+            return all([await _heard(publisher, topology) for publisher in publishers])
+
+        await stand.until(all_are_heard, "everybody to be heard", seconds=20)
+    await _goes_on(stand)
+    await asyncio.to_thread(leader.start)
+
+
+async def _heard(publisher: RabbitMQ, topology: Topology) -> bool:
+    try:
+        await publisher.publish(topology.orders, "dead", b"hello", message_id="")
+    except BrokerError:
+        return False
+    return True
 
 
 @scenario("a node cut off from the others", rate=_RATE, layout=LAYOUT, cluster=True)

@@ -300,10 +300,13 @@ class Stand:
             return (await broker.depth(self.topology.orders)).ready
 
     def logs(self) -> str:
-        """The last lines of every process."""
+        """The last lines of every process and server."""
+        nodes = self._broker.nodes if isinstance(self._broker, LinkedCluster) else [self._broker]
+        files = sorted(self.folder.glob("*.log"))
+        for server in (*nodes, self.database):
+            files += sorted(server.folder.rglob("*.log"))
         return "\n".join(
-            f"--- {file.name}\n{file.read_text(errors='replace')[-1500:]}"
-            for file in sorted(self.folder.glob("*.log"))
+            f"--- {file.name}\n{file.read_text(errors='replace')[-1500:]}" for file in files
         )
 
     def write(self, observation: Observation) -> None:

@@ -60,6 +60,15 @@ async def refused(broker: RabbitMQ, topology: Topology) -> None:
                 return
 
 
+async def until_taken(broker: RabbitMQ, topology: Topology) -> None:
+    """Publish until the broker takes it again."""
+    async with asyncio.timeout(30):
+        while True:
+            with suppress(QueueFull):
+                await publish(broker, topology)
+                return
+
+
 async def publish(broker: RabbitMQ, topology: Topology, body: bytes = b"m") -> None:
     await broker.publish(topology.orders, "order", body, message_id="m")
 
@@ -297,6 +306,31 @@ async def test_a_connection_that_gets_no_confirms_is_given_up_for_another(
                 await publish(broker, topology)
             finally:
                 node.resume()
+
+
+async def test_after_refusals_it_goes_on_with_another_channel(
+    rabbit_url: str, topology: Topology
+) -> None:
+    with patch("flashsale.broker.rabbitmq._RENEWAL_SECONDS", 0.05):
+        async with RabbitMQ(rabbit_url, topology) as broker, asyncio.timeout(30):
+            used = {broker._publishing}
+            for _ in range(10):
+                await publish(broker, topology)
+                used.add(broker._publishing)
+            assert len(used) == 1
+            while len(used) < 5:
+                with pytest.raises(QueueFull):
+                    await publish(broker, topology)
+                used.add(broker._publishing)
+            assert broker._link is not None
+            pika_connection = broker._link._connection
+            await until(lambda: len(pika_connection._channels) == 1)
+            async with broker.consume(topology.orders, prefetch=10) as deliveries:
+                await until(lambda: len(deliveries) == 10)
+                deliveries.ack_through(deliveries.take(10)[-1])
+                await until_taken(broker, topology)
+            assert broker.in_flight == 0
+            assert broker.counts.reconnects == 0
 
 
 async def test_a_killed_broker_fails_what_is_in_flight_and_is_found_again(
