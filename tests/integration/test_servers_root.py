@@ -19,15 +19,16 @@ def root() -> Path:
 
 
 def mounts_of(pid: int) -> Path:
-    """The name of its mount namespace, which lives until the last process in it ends."""
-    return Path(f"/proc/{pid}/ns/mnt").readlink()
+    """Its mount namespace, which lives until the last process in it ends."""
+    return Path(f"/proc/{pid}/ns/mnt")
 
 
 def living_in(namespace: Path) -> set[int]:
+    """The processes in the namespace of that name."""
     found = set()
     for pid in psutil.pids():
         with suppress(OSError):  # it has ended meanwhile
-            if mounts_of(pid) == namespace:
+            if mounts_of(pid).readlink() == namespace:
                 found.add(pid)
     return found
 
@@ -39,9 +40,10 @@ def test_a_server_of_a_root_ends_with_all_its_processes_and_mounts(
     with run() as server:
         for end in (server.stop, server.kill):
             assert Path(f"/proc/{server.pid}/root").readlink() == root.resolve()
-            mounts = mounts_of(server.pid)
-            assert {process.pid for process in server.processes()} == living_in(mounts)
-            assert str(root.resolve()) not in Path("/proc/self/mountinfo").read_text()
-            end()
-            assert not living_in(mounts)
+            mounts = mounts_of(server.pid).readlink()
+            with mounts_of(server.pid).open():  # or another server's could get that name
+                assert {process.pid for process in server.processes()} == living_in(mounts)
+                assert str(root.resolve()) not in Path("/proc/self/mountinfo").read_text()
+                end()
+                assert not living_in(mounts)
             server.start()
