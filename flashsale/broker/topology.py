@@ -43,7 +43,8 @@ class Queue:
         if self.spills_to is not None and self.type == "classic":
             # What a consumer has in hand does not count towards the length. When the broker starts
             # again it is back in front of the queue, which may be too long then; and a classic
-            # queue drops the surplus from its head, whatever its `x-overflow` says (seen on 3.10).
+            # queue drops the surplus from its head, whatever its `x-overflow` says (seen on 3.10.8
+            # and 4.0.5).
             arguments |= {
                 "x-dead-letter-exchange": "",
                 "x-dead-letter-routing-key": self.spills_to,
