@@ -255,7 +255,9 @@ class RabbitMQ(Broker):
                 self._retired.remove(channel)
                 channel.close()
             link, refusing = self._link, self._publishing
-            if link is None or refusing is None or not refusing.confirms.refused or self._retired:
+            if link is None or link.blocked or refusing is None or self._retired:
+                continue
+            if not refusing.confirms.refused:
                 continue
             with suppress(BrokerError, TimeoutError):  # the link's end, or to be tried again
                 async with asyncio.timeout(self._publish_timeout):
