@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import flashsale.ledger.drain
 from consumer.announcing import Announcer
@@ -93,7 +94,8 @@ def write_down(write: Callable[[Observation], None]) -> None:
     process = os.getpid()
     release, sell, fail = ReleaseLog.add, Drain.sell, Drain.fail
     take, ack_through = RabbitDeliveries.take, RabbitDeliveries.ack_through
-    in_hand: list[Any] = []
+    # By connection: what an older one held comes back to the next, not always in the same order.
+    in_hand: WeakKeyDictionary[RabbitDeliveries, list[Any]] = WeakKeyDictionary()
 
     def releasing(log: ReleaseLog, now: float, count: int) -> None:
         # Of the very moment by which the gate paces: another reading of the clock may be late.
@@ -112,14 +114,14 @@ def write_down(write: Callable[[Observation], None]) -> None:
 
     def taking(deliveries: RabbitDeliveries, at_most: int) -> Any:
         taken = take(deliveries, at_most)
-        in_hand.extend(taken)
+        in_hand.setdefault(deliveries, []).extend(taken)
         return taken
 
     def acking(deliveries: RabbitDeliveries, delivery: Any) -> None:
-        # Numbers begin again with each connection; what an older one held came back, and again.
-        last = next((at for at, held in enumerate(in_hand) if held is delivery), -1)
-        write(Acked(time.monotonic(), process, [held.message_id for held in in_hand[: last + 1]]))
-        del in_hand[: last + 1]
+        held = in_hand[deliveries]
+        acked = [one.message_id for one in held[: held.index(delivery) + 1]]
+        write(Acked(time.monotonic(), process, acked))
+        del held[: len(acked)]
         ack_through(deliveries, delivery)
 
     owner: Any

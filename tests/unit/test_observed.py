@@ -1,0 +1,63 @@
+"""What a drain is written down to have done."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from unittest.mock import Mock
+
+import pytest
+
+from consumer.releases import ReleaseLog
+from flashsale.broker import Delivery
+from flashsale.broker.deliveries import RabbitDeliveries
+from flashsale.history import Acked, Observation
+from flashsale.ledger import Drain
+from tests.faults.observed import write_down
+
+WATCHED = (
+    (ReleaseLog, "add"),
+    (Drain, "sell"),
+    (Drain, "fail"),
+    (RabbitDeliveries, "take"),
+    (RabbitDeliveries, "ack_through"),
+)
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Observation]:
+    for owner, name in WATCHED:
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # put back at the end
+    seen: list[Observation] = []
+    write_down(seen.append)
+    return seen
+
+
+async def connection(*message_ids: str) -> tuple[RabbitDeliveries, Sequence[Delivery]]:
+    """One that has these messages, all of them in hand."""
+    deliveries = RabbitDeliveries(Mock(closed=asyncio.get_running_loop().create_future()))
+    deliveries._at_hand = deque(
+        Delivery(number, b"", message_id) for number, message_id in enumerate(message_ids, 1)
+    )
+    return deliveries, deliveries.take(len(message_ids))
+
+
+def acknowledged(seen: list[Observation]) -> list[list[str]]:
+    return [list(one.orders) for one in seen if isinstance(one, Acked)]
+
+
+async def test_an_ack_is_of_all_that_its_connection_handed_over_before(
+    seen: list[Observation],
+) -> None:
+    deliveries, taken = await connection("a", "b", "c")
+    deliveries.ack_through(taken[1])
+    deliveries.ack_through(taken[2])
+    assert acknowledged(seen) == [["a", "b"], ["c"]]
+
+
+async def test_what_an_older_connection_held_is_not_acknowledged_by_the_next(
+    seen: list[Observation],
+) -> None:
+    await connection("a", "b", "c")
+    again, taken = await connection("c", "a", "b")
+    again.ack_through(taken[0])
+    assert acknowledged(seen) == [["c"]]
