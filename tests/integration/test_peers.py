@@ -9,22 +9,35 @@ import pytest
 
 from loadtest.bench_peers.arena import SKU, Arena
 from loadtest.bench_peers.contestants import PEERS, Contestant
-from loadtest.servers import PostgresServer, rabbitmq
+from loadtest.servers import PostgresServer, RabbitNode, rabbitmq
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[RabbitNode]:
+    with rabbitmq() as own:
+        yield own
 
 
 @pytest.fixture(scope="module")
 def arena(
-    tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
-) -> Iterator[Arena]:
-    with rabbitmq() as node:
-        found = Arena(node, postgres_server, tmp_path_factory.mktemp("arena"))
-        asyncio.run(found.prepare())
-        yield found
+    node: RabbitNode, tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
+) -> Arena:
+    found = Arena(node, postgres_server, tmp_path_factory.mktemp("arena"))
+    asyncio.run(found.prepare())
+    return found
+
+
+async def until_acknowledged(node: RabbitNode, queue: str) -> None:
+    """Wait until nothing is in the queue, or in the hands of who consumes it."""
+    listing = "list_queues", "--quiet", "--no-table-headers", "name", "messages"
+    async with asyncio.timeout(30):
+        while f"{queue}\t0" not in (await asyncio.to_thread(node.control, *listing)).splitlines():
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
 async def test_a_peer_answers_once_its_order_is_in_the_queue_and_sells_it_once(
-    arena: Arena, peer: Contestant
+    node: RabbitNode, arena: Arena, peer: Contestant
 ) -> None:
     body = {"sku": SKU, "customer_id": "c-1", "quantity": 2}
     async with aiohttp.ClientSession() as client:
@@ -45,6 +58,8 @@ async def test_a_peer_answers_once_its_order_is_in_the_queue_and_sells_it_once(
             async with asyncio.timeout(30):
                 while not (rows := await database.fetch("SELECT id, status FROM orders")):
                     await asyncio.sleep(0.05)
+            # Who is stopped between its commit and its acknowledgement leaves the order there.
+            await until_acknowledged(node, peer.queue)
         assert [tuple(row) for row in rows] == [(receipt["order_id"], "confirmed")]
         assert await database.fetchval("SELECT sold FROM sales") == 2
     finally:
