@@ -1,5 +1,6 @@
 """Ports for servers that are to listen, also where several processes look for some at once."""
 
+import atexit
 import os
 import random
 import socket
@@ -33,12 +34,9 @@ def _ports(_: int) -> Iterator[int]:
     for first in random.sample(_BLOCKS, len(_BLOCKS)):
         # Who has bound the first port of a block has the block, until it ends.
         if (holder := _bound(first, shared=False)) is not None:
-            _held.append(holder)
+            atexit.register(holder.close)
             return cycle(range(first + 1, first + _BLOCKS.step))
     raise OSError("no hundred ports in a row are free here")
-
-
-_held: list[socket.socket] = []
 
 
 def _bound(port: int, shared: bool = True) -> socket.socket | None:
