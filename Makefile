@@ -46,37 +46,37 @@ lint: ## what pre-commit runs as well: ruff, mypy, import-linter
 bench: ## the speed of accept, confirm and drain on real servers; writes bench-results/
 	@scripts/venv dev
 	@scripts/test-needs wrk
-	@$(bin)/python -m loadtest.bench $(ARGS)
+	@$(bin)/python -m loadtest.bench.hot_path $(ARGS)
 
 bench-status: ## what it costs to tell shoppers: polls, unknown ids, event streams
 	@scripts/venv dev
 	@scripts/test-needs wrk
-	@$(bin)/python -m loadtest.bench_status $(ARGS)
+	@$(bin)/python -m loadtest.bench.status $(ARGS)
 
 bench-services: ## events relayed and handled a second, and what shoppers notice of it
 	@scripts/venv dev
 	@scripts/test-needs
-	@$(bin)/python -m loadtest.bench_services $(ARGS)
+	@$(bin)/python -m loadtest.bench.services $(ARGS)
 
 spike: ## Locust's spike on a real stack; writes bench-results/spike.html
 	@scripts/venv dev
 	@scripts/test-needs
-	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.spike $(ARGS)
+	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.spike $(ARGS)
 
 bench-peers: ## ours beside what people would use instead; ten minutes
 	@scripts/venv dev
 	@scripts/test-needs wrk
-	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench_peers $(ARGS)
+	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.peers $(ARGS)
 
 bench-scale: ## how cost grows with workers, gateways, backlog, skus and orders; some 12 minutes
 	@scripts/venv dev
 	@scripts/test-needs wrk
-	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench_scale $(ARGS)
+	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.scale $(ARGS)
 
 soak: ## a spike every minute for 10 minutes: everything flat, every promise kept; ARGS="--minutes 60"
 	@scripts/venv dev
 	@scripts/test-needs
-	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.soak $(ARGS)
+	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.soak $(ARGS)
 
 dashboards: ## write grafana/dashboards/*.json from their Python
 	@scripts/venv dev

@@ -1,5 +1,5 @@
 """`python -m consumer` is `flashsale consumer`."""
 
-from flashsale.cli import app
+from flashsale.cli.main import app
 
 app(["consumer"])

@@ -2,18 +2,18 @@
 
 import asyncio
 
-from consumer.announcing import Announcer
+from consumer.announcer import Announcer
 from consumer.dead_letters import DeadLetters
-from consumer.drain import Drainer
+from consumer.drain_loop import Drainer
+from consumer.drain_speed import Speed
 from consumer.relay import Relay
-from consumer.releases import Gate
-from consumer.speed import Speed
+from consumer.release_gate import Gate
 from flashsale.broker import Topology
-from flashsale.metrics import BrokerCollector, ConsumerMetrics
-from flashsale.monitoring import monitored
-from flashsale.pacing import Pacer
-from flashsale.settings import Settings
-from flashsale.stack import Stack, open_stack, require_shared_broker
+from flashsale.domain.pacing import Pacer
+from flashsale.observability.metrics import BrokerCollector, ConsumerMetrics
+from flashsale.observability.monitoring import monitored
+from flashsale.runtime.settings import Settings
+from flashsale.runtime.stack import Stack, open_stack, require_shared_broker
 
 METRICS_PORT = 9091
 

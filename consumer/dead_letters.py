@@ -5,13 +5,13 @@ import time
 
 import structlog
 
-from consumer.announcing import Announcer
-from flashsale.announcements import Decision
+from consumer.announcer import Announcer
 from flashsale.broker import Broker, Delivery
+from flashsale.domain.orders import OrderId, Status
 from flashsale.ledger import Drain
-from flashsale.metrics import ConsumerMetrics
-from flashsale.orders import OrderId, Status
-from flashsale.tracing import carried
+from flashsale.messages.announcements import Decision
+from flashsale.observability.metrics import ConsumerMetrics
+from flashsale.observability.tracing import carried
 
 log = structlog.get_logger()
 

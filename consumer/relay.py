@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import structlog
 
 from flashsale.broker import Broker, BrokerError
-from flashsale.events import encode_event
 from flashsale.ledger import LedgerError, Outbox
-from flashsale.ledger.outbox import Unsent
-from flashsale.metrics import ConsumerMetrics
-from flashsale.tracing import carrying
+from flashsale.ledger.sql.outbox import Unsent
+from flashsale.messages.events import encode_event
+from flashsale.observability.metrics import ConsumerMetrics
+from flashsale.observability.tracing import carrying
 
 log = structlog.get_logger()
 

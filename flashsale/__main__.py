@@ -1,5 +1,5 @@
 """`python -m flashsale` is `flashsale`."""
 
-from flashsale.cli import main
+from flashsale.cli.main import main
 
 main()

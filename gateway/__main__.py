@@ -1,5 +1,5 @@
 """`python -m gateway` is `flashsale gateway`."""
 
-from flashsale.cli import app
+from flashsale.cli.main import app
 
 app(["gateway"])

@@ -8,23 +8,11 @@ from typing import cast
 import structlog
 from aiohttp import web
 
-from flashsale.metrics import BrokerCollector, GatewayMetrics, SalesCollector
-from flashsale.monitoring import monitored
-from flashsale.settings import Settings
-from flashsale.stack import Stack, open_stack, require_shared_broker
-from gateway.accepting import Desk
-from gateway.backlog import SAMPLE_SECONDS, Backlog
-from gateway.catalogue import Catalogue
-from gateway.events import (
-    get_order_events,
-    get_sale_events,
-    keep_alive,
-    tell_orders,
-    tell_sales,
-)
-from gateway.health import healthz, readyz
-from gateway.hearing import Hearing
-from gateway.keys import (
+from flashsale.observability.metrics import BrokerCollector, GatewayMetrics, SalesCollector
+from flashsale.observability.monitoring import monitored
+from flashsale.runtime.settings import Settings
+from flashsale.runtime.stack import Stack, open_stack, require_shared_broker
+from gateway.context import (
     BACKLOG,
     BROKER,
     CATALOGUE,
@@ -41,25 +29,37 @@ from gateway.keys import (
     SETTINGS,
     STREAMS,
 )
-from gateway.lifecycle import Lifecycle
-from gateway.line import Line
-from gateway.listener import listening
-from gateway.listing import Listing
-from gateway.lookup import Lookup
-from gateway.memory import Memory
-from gateway.ops import add_ops
-from gateway.orders import post_order
+from gateway.http.problems import problems
+from gateway.http.sse import Streams
+from gateway.http.tracing import TracedPublisher, traced
+from gateway.intake.accept_order import Desk
+from gateway.intake.order_request import MAX_BODY_BYTES
 from gateway.pages import add_pages
-from gateway.problems import problems
-from gateway.ranking import Rankings
-from gateway.reading import MAX_BODY_BYTES
-from gateway.sales import get_ranking, get_sale, get_sales
-from gateway.samples import Samples
-from gateway.status import get_order
-from gateway.streams import Streams
-from gateway.tracing import TracedPublisher, traced
-from gateway.traffic import Traffic
-from gateway.workers import run_workers
+from gateway.routes.health import healthz, readyz
+from gateway.routes.ops import add_ops
+from gateway.routes.order_status import get_order
+from gateway.routes.orders import post_order
+from gateway.routes.sales import get_ranking, get_sale, get_sales
+from gateway.routes.streams import (
+    get_order_events,
+    get_sale_events,
+    keep_alive,
+    tell_orders,
+    tell_sales,
+)
+from gateway.server.acceptor import listening
+from gateway.server.lifecycle import Lifecycle
+from gateway.server.supervisor import run_workers
+from gateway.state.announcements import Hearing
+from gateway.state.arrivals import Traffic
+from gateway.state.backlog import SAMPLE_SECONDS, Backlog
+from gateway.state.ledger_lookup import Lookup
+from gateway.state.ops_samples import Samples
+from gateway.state.orders import Memory
+from gateway.state.queue_position import Line
+from gateway.state.rankings import Rankings
+from gateway.state.sales import Catalogue
+from gateway.state.sales_listing import Listing
 
 log = structlog.get_logger()
 

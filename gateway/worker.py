@@ -1,4 +1,4 @@
-"""One of a gateway's workers: `python -m gateway.worker`, as `gateway.workers` starts it.
+"""One of a gateway's workers: `python -m gateway.worker`, as `gateway.server.supervisor` starts it.
 
 It says `READY` on its standard output once it serves, answers each line on its standard input with
 its metrics, and stops when that input ends: its parent wants it to, or is no more.
@@ -9,12 +9,12 @@ import sys
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from flashsale.metrics import GatewayMetrics
-from flashsale.monitoring import Pulse
-from flashsale.process import run, settings_or_fail
-from flashsale.settings import Settings
+from flashsale.observability.metrics import GatewayMetrics
+from flashsale.observability.monitoring import Pulse
+from flashsale.runtime.process import run, settings_or_fail
+from flashsale.runtime.settings import Settings
 from gateway.app import serve_gateway
-from gateway.workers import LENGTH, READY
+from gateway.server.supervisor import LENGTH, READY
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """What runs after a sale. A service is declared by `Service`; `flashsale services` runs it."""
 
-from flashsale.events import OrderEvent
 from flashsale.ledger import Effects
+from flashsale.messages.events import OrderEvent
 from services.service import GiveUp, Handle, Retry, Service
 
 __all__ = ["Effects", "GiveUp", "Handle", "OrderEvent", "Retry", "Service"]

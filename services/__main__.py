@@ -2,6 +2,6 @@
 
 import sys
 
-from flashsale.cli import app
+from flashsale.cli.main import app
 
 app(["services", *sys.argv[1:]])

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from flashsale.broker import Topology
-from flashsale.metrics import BrokerCollector, ServicesMetrics
-from flashsale.monitoring import monitored
-from flashsale.settings import Settings
-from flashsale.stack import Stack, open_stack, require_shared_broker, topology_of
-from services.failures import Failures
+from flashsale.observability.metrics import BrokerCollector, ServicesMetrics
+from flashsale.observability.monitoring import monitored
+from flashsale.runtime.settings import Settings
+from flashsale.runtime.stack import Stack, open_stack, require_shared_broker, topology_of
+from services.queues import services_topology, work_queue
+from services.retries import Failures
 from services.service import AnyService
-from services.topology import services_topology, work_queue
 from services.worker import Worker
 
 METRICS_PORT = 9092

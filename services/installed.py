@@ -7,7 +7,7 @@ A package adds services by naming them as entry points of the group `flashsale.s
 from collections.abc import Collection
 from importlib.metadata import entry_points
 
-from flashsale.settings import PREFIX, SettingsError
+from flashsale.runtime.settings import PREFIX, SettingsError
 from services.service import AnyService, Service
 
 GROUP = "flashsale.services"

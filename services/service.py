@@ -7,9 +7,9 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import MetaData
 
-from flashsale.events import OrderEvent
 from flashsale.ledger import Effects
-from flashsale.settings import Settings
+from flashsale.messages.events import OrderEvent
+from flashsale.runtime.settings import Settings
 
 View = TypeVar("View")
 

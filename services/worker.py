@@ -11,14 +11,14 @@ import msgspec
 import structlog
 
 from flashsale.broker import Broker, BrokerError, Deliveries, Delivery
-from flashsale.events import OrderEvent, decode_event
 from flashsale.ledger import EffectBook, Effects, LedgerBusy, LedgerError, LedgerRefused
-from flashsale.metrics import ServicesMetrics
-from services.failures import Failures
+from flashsale.messages.events import OrderEvent, decode_event
+from flashsale.observability.metrics import ServicesMetrics
+from services.retries import Failures
 from services.service import AnyService, GiveUp, Handle
 
 if TYPE_CHECKING:
-    from flashsale.spans import Span, Tracing
+    from flashsale.observability.spans import Span, Tracing
 
 log = structlog.get_logger()
 

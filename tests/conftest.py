@@ -13,8 +13,8 @@ import hypothesis
 import pytest
 
 from flashsale.broker import Topology, sale_topology
+from flashsale.domain.orders import Order, random_order_id
 from flashsale.ledger import Ledger, open_ledger
-from flashsale.orders import Order, random_order_id
 from loadtest.servers import (
     Installation,
     PostgresServer,

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from flashsale.broker.embedded import EmbeddedBroker
-from flashsale.cli import app
+from flashsale.cli.main import app
 
 publish = EmbeddedBroker.publish
 

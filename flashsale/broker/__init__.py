@@ -1,6 +1,7 @@
 """The broker port and its two adapters."""
 
-from flashsale.broker.base import (
+from flashsale.broker.embedded import EmbeddedBroker, topic_matches
+from flashsale.broker.port import (
     Broker,
     BrokerError,
     BrokerUnavailable,
@@ -14,8 +15,7 @@ from flashsale.broker.base import (
     TopologyMismatch,
     Unroutable,
 )
-from flashsale.broker.embedded import EmbeddedBroker, topic_matches
-from flashsale.broker.rabbitmq import RabbitMQ
+from flashsale.broker.rabbitmq.broker import RabbitMQ
 from flashsale.broker.topology import Binding, Queue, QueueType, Topology, sale_topology
 
 __all__ = [

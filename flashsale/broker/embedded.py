@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self
 
-from flashsale.broker.base import (
+from flashsale.broker.port import (
     Broker,
     BrokerUnavailable,
     Deliveries,

@@ -1,8 +1,5 @@
 """The ledger: PostgreSQL or SQLite by SQLAlchemy."""
 
-from flashsale.ledger.books import Books
-from flashsale.ledger.drain import Drain
-from flashsale.ledger.effects import EffectBook, Effects, Journey
 from flashsale.ledger.errors import (
     LedgerBusy,
     LedgerError,
@@ -10,8 +7,11 @@ from flashsale.ledger.errors import (
     LedgerUnavailable,
     SchemaOutdated,
 )
-from flashsale.ledger.ledger import Buyer, Ledger, open_ledger
-from flashsale.ledger.outbox import Outbox
+from flashsale.ledger.sql.books import Books
+from flashsale.ledger.sql.drain_lease import Drain
+from flashsale.ledger.sql.effects import EffectBook, Effects, Journey
+from flashsale.ledger.sql.ledger import Buyer, Ledger, open_ledger
+from flashsale.ledger.sql.outbox import Outbox
 
 __all__ = [
     "Books",

@@ -7,7 +7,7 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.answers import Answer
+from gateway.http.json_response import Answer
 
 _FOLDER = Path(__file__).parent
 _FILES = {

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Route, ViewportSize, expect, sync_playwright
 
+from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
-from flashsale.selling import Sale
 from loadtest.processes import process
 from loadtest.servers import free_port
 from tests.conftest import unique

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import flashsale.ledger.drain
-from consumer.announcing import Announcer
-from consumer.releases import ReleaseLog
-from flashsale.broker.deliveries import RabbitDeliveries
-from flashsale.cli import app
-from flashsale.history import Acked, Committed, Observation, Released, encode_line
+import flashsale.ledger.sql.drain_lease
+from consumer.announcer import Announcer
+from consumer.release_gate import ReleaseLog
+from flashsale.audit.history import Acked, Committed, Observation, Released, encode_line
+from flashsale.broker.rabbitmq.consumer import RabbitDeliveries
+from flashsale.cli.main import app
 from flashsale.ledger import Drain, EffectBook, Outbox
-from gateway.accepting import Desk
+from gateway.intake.accept_order import Desk
 
 HISTORY = "FAULTS_HISTORY"
 POINT = "FAULTS_POINT"
@@ -32,7 +32,7 @@ _HOUR = 3600.0
 _ACK_ON_ITS_WAY_SECONDS = 0.1
 
 POINTS: dict[str, tuple[Any, str, str]] = {
-    "sold-not-committed": (flashsale.ledger.drain, "sell", "after"),
+    "sold-not-committed": (flashsale.ledger.sql.drain_lease, "sell", "after"),
     "committed-not-acked": (Drain, "sell", "after"),
     "confirmed-not-answered": (Desk, "accept", "after"),
     "published-not-marked": (Outbox, "mark", "before"),

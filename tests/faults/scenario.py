@@ -11,7 +11,7 @@ from subprocess import PIPE, STDOUT, run
 
 import msgspec
 
-from flashsale.history import Committed, read_history
+from flashsale.audit.history import Committed, read_history
 from loadtest.servers import PostgresServer, RabbitNode
 from tests.faults.linked import LinkedCluster
 from tests.faults.shoppers import Crowd

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import msgspec
 
-from flashsale.history import NO_ANSWER, Asked, Looked, Observation, body_hash
+from flashsale.audit.history import NO_ANSWER, Asked, Looked, Observation, body_hash
 
 _RETRY_SECONDS = (0.2, 1.0)
 _LONGEST_RETRY_SECONDS = 3.0

@@ -20,12 +20,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from flashsale.audit.history import Observation, encode_line
 from flashsale.broker import RabbitMQ, Topology, sale_topology
-from flashsale.broker.addresses import addresses
-from flashsale.history import Observation, encode_line
+from flashsale.broker.rabbitmq.addresses import addresses
+from flashsale.domain.orders import Outcome, Status
+from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
-from flashsale.orders import Outcome, Status
-from flashsale.selling import Sale
 from loadtest.processes import Process, get, process
 from loadtest.servers import PostgresServer, RabbitNode, free_port
 from tests.conftest import unique

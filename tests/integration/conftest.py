@@ -6,8 +6,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
-from flashsale.selling import Sale
 from loadtest.servers import RabbitNode, free_port, rabbitmq
 from tests.conftest import unique
 from tests.integration.shop import Shop

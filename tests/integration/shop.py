@@ -9,9 +9,9 @@ from pathlib import Path
 import aiohttp
 from sqlalchemy import text
 
+from flashsale.domain.orders import Outcome
 from flashsale.ledger import Ledger
-from flashsale.ledger.transactions import reading
-from flashsale.orders import Outcome
+from flashsale.ledger.sql.transactions import reading
 from loadtest.processes import Process, process
 from tests.conftest import unique
 from tests.faults.observed import POINT

@@ -17,10 +17,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from flashsale.broker import Queue, RabbitMQ, Topology, sale_topology
-from flashsale.orders import Status, encode_order
+from flashsale.domain.orders import Status, encode_order
 from loadtest.processes import own_environment, scrape
 from loadtest.servers import RabbitNode, free_port
-from services.loyalty import POINTS_PER_ITEM
+from services.builtin.loyalty import POINTS_PER_ITEM
 from tests.conftest import an_order, unique
 from tests.integration.shop import ROOT, Shop
 
@@ -197,7 +197,7 @@ async def _longest_services(shop: Shop) -> float:
     """Seconds from an order's decision to its last effect: the median order that had services."""
     from sqlalchemy import text
 
-    from flashsale.ledger.transactions import reading
+    from flashsale.ledger.sql.transactions import reading
 
     async with reading(shop.ledger._engine) as connection:
         rows = await connection.execute(

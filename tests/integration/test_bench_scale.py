@@ -2,8 +2,8 @@
 
 import asyncio
 
-from loadtest.bench_scale.drain import WARM_UP, drain
-from loadtest.bench_scale.stand import stand
+from loadtest.bench.scale.drain import WARM_UP, drain
+from loadtest.bench.scale.stand import stand
 
 
 def test_a_queue_is_filled_by_all_skus_and_its_drain_is_timed() -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from flashsale.audit.history import Asked, Looked, Observation, Released, body_hash, encode_line
+from flashsale.audit.rules import RULES
 from flashsale.broker import RabbitMQ, sale_topology
-from flashsale.history import Asked, Looked, Observation, Released, body_hash, encode_line
-from flashsale.judging import RULES
+from flashsale.domain.orders import encode_order
+from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
-from flashsale.orders import encode_order
-from flashsale.selling import Sale
 from loadtest.processes import process
 from loadtest.servers import free_port
 from tests.conftest import an_order, unique

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flashsale import __version__
-from flashsale.settings import settings_table
+from flashsale.runtime.settings import settings_table
 from loadtest.processes import own_environment, process
 from loadtest.servers import free_port
 

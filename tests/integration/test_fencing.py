@@ -5,8 +5,8 @@ import asyncio
 import asyncpg
 import pytest
 
+from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger, LedgerUnavailable, open_ledger
-from flashsale.selling import Sale
 from tests.conftest import an_order
 
 NOW = 1_800_000_000.0

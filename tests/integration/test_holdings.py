@@ -2,12 +2,12 @@
 
 from sqlalchemy import text
 
-from flashsale.judging import Decided, Tally
+from flashsale.audit.rules import Decided, Tally
+from flashsale.domain.orders import random_order_id
+from flashsale.domain.sales import Sale
 from flashsale.ledger import Effects, Ledger
-from flashsale.ledger.transactions import writing
-from flashsale.orders import random_order_id
-from flashsale.selling import Sale
-from services.loyalty import Purchase, add_points
+from flashsale.ledger.sql.transactions import writing
+from services.builtin.loyalty import Purchase, add_points
 from tests.conftest import an_order
 
 NOW = 1_000_000.0

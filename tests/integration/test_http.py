@@ -16,16 +16,17 @@ from pydantic import SecretStr
 
 from consumer.app import run_drain
 from flashsale.broker import BrokerUnavailable, Deliveries, EmbeddedBroker, Topology
-from flashsale.events import OrderEvent
+from flashsale.domain.sales import Sale
 from flashsale.ledger import Buyer, Ledger
-from flashsale.metrics import ConsumerMetrics, GatewayMetrics
-from flashsale.selling import Sale
-from flashsale.settings import Settings
-from flashsale.stack import Stack, open_stack
-from gateway import events, reading
+from flashsale.messages.events import OrderEvent
+from flashsale.observability.metrics import ConsumerMetrics, GatewayMetrics
+from flashsale.runtime.settings import Settings
+from flashsale.runtime.stack import Stack, open_stack
 from gateway.app import create_app, retire, serving
-from gateway.keys import BACKLOG, METRICS
-from services.ranking import add_items
+from gateway.context import BACKLOG, METRICS
+from gateway.intake import order_request as reading
+from gateway.routes import streams as events
+from services.builtin.ranking import add_items
 
 SECRET = b"a secret of the tests"
 
@@ -495,8 +496,8 @@ async def test_a_refusal_holds_for_a_moment_without_asking_the_broker_again(
             return publish(exchange, routing_key, body, **named)
 
         monkeypatch.setattr(shop.stack.broker, "publish", counted)
-        monkeypatch.setattr("gateway.backlog._FULL_SECONDS", 60)
-        monkeypatch.setattr("gateway.backlog._FULL_SHARE", 1_000_000)
+        monkeypatch.setattr("gateway.state.backlog._FULL_SECONDS", 60)
+        monkeypatch.setattr("gateway.state.backlog._FULL_SHARE", 1_000_000)
         assert (await shop.order()).status == 202
         async with asyncio.timeout(10):
             while not shop.app[BACKLOG].ready:
@@ -506,7 +507,7 @@ async def test_a_refusal_holds_for_a_moment_without_asking_the_broker_again(
         assert {(a.status, a.problem) for a in refused} == {(503, "queue-full")}
         assert all(int(a.headers["Retry-After"]) >= 1 for a in refused)
         assert len(asked) == 2
-        monkeypatch.setattr("gateway.backlog._FULL_SECONDS", 0)
+        monkeypatch.setattr("gateway.state.backlog._FULL_SECONDS", 0)
         shop.app[BACKLOG].refused()  # the moment is over
         assert (await shop.order()).status == 503
         assert len(asked) == 3
@@ -603,7 +604,7 @@ async def test_a_failure_of_ours_is_a_500_that_tells_nothing(
 
 
 async def test_every_outcome_is_counted(shop: Shop) -> None:
-    from gateway.keys import METRICS
+    from gateway.context import METRICS
 
     await shop.order()
     await shop.order(sku="gone")
@@ -660,8 +661,8 @@ async def test_a_quiet_stream_is_kept_alive_by_comments(
 
 async def buy(shop: Shop, *bought: tuple[str, int, float]) -> None:
     """Have customers in the ranking of tv: how much, and since when."""
+    from flashsale.domain.orders import random_order_id
     from flashsale.ledger import Effects
-    from flashsale.orders import random_order_id
 
     wanted = []
     for customer, items, moment in bought:

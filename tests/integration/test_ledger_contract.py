@@ -8,6 +8,8 @@ import pytest
 from alembic import command
 from sqlalchemy import BindParameter, Connection, Engine, event, text
 
+from flashsale.domain.orders import Order, OrderId, Outcome, Status
+from flashsale.domain.sales import Sale
 from flashsale.ledger import (
     Drain,
     Ledger,
@@ -15,12 +17,10 @@ from flashsale.ledger import (
     LedgerUnavailable,
     SchemaOutdated,
     open_ledger,
-    schema,
 )
-from flashsale.ledger.outbox import Unsent
-from flashsale.ledger.transactions import writing
-from flashsale.orders import Order, OrderId, Outcome, Status
-from flashsale.selling import Sale
+from flashsale.ledger.sql import schema
+from flashsale.ledger.sql.outbox import Unsent
+from flashsale.ledger.sql.transactions import writing
 from loadtest.servers import free_port
 from tests.conftest import an_order
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
-from flashsale.selling import Sale
 from loadtest.processes import Process, process
 from loadtest.servers import free_port
 from tests.conftest import unique

@@ -10,12 +10,12 @@ import pytest
 from consumer.relay import Relay
 from flashsale.broker import Delivery, EmbeddedBroker, Topology
 from flashsale.broker.topology import Binding, Queue
-from flashsale.events import OrderEvent, decode_event
+from flashsale.domain.orders import Order
+from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger
-from flashsale.ledger.outbox import Unsent
-from flashsale.metrics import ConsumerMetrics
-from flashsale.orders import Order
-from flashsale.selling import Sale
+from flashsale.ledger.sql.outbox import Unsent
+from flashsale.messages.events import OrderEvent, decode_event
+from flashsale.observability.metrics import ConsumerMetrics
 from tests.conftest import an_order
 
 NOW = 1_800_000_000.0
@@ -146,7 +146,7 @@ async def test_old_events_are_pruned_and_the_books_still_balance(ledger: Ledger)
 async def test_an_event_that_never_was_shows_though_old_ones_were_pruned(ledger: Ledger) -> None:
     from sqlalchemy import text
 
-    from flashsale.ledger.transactions import writing
+    from flashsale.ledger.sql.transactions import writing
 
     early = await sell(ledger, 5, now=NOW)
     await sell(ledger, 5, now=NOW + 100)

@@ -7,8 +7,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from loadtest.bench_peers.arena import SKU, Arena
-from loadtest.bench_peers.contestants import PEERS, Contestant
+from loadtest.bench.peers.arena import SKU, Arena
+from loadtest.bench.peers.contestants import PEERS, Contestant
 from loadtest.servers import PostgresServer, RabbitNode, rabbitmq
 
 

@@ -21,7 +21,7 @@ from flashsale.broker import (
     open_broker,
     sale_topology,
 )
-from flashsale.broker.link import LeanConnection
+from flashsale.broker.rabbitmq.connection import LeanConnection
 from loadtest.servers import RabbitNode, free_port, rabbitmq
 from tests.conftest import unique
 
@@ -113,8 +113,8 @@ async def test_an_address_that_never_answers_is_passed_over(
     async with await asyncio.start_server(frozen, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         with (
-            patch("flashsale.broker.link._ADDRESS_SECONDS", 0.3),
-            patch("flashsale.broker.link.random.sample", lambda found, _: found),
+            patch("flashsale.broker.rabbitmq.connection._ADDRESS_SECONDS", 0.3),
+            patch("flashsale.broker.rabbitmq.connection.random.sample", lambda found, _: found),
         ):
             async with RabbitMQ(f"amqp://127.0.0.1:{port}/,{rabbit_url}", topology) as broker:
                 await publish(broker, topology)
@@ -136,7 +136,7 @@ async def test_when_no_address_answers_each_is_named_without_its_password() -> N
 async def test_when_its_node_dies_a_connection_goes_to_the_next_address(
     node: RabbitNode, rabbit_url: str, topology: Topology
 ) -> None:
-    with patch("flashsale.broker.link.random.sample", lambda found, _: found):
+    with patch("flashsale.broker.rabbitmq.connection.random.sample", lambda found, _: found):
         async with RabbitMQ(f"{node.url},{rabbit_url}", topology) as broker:
             await publish(broker, topology)
             node.kill()
@@ -292,9 +292,9 @@ async def test_a_connection_that_gets_no_confirms_is_given_up_for_another(
     node: RabbitNode, rabbit_url: str, topology: Topology
 ) -> None:
     with (
-        patch("flashsale.broker.rabbitmq._OVERDUE_SECONDS", 0.5),
-        patch("flashsale.broker.link._ADDRESS_SECONDS", 0.5),
-        patch("flashsale.broker.link.random.sample", lambda found, _: found),
+        patch("flashsale.broker.rabbitmq.broker._OVERDUE_SECONDS", 0.5),
+        patch("flashsale.broker.rabbitmq.connection._ADDRESS_SECONDS", 0.5),
+        patch("flashsale.broker.rabbitmq.connection.random.sample", lambda found, _: found),
     ):
         async with RabbitMQ(f"{node.url},{rabbit_url}", topology, publish_timeout=1) as broker:
             node.pause()
@@ -311,7 +311,7 @@ async def test_a_connection_that_gets_no_confirms_is_given_up_for_another(
 async def test_after_refusals_it_goes_on_with_another_channel(
     rabbit_url: str, topology: Topology
 ) -> None:
-    with patch("flashsale.broker.rabbitmq._RENEWAL_SECONDS", 0.05):
+    with patch("flashsale.broker.rabbitmq.broker._RENEWAL_SECONDS", 0.05):
         async with RabbitMQ(rabbit_url, topology) as broker, asyncio.timeout(30):
             used = {broker._publishing}
             for _ in range(10):

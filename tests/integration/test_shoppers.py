@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from flashsale.history import Asked, Looked, body_hash, read_history
+from flashsale.audit.history import Asked, Looked, body_hash, read_history
+from loadtest.demo.report import orders_sent
 from loadtest.processes import own_environment
-from loadtest.report import orders_sent
 
 LOCUSTFILE = Path(__file__).parents[2] / "loadtest/locustfile.py"
 

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from loadtest.soak.plan import Plan
-from loadtest.soak.run import soak
-from loadtest.soak.shop import open_shop
+from loadtest.bench.soak.plan import Plan
+from loadtest.bench.soak.run import soak
+from loadtest.bench.soak.shop import open_shop
 
 SHORT = Plan(
     minutes=1,

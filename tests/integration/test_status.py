@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 
 from flashsale.broker import RabbitMQ, sale_topology
+from flashsale.domain.orders import encode_order, random_order_id
+from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger, open_ledger
-from flashsale.orders import encode_order, random_order_id
-from flashsale.selling import Sale
 from loadtest.processes import Process, process, scrape
 from loadtest.servers import RabbitNode, free_port, rabbitmq
 from tests.conftest import an_order, unique
@@ -458,7 +458,10 @@ async def test_more_streams_than_allowed_are_refused(shop: Shop) -> None:
     gateway = shop.gateway(streams="2")
     _, body = await gateway.order()
     path = f"/orders/{body['order_id']}/events"
-    async with gateway.events(path) as one, gateway.events("/sales/tv/events") as two:
+    async with (
+        gateway.events(path) as one,
+        gateway.events("/sales/tv/events") as two,
+    ):
         await anext(one)
         await anext(two)
         status, problem, headers = await gateway.get(path)

@@ -14,13 +14,13 @@ import pytest
 
 from consumer.app import run_drain
 from flashsale.broker import Topology
-from flashsale.dead import DeadQueue, look, replay
-from flashsale.events import OrderEvent, encode_event
+from flashsale.broker.dead_letters import DeadQueue, look, replay
+from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger, open_ledger
-from flashsale.metrics import ConsumerMetrics, GatewayMetrics
-from flashsale.selling import Sale
-from flashsale.settings import Settings
-from flashsale.stack import Stack, open_stack
+from flashsale.messages.events import OrderEvent, encode_event
+from flashsale.observability.metrics import ConsumerMetrics, GatewayMetrics
+from flashsale.runtime.settings import Settings
+from flashsale.runtime.stack import Stack, open_stack
 from gateway.app import create_app, serving
 from loadtest.processes import get, own_environment, process
 from loadtest.servers import free_port
@@ -270,10 +270,10 @@ async def test_off_no_message_carries_a_header(request: pytest.FixtureRequest, k
 def test_off_opentelemetry_is_not_even_imported(sqlite_url: str) -> None:
     program = """
 import asyncio, sys
-import consumer.app, gateway.app, services.app, services.installed, flashsale.cli
-from flashsale.metrics import GatewayMetrics
-from flashsale.settings import load_settings
-from flashsale.stack import open_stack
+import consumer.app, gateway.app, services.app, services.installed, flashsale.cli.main
+from flashsale.observability.metrics import GatewayMetrics
+from flashsale.runtime.settings import load_settings
+from flashsale.runtime.stack import open_stack
 
 async def main():
     settings = load_settings()
@@ -282,7 +282,8 @@ async def main():
     services.installed.installed_services()
 
 asyncio.run(main())
-print([name for name in sys.modules if name.startswith(("opentelemetry", "flashsale.spans"))])
+spans = ("opentelemetry", "flashsale.observability.spans")
+print([name for name in sys.modules if name.startswith(spans)])
 """
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -296,7 +297,9 @@ print([name for name in sys.modules if name.startswith(("opentelemetry", "flashs
 
 
 def test_on_without_the_extra_is_one_line_that_says_what_to_install(sqlite_url: str) -> None:
-    program = "import sys; sys.modules['opentelemetry'] = None; import flashsale.cli as c; c.main()"
+    program = (
+        "import sys; sys.modules['opentelemetry'] = None; import flashsale.cli.main as c; c.main()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program, "run"],
         capture_output=True,

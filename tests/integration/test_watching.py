@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
-from flashsale.selling import Sale
 from loadtest.processes import get, process
 from loadtest.servers import (
     PostgresServer,

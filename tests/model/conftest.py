@@ -8,9 +8,9 @@ import pytest
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-import gateway.accepting
-from flashsale.ledger.schema import upgrade
-from flashsale.ledger.sqlite import sqlite_engine
+import gateway.intake.accept_order
+from flashsale.ledger.sql.schema import upgrade
+from flashsale.ledger.sql.sqlite import sqlite_engine
 from tests.model.books import SqlBooks
 from tests.model.clock import injected
 from tests.model.machine import CLOCK
@@ -20,7 +20,7 @@ from tests.model.shop import Shop
 @pytest.fixture
 def one_clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No clock, no chance and no log of the product's own: nothing but the machine decides."""
-    monkeypatch.setattr(gateway.accepting, "random_order_id", Shop.new_order_id)
+    monkeypatch.setattr(gateway.intake.accept_order, "random_order_id", Shop.new_order_id)
     chance = random.getstate()
     logs = structlog.get_config() if structlog.is_configured() else None
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))

@@ -6,8 +6,8 @@ It is written once more from the promises, in the plainest way, and shares no ru
 from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 
-from flashsale.orders import Order, OrderId, Outcome, Status
-from flashsale.selling import Sale, Verdict
+from flashsale.domain.orders import Order, OrderId, Outcome, Status
+from flashsale.domain.sales import Sale, Verdict
 
 # What is released is seen here some turns of the loop later, more or fewer of them.
 _SECOND = 1 - 1e-4

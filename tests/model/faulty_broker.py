@@ -4,8 +4,8 @@ import asyncio
 from typing import Literal
 
 from flashsale.broker import BrokerError, BrokerUnavailable, Topology
-from flashsale.broker.base import Headers
 from flashsale.broker.embedded import EmbeddedBroker, _Message
+from flashsale.broker.port import Headers
 
 BrokerFault = Literal["lost", "taken, but unanswered", "announcement lost"]
 

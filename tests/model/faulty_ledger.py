@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
 
+from flashsale.domain.orders import Order, OrderId, Outcome
+from flashsale.domain.sales import Sale, Verdict
 from flashsale.ledger import Drain, Ledger, LedgerBusy, LedgerRefused, LedgerUnavailable
-from flashsale.orders import Order, OrderId, Outcome
-from flashsale.selling import Sale, Verdict
 from tests.model.expected import Expected
 
 LedgerFault = Literal[

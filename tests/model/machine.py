@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from flashsale.orders import OrderRequest
-from flashsale.selling import Sale
+from flashsale.domain.orders import OrderRequest
+from flashsale.domain.sales import Sale
 from tests.model.books import QuickBooks, SqlBooks
 from tests.model.clock import Clock
 from tests.model.faulty_broker import BrokerFault

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from flashsale.events import event_topic
+from flashsale.domain.orders import Order, OrderId, Outcome, Status
+from flashsale.domain.sales import Sale, Verdict, decide
 from flashsale.ledger import Drain, Ledger
-from flashsale.orders import Order, OrderId, Outcome, Status
-from flashsale.selling import Sale, Verdict, decide
+from flashsale.messages.events import event_topic
 
 
 class QuickLedger(Ledger):
@@ -36,7 +36,7 @@ class QuickLedger(Ledger):
 
 
 class QuickDrain(Drain):
-    """What `flashsale.ledger.selling` does in a transaction, here without one."""
+    """What `flashsale.ledger.sql.sell` does in a transaction, here without one."""
 
     def __init__(self, ledger: QuickLedger) -> None:
         self._ledger = ledger

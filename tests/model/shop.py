@@ -6,27 +6,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, cast, get_args
 
-from consumer.announcing import Announcer
+from consumer.announcer import Announcer
 from consumer.dead_letters import DeadLetters
-from consumer.drain import Drainer
-from consumer.releases import Gate
-from consumer.speed import Speed
+from consumer.drain_loop import Drainer
+from consumer.drain_speed import Speed
+from consumer.release_gate import Gate
 from flashsale.broker import QueueFull, sale_topology
-from flashsale.dead import DeadQueue, replay
+from flashsale.broker.dead_letters import DeadQueue, replay
+from flashsale.domain.orders import OrderId, OrderRequest, Outcome, keyed_order_id
+from flashsale.domain.pacing import Pacer
+from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger
-from flashsale.metrics import ConsumerMetrics, GatewayMetrics
-from flashsale.orders import OrderId, OrderRequest, Outcome, keyed_order_id
-from flashsale.pacing import Pacer
-from flashsale.selling import Sale
-from gateway.accepting import Desk
-from gateway.backlog import Backlog
-from gateway.catalogue import Catalogue
-from gateway.hearing import Hearing
-from gateway.line import Line
-from gateway.lookup import Lookup
-from gateway.memory import Memory
-from gateway.problems import Problem
-from gateway.traffic import Traffic
+from flashsale.observability.metrics import ConsumerMetrics, GatewayMetrics
+from gateway.http.problems import Problem
+from gateway.intake.accept_order import Desk
+from gateway.state.announcements import Hearing
+from gateway.state.arrivals import Traffic
+from gateway.state.backlog import Backlog
+from gateway.state.ledger_lookup import Lookup
+from gateway.state.orders import Memory
+from gateway.state.queue_position import Line
+from gateway.state.sales import Catalogue
 from tests.model.clock import Clock
 from tests.model.expected import Expected
 from tests.model.faulty_broker import BrokerFault, FaultyBroker

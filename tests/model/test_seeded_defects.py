@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 from hypothesis import Phase
 
-import flashsale.selling
-import gateway.accepting
+import flashsale.domain.sales
+import gateway.intake.accept_order
 from consumer.dead_letters import DeadLetters
-from consumer.drain import Drainer
+from consumer.drain_loop import Drainer
 from flashsale.broker import Delivery
 from flashsale.broker.embedded import EmbeddedDeliveries
+from flashsale.domain.orders import OrderId, Outcome, Reason, Status, random_order_id
+from flashsale.domain.pacing import Pacer
+from flashsale.domain.sales import Sale
 from flashsale.ledger import Drain
-from flashsale.orders import OrderId, Outcome, Reason, Status, random_order_id
-from flashsale.pacing import Pacer
-from flashsale.selling import Sale
-from gateway.catalogue import Catalogue
-from gateway.memory import Known, Memory
+from gateway.state.orders import Known, Memory
+from gateway.state.sales import Catalogue
 from tests.model.machine import SaleMachine
 from tests.model.playing import search
 from tests.model.quick_ledger import QuickDrain
@@ -49,18 +49,18 @@ def acks_before_the_commit(patch: Patch) -> None:
 
 
 def forgets_the_stock(patch: Patch) -> None:
-    refusal = flashsale.selling._refusal
+    refusal = flashsale.domain.sales._refusal
 
     def generous(order: Any, sale: Any, remaining: int, holds: int) -> Reason | None:
         return refusal(order, sale, 1_000, holds)
 
-    patch.setattr(flashsale.selling, "_refusal", generous)
+    patch.setattr(flashsale.domain.sales, "_refusal", generous)
 
 
 def forgets_what_customers_hold(patch: Patch) -> None:
-    refusal = flashsale.selling._refusal
+    refusal = flashsale.domain.sales._refusal
     patch.setattr(
-        flashsale.selling,
+        flashsale.domain.sales,
         "_refusal",
         lambda order, sale, remaining, holds: refusal(order, sale, remaining, 0),
     )
@@ -71,7 +71,7 @@ def decides_by_the_hour_of_the_drain(patch: Patch) -> None:
 
 
 def gives_a_retry_a_new_id(patch: Patch) -> None:
-    patch.setattr(gateway.accepting, "keyed_order_id", lambda *_: random_order_id())
+    patch.setattr(gateway.intake.accept_order, "keyed_order_id", lambda *_: random_order_id())
 
 
 def drops_what_is_redelivered(patch: Patch) -> None:
@@ -85,7 +85,7 @@ def drops_what_is_redelivered(patch: Patch) -> None:
 
 
 def decides_a_redelivered_order_again(patch: Patch) -> None:
-    decide = flashsale.selling.decide
+    decide = flashsale.domain.sales.decide
     patch.setattr(
         "tests.model.quick_ledger.decide",
         lambda batch, sales, bought, decided: decide(batch, sales, bought, {}),
@@ -114,7 +114,7 @@ def answers_before_the_confirm(patch: Patch) -> None:
     async def hasty(desk: Any, order_id: OrderId, confirm: Any) -> None:
         confirm.add_done_callback(lambda done: done.exception())
 
-    patch.setattr(gateway.accepting.Desk, "_confirmed", hasty)
+    patch.setattr(gateway.intake.accept_order.Desk, "_confirmed", hasty)
 
 
 def goes_back_to_queued(patch: Patch) -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from flashsale.broker import BrokerUnavailable
-from flashsale.broker.addresses import addresses, is_address, without_secrets
-from flashsale.broker.link import Link
+from flashsale.broker.rabbitmq.addresses import addresses, is_address, without_secrets
+from flashsale.broker.rabbitmq.connection import Link
 
 A, B, C = "amqp://me:pw@a:5672/", "amqps://me:pw@b/", "amqp://c/sales"
 

@@ -6,8 +6,8 @@ from typing import cast
 import pytest
 
 from flashsale.broker import Broker
-from gateway.backlog import Backlog
-from gateway.line import Line
+from gateway.state.backlog import Backlog
+from gateway.state.queue_position import Line
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from loadtest.closed_loop import Answers, read_answers
+from loadtest.load.closed_loop import Answers, read_answers
 
 # wrk pads a latency in seconds with a space.
 PRINTED = """\

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from flashsale.broker import BrokerUnavailable, Counts, QueueFull, Unroutable
-from flashsale.broker.confirms import Confirms
+from flashsale.broker.rabbitmq.confirms import Confirms
 
 
 async def confirms(count: int, timeout: float = 2.0) -> tuple[Confirms, list[asyncio.Future[None]]]:

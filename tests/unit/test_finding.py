@@ -8,14 +8,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from flashsale.domain.orders import OrderId, Outcome, Status, random_order_id
 from flashsale.ledger import Ledger, LedgerUnavailable
-from flashsale.metrics import GatewayMetrics
-from flashsale.orders import OrderId, Outcome, Status, random_order_id
-from gateway.keys import LOOKUP, MEMORY, METRICS
-from gateway.line import Line
-from gateway.lookup import Lookup
-from gateway.memory import Known, Memory
-from gateway.status import find_order
+from flashsale.observability.metrics import GatewayMetrics
+from gateway.context import LOOKUP, MEMORY, METRICS
+from gateway.routes.order_status import find_order
+from gateway.state.ledger_lookup import Lookup
+from gateway.state.orders import Known, Memory
+from gateway.state.queue_position import Line
 from tests.conftest import an_order
 
 

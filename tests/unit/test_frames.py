@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pika import BasicProperties, DeliveryMode, frame, spec
 
-from flashsale.broker.frames import message_frames
+from flashsale.broker.rabbitmq.outbound_frames import message_frames
 
 
 @pytest.mark.parametrize("mandatory", [True, False])

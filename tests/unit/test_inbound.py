@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from pika import BasicProperties, frame, spec
 from pika.channel import ContentFrameAssembler
 
-from flashsale.broker.frames import message_frames
-from flashsale.broker.link import LeanConnection
+from flashsale.broker.rabbitmq.connection import LeanConnection
+from flashsale.broker.rabbitmq.outbound_frames import message_frames
 
 CHANNEL = 3
 
@@ -20,7 +20,7 @@ class Stream(LeanConnection):
     """A connection that is fed by hand, and what came of it, in order."""
 
     def __init__(self) -> None:
-        from flashsale.broker.inbound import Inbound
+        from flashsale.broker.rabbitmq.inbound_frames import Inbound
 
         self.inbound = Inbound()
         self._frame_buffer = b""

@@ -8,9 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.history import Acked, Asked, Committed, Looked, Observation, Released
-from flashsale.judging import RULES, Decided, Duty, Holdings, Seen, Tally, Verdict, Waiting, judge
-from flashsale.judging.drains import Release, bursts
+from flashsale.audit.history import Acked, Asked, Committed, Looked, Observation, Released
+from flashsale.audit.rules import (
+    RULES,
+    Decided,
+    Duty,
+    Holdings,
+    Seen,
+    Tally,
+    Verdict,
+    Waiting,
+    judge,
+)
+from flashsale.audit.rules.drains import Release, bursts
 
 RATE = 10
 STOCK = 10

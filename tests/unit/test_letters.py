@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.events import OrderEvent, decode_event, encode_event
-from flashsale.orders import CustomerId
+from flashsale.domain.orders import CustomerId
+from flashsale.messages.events import OrderEvent, decode_event, encode_event
 from services import GiveUp
-from services.mail.letters import Letter, Stationery
+from services.builtin.mail.letters import Letter, Stationery
 
 ID = "0123456789abcdef" * 2
 

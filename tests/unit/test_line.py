@@ -4,7 +4,7 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.line import Line
+from gateway.state.queue_position import Line
 
 RATE = 100
 

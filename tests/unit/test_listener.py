@@ -10,7 +10,7 @@ from typing import cast
 import pytest
 import uvloop
 
-from gateway.listener import listening
+from gateway.server.acceptor import listening
 
 WAITING = 200
 TURNS = 20
@@ -95,8 +95,8 @@ def test_who_comes_while_no_descriptor_is_left_waits_and_gets_in(
 
     async def main() -> None:
         with monkeypatch.context() as patched:
-            patched.setattr("gateway.listener._PAUSE_SECONDS", 0.05)
-            patched.setattr("gateway.listener.socket.create_server", create_server)
+            patched.setattr("gateway.server.acceptor._PAUSE_SECONDS", 0.05)
+            patched.setattr("gateway.server.acceptor.socket.create_server", create_server)
             with listening("127.0.0.1", 0, guest) as address, waiting(address, 2):
                 await until(lambda: guest.inside == 2)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.listing import FRESH_SECONDS, Listing
+from gateway.state.sales_listing import FRESH_SECONDS, Listing
 
 
 def test_who_asks_at_the_same_time_reads_the_same_listing() -> None:

@@ -4,11 +4,11 @@ from typing import cast
 
 import pytest
 
+from flashsale.domain.orders import OrderId, Outcome, Status, random_order_id
 from flashsale.ledger import Ledger, LedgerUnavailable
-from flashsale.metrics import GatewayMetrics
-from flashsale.orders import OrderId, Outcome, Status, random_order_id
-from gateway import lookup
-from gateway.lookup import Lookup
+from flashsale.observability.metrics import GatewayMetrics
+from gateway.state import ledger_lookup as lookup
+from gateway.state.ledger_lookup import Lookup
 from tests.conftest import an_order
 
 

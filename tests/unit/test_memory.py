@@ -1,8 +1,8 @@
 import asyncio
 
-from flashsale.orders import OrderId, Status
-from gateway.line import Line
-from gateway.memory import Memory
+from flashsale.domain.orders import OrderId, Status
+from gateway.state.orders import Memory
+from gateway.state.queue_position import Line
 
 
 def memory(most: int = 100, seconds: float = 60) -> tuple[Memory, Line]:

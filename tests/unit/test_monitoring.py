@@ -8,8 +8,8 @@ import time
 import pytest
 from prometheus_client import CollectorRegistry
 
-from flashsale import monitoring
-from flashsale.monitoring import monitored
+from flashsale.observability import monitoring
+from flashsale.observability.monitoring import monitored
 
 
 def ask(port: int, path: str) -> tuple[int, str]:

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from flashsale.broker.nagle import Nagle
+from flashsale.broker.rabbitmq.write_batching import Nagle
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from unittest.mock import Mock
 
 import pytest
 
-from consumer.releases import ReleaseLog
+from consumer.release_gate import ReleaseLog
+from flashsale.audit.history import Acked, Observation
 from flashsale.broker import Delivery
-from flashsale.broker.deliveries import RabbitDeliveries
-from flashsale.history import Acked, Observation
+from flashsale.broker.rabbitmq.consumer import RabbitDeliveries
 from flashsale.ledger import Drain
 from tests.faults.observed import write_down
 

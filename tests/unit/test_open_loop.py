@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 
-from loadtest.connections import read_answer
-from loadtest.open_loop import Load, Outcome, open_loop, orders, percentiles_ms
+from loadtest.load.connections import read_answer
+from loadtest.load.open_loop import Load, Outcome, open_loop, orders, percentiles_ms
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.orders import decode_order, encode_order, keyed_order_id, random_order_id
+from flashsale.domain.orders import decode_order, encode_order, keyed_order_id, random_order_id
 from tests.conftest import an_order
 
 SECRET = b"0123456789abcdef"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.pacing import Pacer
+from flashsale.domain.pacing import Pacer
 
 Releases = list[tuple[float, int]]
 

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.bench_peers.accepting import Accepted
-from loadtest.bench_peers.chart import draw
-from loadtest.bench_peers.contestants import BARE, CONTESTANTS, DRAINING, GATEWAY
-from loadtest.bench_peers.draining import Drained
-from loadtest.bench_peers.figures import figures
-from loadtest.bench_peers.report import print_report
-from loadtest.closed_loop import Answers
-from loadtest.open_loop import Outcome
+from loadtest.bench.peers.accepting import Accepted
+from loadtest.bench.peers.chart import draw
+from loadtest.bench.peers.contestants import BARE, CONTESTANTS, DRAINING, GATEWAY
+from loadtest.bench.peers.draining import Drained
+from loadtest.bench.peers.figures import figures
+from loadtest.bench.peers.report import print_report
+from loadtest.load.closed_loop import Answers
+from loadtest.load.open_loop import Outcome
 
 PER_SECOND = {"bare": 20_000.0, "gateway": 10_000.0, "sold_out": 12_000.0, "queue_full": 8_000.0}
 

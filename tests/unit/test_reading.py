@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.orders import OrderRequest
-from gateway.problems import Problem
-from gateway.reading import parse_order
+from flashsale.domain.orders import OrderRequest
+from gateway.http.problems import Problem
+from gateway.intake.order_request import parse_order
 
 
 def problem_of(body: bytes) -> Problem:

@@ -4,8 +4,8 @@ import time
 
 from prometheus_client import CollectorRegistry
 
-from flashsale.metrics import SalesCollector
-from flashsale.selling import Sale
+from flashsale.domain.sales import Sale
+from flashsale.observability.metrics import SalesCollector
 
 
 def seen(sales: list[Sale]) -> dict[tuple[str, str], float]:

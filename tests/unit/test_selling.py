@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.orders import Order, OrderId, Outcome, Reason, Status
-from flashsale.selling import Sale, decide
+from flashsale.domain.orders import Order, OrderId, Outcome, Reason, Status
+from flashsale.domain.sales import Sale, decide
 from tests.conftest import an_order
 
 orders = st.builds(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.settings import (
+from flashsale.runtime.settings import (
     Settings,
     SettingsError,
     load_settings,

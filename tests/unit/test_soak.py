@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 from aiohttp import web
 
-from flashsale.orders import keyed_order_id
+from flashsale.domain.orders import keyed_order_id
+from loadtest.bench.soak.flat import BOUNDS, Judged, levels, slope
+from loadtest.bench.soak.plan import SKIPPED, Plan
+from loadtest.bench.soak.run import Soaked, judge
+from loadtest.bench.soak.samples import Samples
+from loadtest.bench.soak.shoppers import Shoppers
 from loadtest.servers import free_port
-from loadtest.soak.flat import BOUNDS, Judged, levels, slope
-from loadtest.soak.plan import SKIPPED, Plan
-from loadtest.soak.run import Soaked, judge
-from loadtest.soak.samples import Samples
-from loadtest.soak.shoppers import Shoppers
 
 SECRET = "a secret of the tests"
 

@@ -16,12 +16,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 from structlog.testing import capture_logs
 
-from consumer.tracing import batch_spans
+from consumer.batch_tracing import batch_spans
 from flashsale.broker import Delivery
-from flashsale.orders import Order, Outcome, Status, encode_order
-from flashsale.settings import Settings, SettingsError
-from flashsale.spans import Tracing, _InOurWords, spans_by_otlp
-from flashsale.tracing import carried, carrying, open_tracing
+from flashsale.domain.orders import Order, Outcome, Status, encode_order
+from flashsale.observability.spans import Tracing, _InOurWords, spans_by_otlp
+from flashsale.observability.tracing import carried, carrying, open_tracing
+from flashsale.runtime.settings import Settings, SettingsError
 from tests.conftest import an_order
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -194,7 +194,7 @@ def test_the_last_spans_are_waited_for_no_longer_than_so(
         def shutdown(self) -> None:
             released.wait(60)
 
-    monkeypatch.setattr("flashsale.spans._LAST_SPANS_SECONDS", 0.1)
+    monkeypatch.setattr("flashsale.observability.spans._LAST_SPANS_SECONDS", 0.1)
     tracing = Tracing(Hanging(InMemorySpanExporter()), "test", "rabbitmq")
     started = time.monotonic()
     tracing.close()

@@ -1,6 +1,6 @@
 import pytest
 
-from consumer.speed import Speed
+from consumer.drain_speed import Speed
 
 
 def test_until_it_is_behind_the_drain_is_trusted_to_keep_its_limit() -> None:

@@ -1,12 +1,12 @@
 """The page of a spike: everything in one file, and the verdict first."""
 
-from flashsale.history import Asked
+from flashsale.audit.history import Asked
 from flashsale.ledger import Books
-from loadtest.cores import Cores
-from loadtest.report import Evidence, judge
-from loadtest.sale import Outcome
-from loadtest.spike_page import page
-from loadtest.watch import Sample, Watch
+from loadtest.bench.spike.page import page
+from loadtest.demo.report import Evidence, judge
+from loadtest.demo.sale import Outcome
+from loadtest.demo.watch import Sample, Watch
+from loadtest.measure.cores import Cores
 
 
 def an_outcome(drained_max: int) -> Outcome:

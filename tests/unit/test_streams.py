@@ -1,8 +1,8 @@
 import asyncio
 from unittest.mock import Mock
 
-from flashsale.metrics import GatewayMetrics
-from gateway.streams import EventStream, Streams, event
+from flashsale.observability.metrics import GatewayMetrics
+from gateway.http.sse import EventStream, Streams, event
 
 
 async def a_stream(buffered: int = 0, closing: bool = False) -> tuple[EventStream, Mock]:

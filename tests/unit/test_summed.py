@@ -2,9 +2,16 @@
 
 from prometheus_client import Gauge, generate_latest
 
-from flashsale.metrics import GatewayMetrics
-from flashsale.monitoring import Pulse
-from gateway.summed import ADDED_GAUGES, LEAST_GAUGES, Page, added, counts_of, read_page
+from flashsale.observability.metrics import GatewayMetrics
+from flashsale.observability.monitoring import Pulse
+from gateway.server.worker_metrics import (
+    ADDED_GAUGES,
+    LEAST_GAUGES,
+    Page,
+    added,
+    counts_of,
+    read_page,
+)
 
 # All others of a gateway's gauges: what its workers share, and each has looked at for itself.
 SHARED = {

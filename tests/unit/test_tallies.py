@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from flashsale.tallies import Latencies, Tally
+from flashsale.observability.fast_metrics import Latencies, Tally
 
 BUCKETS = (0.001, 0.5, 2.0)
 

@@ -4,7 +4,7 @@ import pytest
 
 from flashsale.broker import Queue, sale_topology
 from services.installed import chosen_services
-from services.topology import services_topology
+from services.queues import services_topology
 
 
 def queues(queue_type: str) -> tuple[Queue, ...]:

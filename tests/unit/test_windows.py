@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.windows import fewest, most, per_second, tally
+from loadtest.measure.windows import fewest, most, per_second, tally
 
 EVEN = [(step / 32, 100) for step in range(200)]
 

@@ -1,0 +1,115 @@
+"""Deliveries by RabbitMQ."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from types import MappingProxyType
+from typing import Any
+
+from pika.channel import Channel
+from pika.exceptions import AMQPError
+
+from flashsale.broker.port import BrokerUnavailable, Deliveries, Delivery, Headers
+from flashsale.broker.rabbitmq.connection import Link
+from flashsale.broker.topology import HEARD_MESSAGES
+
+_NO_HEADERS: Headers = MappingProxyType({})
+
+
+class RabbitDeliveries(Deliveries):
+    """A consumer on a connection of its own; what it holds is void once that is gone."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._channel: Channel | None = None
+        self._at_hand: deque[Delivery] = deque()
+        self._arrived = asyncio.Event()
+        self._cancelled = False
+        link.closed.add_done_callback(lambda _: self._arrived.set())
+
+    async def start(self, queues: Sequence[str], prefetch: int) -> None:
+        """Begin to consume, the first of these queues first."""
+        channel = await self._link.channel(on_closed=self._link.end)
+        await self._link.call(
+            lambda answer: channel.basic_qos(prefetch_count=prefetch, callback=answer)
+        )
+        for queue in queues:
+            await self._consume(channel, queue)
+        self._channel = channel
+
+    async def listen(self, exchange: str) -> None:
+        """Begin to hear a fanout exchange, by a queue of our own that ends with us."""
+        channel = await self._link.channel(on_closed=self._link.end)
+        declared = await self._link.call(
+            lambda answer: channel.queue_declare(
+                "", exclusive=True, arguments={"x-max-length": HEARD_MESSAGES}, callback=answer
+            )
+        )
+        queue = declared.method.queue
+        await self._link.call(
+            lambda answer: channel.queue_bind(queue, exchange, "", callback=answer)
+        )
+        await self._consume(channel, queue, auto_ack=True)
+
+    async def _consume(self, channel: Channel, queue: str, auto_ack: bool = False) -> None:
+        self._link.inbound.deliveries[int(channel.channel_number)] = self._on_plain_message
+        channel.add_on_cancel_callback(lambda _: self._on_cancelled())
+        await self._link.call(
+            lambda answer: channel.basic_consume(
+                queue, self._on_message, auto_ack=auto_ack, callback=answer
+            )
+        )
+
+    def __len__(self) -> int:
+        return 0 if self._link.closed.done() else len(self._at_hand)
+
+    async def wait(self) -> None:
+        while True:
+            if self._link.closed.done():
+                raise BrokerUnavailable(self._link.closed.result())
+            if self._at_hand:
+                return
+            if self._cancelled:
+                raise BrokerUnavailable("the broker cancelled")
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def take(self, at_most: int) -> Sequence[Delivery]:
+        return [self._at_hand.popleft() for _ in range(min(at_most, len(self)))]
+
+    def ack(self, delivery: Delivery) -> None:
+        self._ack(delivery, multiple=False)
+
+    def ack_through(self, delivery: Delivery) -> None:
+        self._ack(delivery, multiple=True)
+
+    def _ack(self, delivery: Delivery, multiple: bool) -> None:
+        # On a lost connection there is nothing to acknowledge: the message will come again.
+        if self._channel is not None and self._channel.is_open:
+            with suppress(AMQPError):
+                self._channel.basic_ack(delivery.number, multiple=multiple)
+
+    def _on_cancelled(self) -> None:
+        # The queue was deleted under us: nothing more will come, and nobody else has what is at
+        # hand. It is worked off before the end.
+        self._cancelled = True
+        self._arrived.set()
+
+    def _on_message(self, _: Channel, method: Any, properties: Any, body: bytes) -> None:
+        self._at_hand.append(
+            Delivery(
+                method.delivery_tag,
+                body,
+                properties.message_id or "",
+                properties.headers or {},
+                method.redelivered,
+            )
+        )
+        self._arrived.set()
+
+    def _on_plain_message(
+        self, number: int, body: bytes, message_id: str, redelivered: bool
+    ) -> None:
+        self._at_hand.append(Delivery(number, body, message_id, _NO_HEADERS, redelivered))
+        self._arrived.set()

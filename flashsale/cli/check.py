@@ -1,0 +1,110 @@
+"""`flashsale check --history ...`: were the promises kept, by all that was seen and is left?"""
+
+import asyncio
+import gc
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from flashsale.audit.history import HistoryError, read_history
+from flashsale.audit.rules import Duty, Holdings, Seen, Verdict, Waiting, judge
+from flashsale.broker import open_broker, topic_matches
+from flashsale.ledger import open_ledger
+from flashsale.runtime.process import fail, run, settings_or_fail
+from flashsale.runtime.settings import Settings, SettingsError
+from flashsale.runtime.stack import topology_of
+
+if TYPE_CHECKING:
+    from services.service import AnyService
+
+_MOST_SHOWN = 20
+
+
+def check_history(paths: Sequence[Path], json_file: Path | None) -> None:
+    """Judge a sale by what was seen of it, and say so; exit code 1 if a promise was broken.
+
+    The same if orders still wait, or events: then it is too early to judge.
+    """
+    from services.installed import chosen_services
+
+    settings = settings_or_fail()
+    # Of a million observations none is garbage, and to look for it took half of the time.
+    gc.disable()
+    try:
+        services = chosen_services(settings.services)
+        seen = Seen(read_history(paths))
+    except (HistoryError, SettingsError) as error:
+        fail(str(error))
+    if not seen.observations:
+        fail(f"{', '.join(map(str, paths))}: a history without a line: nothing can be told by it")
+    found: list[tuple[Holdings, Waiting]] = []
+
+    async def go(_: asyncio.Event) -> None:
+        # The queues first: what leaves them meanwhile is then found in the ledger, not nowhere.
+        waiting = await _waiting(settings, services)
+        async with open_ledger(settings.database_url) as ledger:
+            await ledger.verify_schema()
+            found.append((await ledger.holdings(seen.skus), waiting))
+
+    run(go)
+    duties = [_duty(service) for service in services]
+    verdict = judge(seen, *found[0], duties, settings.drain_rate)
+    if json_file is not None:
+        try:
+            json_file.write_bytes(msgspec.json.format(msgspec.json.encode(verdict)) + b"\n")
+        except OSError as error:
+            fail(f"--json {json_file}: {error.strerror}")
+    _tell(verdict)
+
+
+def _duty(service: "AnyService") -> Duty:
+    from services.builtin.loyalty import POINTS_PER_ITEM, loyalty
+
+    patterns = [topic.split(".") for topic in service.topics]
+
+    def wants(topic: str) -> bool:
+        return any(topic_matches(pattern, topic.split(".")) for pattern in patterns)
+
+    per_item = POINTS_PER_ITEM if service.name == loyalty.name else 1
+    return Duty(service.name, wants, per_item)
+
+
+async def _waiting(settings: Settings, services: Sequence["AnyService"]) -> Waiting:
+    """What waits on the broker. An embedded one is gone with its process, and all it had."""
+    from services.queues import retry_queue, services_topology, work_queue
+
+    if settings.embedded:
+        return Waiting()
+    topology = topology_of(settings)
+    prefix = settings.broker_prefix
+    topology += services_topology(prefix, topology.events, settings.queue_type, services)
+    async with open_broker(
+        settings.broker_url, topology, settings.publish_timeout_seconds
+    ) as broker:
+        orders = (await broker.depth(topology.orders)).ready
+        events: dict[str, int] = {}
+        for service in services:
+            queues = [work_queue(prefix, service)]
+            queues += [retry_queue(prefix, service, pause) for pause in set(service.retry.pauses)]
+            events[service.name] = sum([(await broker.depth(queue)).ready for queue in queues])
+    return Waiting(orders, events)
+
+
+def _tell(verdict: Verdict) -> None:
+    for rule, lines in verdict.violations.items():
+        for line in lines[:_MOST_SHOWN]:
+            print(f"{rule}: {line}")
+        if len(lines) > _MOST_SHOWN:
+            print(f"{rule}: ... and {len(lines) - _MOST_SHOWN} more")
+    words = (
+        f"{verdict.asked} orders sent, {verdict.accepted} accepted, {verdict.orders} decided,"
+        f" {verdict.confirmed} confirmed"
+    )
+    count = sum(map(len, verdict.violations.values()))
+    if count:
+        fail(f"promises were broken ({words}): {count} violations")
+    if verdict.waiting:
+        fail(f"too early to judge ({words}): {'; '.join(verdict.waiting)}")
+    print(f"every promise was kept: {words}")

@@ -1,0 +1,23 @@
+"""How a command that asks the database one thing does it."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from flashsale.ledger import Ledger, open_ledger
+from flashsale.runtime.process import run, settings_or_fail
+
+T = TypeVar("T")
+
+
+def with_ledger(ask: Callable[[Ledger], Coroutine[Any, Any, T]]) -> T:
+    """The answer of the ledger that the settings name; a failure ends the process in one line."""
+    settings = settings_or_fail()
+    answers: list[T] = []
+
+    async def go(_: asyncio.Event) -> None:
+        async with open_ledger(settings.database_url) as ledger:
+            answers.append(await ask(ledger))
+
+    run(go)
+    return answers[0]

@@ -1,0 +1,79 @@
+"""`flashsale sale ...`: create sales, and look at them."""
+
+import re
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from flashsale.cli.ledger_command import with_ledger
+from flashsale.domain.orders import SKU_PATTERN
+from flashsale.domain.sales import Sale
+from flashsale.ledger import Ledger
+from flashsale.runtime.process import fail
+
+sale_app = typer.Typer(help="Create and look at sales.", no_args_is_help=True)
+
+Sku = Annotated[str, typer.Argument(help="What is sold, such as tv-55.")]
+
+
+@sale_app.command("create")
+def create_sale(
+    sku: Sku,
+    stock: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Items for sale.")],
+    customer_limit: Annotated[
+        int | None, typer.Option(min=1, max=2**31 - 1, help="Items one customer may have.")
+    ] = None,
+    opens_at: Annotated[
+        datetime | None, typer.Option(help="When it begins, UTC. Now, if not given.")
+    ] = None,
+    closes_at: Annotated[
+        datetime | None, typer.Option(help="When it ends, UTC. Never, if not given.")
+    ] = None,
+) -> None:
+    """Create a sale. Gateways offer it within a second."""
+    if not re.match(SKU_PATTERN, sku):
+        fail(f"sku {sku!r}: 1 to 64 letters, digits, dots, underscores and hyphens")
+    if opens_at and closes_at and closes_at <= opens_at:
+        fail("the sale would end before it begins")
+    sale = Sale(sku, stock, 0, customer_limit, _seconds(opens_at), _seconds(closes_at))
+    with_ledger(lambda ledger: ledger.create_sale(sale))
+    print(f"created the sale of {sku}, stock {stock}")
+
+
+@sale_app.command("list")
+def list_sales() -> None:
+    """List all sales."""
+    _print_sales(with_ledger(Ledger.sales))
+
+
+@sale_app.command("show")
+def show_sale(sku: Sku) -> None:
+    """Show one sale."""
+    sales = [sale for sale in with_ledger(Ledger.sales) if sale.sku == sku]
+    if not sales:
+        fail(f"there is no sale of {sku}")
+    _print_sales(sales)
+
+
+def _print_sales(sales: list[Sale]) -> None:
+    table = Table("sku", "stock", "sold", "remaining", "customer limit", "opens", "closes")
+    for sale in sales:
+        numbers = (sale.stock, sale.sold, sale.remaining, sale.customer_limit)
+        table.add_row(
+            sale.sku,
+            *("" if n is None else str(n) for n in numbers),
+            *(_moment(t) for t in (sale.opens_at, sale.closes_at)),
+        )
+    Console().print(table)
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
+
+
+def _moment(seconds: float | None) -> str:
+    return "" if seconds is None else time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds))

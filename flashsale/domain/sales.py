@@ -1,0 +1,89 @@
+"""The rule of the sale: a batch, the stock and what customers hold already -> outcomes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from flashsale.domain.orders import Order, OrderId, Outcome, Reason, Status
+
+
+@dataclass(frozen=True)
+class Sale:
+    """The terms of a sale and how far it is sold. Times are Unix seconds, limits are items."""
+
+    sku: str
+    stock: int
+    sold: int = 0
+    customer_limit: int | None = None
+    opens_at: float | None = None
+    closes_at: float | None = None
+
+    @property
+    def remaining(self) -> int:
+        """Items still to be sold."""
+        return self.stock - self.sold
+
+    def opened(self, at: float) -> bool:
+        """Whether the sale had begun at that time."""
+        return self.opens_at is None or self.opens_at <= at
+
+    def closed(self, at: float) -> bool:
+        """Whether the sale was over by that time."""
+        return self.closes_at is not None and self.closes_at <= at
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided about a batch, in its order, and how far its sales are sold by it."""
+
+    outcomes: list[Outcome]
+    sales: list[Sale]
+
+
+Purchases = Mapping[tuple[str, str], int]
+"""(sku, customer) -> items confirmed for that customer so far."""
+
+
+def decide(
+    batch: Iterable[Order],
+    sales: Mapping[str, Sale],
+    bought: Purchases,
+    decided: Mapping[OrderId, Outcome],
+) -> list[Outcome]:
+    """Decide a batch in queue order; one outcome an order, in the same order.
+
+    An order decided before, in an earlier delivery or earlier in this batch, keeps its outcome.
+    An order is judged by the moment it was accepted, not by how long it had to queue.
+    """
+    remaining = {sku: sale.remaining for sku, sale in sales.items()}
+    held = dict(bought)
+    known = dict(decided)
+    outcomes = []
+    for order in batch:
+        outcome = known.get(OrderId(order.id))
+        if outcome is None:
+            sale = sales.get(order.sku)
+            holds = held.get((order.sku, order.customer_id), 0)
+            reason = _refusal(order, sale, remaining.get(order.sku, 0), holds)
+            if reason is None:
+                remaining[order.sku] -= order.quantity
+                held[order.sku, order.customer_id] = holds + order.quantity
+                outcome = Outcome(order, Status.CONFIRMED)
+            else:
+                outcome = Outcome(order, Status.REJECTED, reason)
+            known[OrderId(order.id)] = outcome
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _refusal(order: Order, sale: Sale | None, remaining: int, holds: int) -> Reason | None:
+    if sale is None:
+        return Reason.UNKNOWN_SKU
+    if not sale.opened(order.accepted_at):
+        return Reason.SALE_NOT_OPEN
+    if sale.closed(order.accepted_at):
+        return Reason.SALE_CLOSED
+    if sale.customer_limit is not None and holds + order.quantity > sale.customer_limit:
+        return Reason.CUSTOMER_LIMIT
+    if order.quantity > remaining:
+        return Reason.SOLD_OUT
+    return None

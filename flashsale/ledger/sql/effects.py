@@ -1,0 +1,145 @@
+"""Each effect once: what a service changes is written together with the fact that it was done."""
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sqlalchemy import ARRAY, MetaData, TextClause, bindparam, func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from flashsale.ledger.sql import schema
+from flashsale.ledger.sql.bulk import among, insert_columns
+from flashsale.ledger.sql.tables import effects, orders
+from flashsale.ledger.sql.transactions import reading, writing
+
+Value = str | int | float | None
+
+
+class Effects:
+    """What a handler wants changed in the database for one event, all of it or nothing, once."""
+
+    def __init__(self, event_id: str) -> None:
+        self.event_id = event_id
+        self.statements: list[tuple[str, dict[str, Value]]] = []
+
+    def run(self, statement: str, **values: Value) -> None:
+        """Have this SQL run in the transaction that marks the event as done.
+
+        Its `:name`s are bound to `values`. Transactions hold many events at once, in any order;
+        the same statement with other values is cheap.
+        """
+        self.statements.append((statement, values))
+
+
+@dataclass(frozen=True)
+class Journey:
+    """An order's way from its 202 to its last service, and how many were done. Unix seconds."""
+
+    order_id: str
+    accepted_at: float
+    decided_at: float
+    done_at: float
+    services: int
+
+
+class EffectBook:
+    """Which service has done which event. Every method may raise `LedgerError`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def create_tables(self, tables: MetaData) -> None:
+        """Create those of a service's own tables that are missing."""
+        async with writing(self._engine) as connection:
+            await connection.run_sync(schema.create_missing, tables)
+
+    async def done(self, service: str, event_ids: Collection[str]) -> set[str]:
+        """Which of these events the service has done."""
+        async with reading(self._engine) as connection:
+            if connection.dialect.name == "postgresql":
+                # One statement needs no BEGIN and no end of its own.
+                await connection.execution_options(isolation_level="AUTOCOMMIT")
+            return await _done(connection, service, event_ids)
+
+    async def journeys(self, sku: str) -> list[Journey]:
+        """Of every confirmed order of a sale that a service has done anything for."""
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(
+                select(
+                    orders.c.id,
+                    orders.c.accepted_at,
+                    orders.c.decided_at,
+                    func.max(effects.c.done_at).label("done_at"),
+                    func.count().label("services"),
+                )
+                .join(effects, effects.c.event_id == orders.c.id)
+                .where(orders.c.sku == sku, orders.c.status == "confirmed")
+                .group_by(orders.c.id)
+            )
+            return [
+                Journey(row.id, row.accepted_at, row.decided_at, row.done_at, row.services)
+                for row in rows
+            ]
+
+    async def take_effect(self, service: str, wanted: Sequence[Effects]) -> int:
+        """Apply in one transaction what is not done yet; of how many events."""
+        async with writing(self._engine) as connection:
+            by_id = {one.event_id: one for one in wanted}
+            new = await self.mark(connection, service, sorted(by_id))
+            values: dict[str, list[dict[str, Value]]] = {}
+            for event_id in new:
+                for statement, bound in by_id[event_id].statements:
+                    values.setdefault(statement, []).append(bound)
+            for statement in sorted(values):
+                # In one order everywhere, so that two transactions never wait for each other.
+                rows = sorted(values[statement], key=lambda bound: str(list(bound.values())))
+                await connection.execute(_prepared(statement), rows)
+        return len(new)
+
+    async def mark(
+        self, connection: AsyncConnection, service: str, event_ids: Sequence[str]
+    ) -> list[str]:
+        """Mark events as done; those that were not before, in the same order."""
+        now = time.time()
+        if connection.dialect.name == "postgresql":
+            rows = await connection.execute(
+                _INSERT_NEW, {"service": service, "ids": event_ids, "now": now}
+            )
+            return [row.event_id for row in rows]
+        # One writer at a time: nothing can come between the question and the answer.
+        done = await _done(connection, service, event_ids)
+        new = [event_id for event_id in event_ids if event_id not in done]
+        if new:
+            await insert_columns(
+                connection,
+                effects,
+                {"service": [service] * len(new), "event_id": new, "done_at": now},
+            )
+        return new
+
+
+async def _done(connection: AsyncConnection, service: str, event_ids: Collection[str]) -> set[str]:
+    rows = await connection.execute(
+        select(effects.c.event_id).where(
+            effects.c.service == service, among(connection.dialect.name, effects.c.event_id, "ids")
+        ),
+        {"ids": list(event_ids)},
+    )
+    return {row.event_id for row in rows}
+
+
+_INSERT_NEW = text(
+    "INSERT INTO effects (service, event_id, done_at)"
+    " SELECT :service, unnest(:ids), :now"
+    " ON CONFLICT DO NOTHING RETURNING event_id"
+).bindparams(
+    bindparam("service", type_=effects.c.service.type),
+    bindparam("ids", type_=ARRAY(effects.c.event_id.type)),
+    bindparam("now", type_=effects.c.done_at.type),
+)
+
+
+@lru_cache(maxsize=256)
+def _prepared(statement: str) -> TextClause:
+    return text(statement)

@@ -1,0 +1,149 @@
+"""The ledger: sales, and what became of every order."""
+
+import secrets as random_secrets
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from flashsale.audit.rules import Holdings
+from flashsale.domain.orders import OrderId, Outcome
+from flashsale.domain.sales import Sale
+from flashsale.ledger.errors import LedgerRefused
+from flashsale.ledger.sql import schema
+from flashsale.ledger.sql.books import Books, audit
+from flashsale.ledger.sql.bulk import among
+from flashsale.ledger.sql.drain_lease import Drain, hold_drain
+from flashsale.ledger.sql.effects import EffectBook
+from flashsale.ledger.sql.holdings import holdings
+from flashsale.ledger.sql.outbox import Outbox
+from flashsale.ledger.sql.postgresql import postgres_engine
+from flashsale.ledger.sql.sell import as_outcome, as_sale
+from flashsale.ledger.sql.sqlite import sqlite_engine
+from flashsale.ledger.sql.tables import orders, ranking, sales, secrets
+from flashsale.ledger.sql.transactions import reading, writing
+
+
+@dataclass(frozen=True)
+class Buyer:
+    """A customer of a sale, and the items bought."""
+
+    customer_id: str
+    bought: int
+
+
+class Ledger:
+    """The database behind the queue. Every method may raise `LedgerUnavailable`."""
+
+    def __init__(self, engine: AsyncEngine, by_key: AsyncEngine) -> None:
+        """`by_key` is for what reads by key only, however large the tables are."""
+        self._engine = engine
+        self.outbox = Outbox(engine, by_key)
+        self.effects = EffectBook(by_key)
+
+    async def migrate(self) -> str:
+        """Bring the tables to this version; the revision they are at then."""
+        async with writing(self._engine) as connection:
+            return await connection.run_sync(schema.upgrade)
+
+    async def verify_schema(self) -> None:
+        """Raise `SchemaOutdated` unless the tables are those of this version."""
+        async with reading(self._engine) as connection:
+            await connection.run_sync(schema.verify)
+
+    async def create_sale(self, sale: Sale) -> None:
+        """Add a sale. Raises `LedgerRefused` if there is one of this sku."""
+        try:
+            async with writing(self._engine) as connection:
+                await connection.execute(insert(sales).values(vars(sale)))
+        except LedgerRefused as error:
+            if isinstance(error.__cause__, IntegrityError):
+                raise LedgerRefused(f"there is a sale of {sale.sku} already") from error
+            raise
+
+    async def sales(self) -> list[Sale]:
+        """All sales, by sku."""
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(select(sales).order_by(sales.c.sku))
+            return [as_sale(row) for row in rows]
+
+    async def find(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
+        """What was decided about these orders, as far as anything was."""
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(
+                select(orders).where(among(connection.dialect.name, orders.c.id, "ids")),
+                {"ids": order_ids},
+            )
+            return {OrderId(row.id): as_outcome(row) for row in rows}
+
+    async def outcomes(self, sku: str) -> dict[str, Outcome]:
+        """Every order of a sale that was decided, and every failed one, by id."""
+        async with reading(self._engine) as connection:
+            mine = (orders.c.sku == sku) | (orders.c.sku.is_(None))
+            rows = await connection.execute(select(orders).where(mine))
+            return {row.id: as_outcome(row) for row in rows}
+
+    async def ranking(self, sku: str, at_most: int) -> list[Buyer]:
+        """The sale's top buyers: most items first, of as many the earlier."""
+        async with reading(self._engine) as connection:
+            rows = await connection.execute(
+                select(ranking.c.customer_id, ranking.c.bought)
+                .where(ranking.c.sku == sku)
+                .order_by(ranking.c.bought.desc(), ranking.c.reached_at, ranking.c.customer_id)
+                .limit(at_most)
+            )
+            return [Buyer(row.customer_id, row.bought) for row in rows]
+
+    async def audit(self) -> Books:
+        """Go through the books."""
+        async with self._at_one_moment() as connection:
+            return await audit(connection)
+
+    async def holdings(self, skus: Collection[str]) -> Holdings:
+        """What is to be judged of these sales, and of the books as a whole."""
+        async with self._at_one_moment() as connection:
+            return await holdings(connection, skus)
+
+    @asynccontextmanager
+    async def _at_one_moment(self) -> AsyncIterator[AsyncConnection]:
+        """Read all tables as they are at one moment, also in the middle of a sale."""
+        async with reading(self._engine) as connection:
+            if connection.dialect.name == "postgresql":
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
+    async def secret(self) -> bytes:
+        """The secret of the order ids: made by whoever asks first, the same for all after."""
+        mine = {"name": "order-ids", "value": random_secrets.token_hex(32)}
+        try:
+            async with writing(self._engine) as connection:
+                await connection.execute(insert(secrets).values(mine))
+        except LedgerRefused:
+            pass  # somebody was first
+        async with reading(self._engine) as connection:
+            value = await connection.scalar(
+                select(secrets.c.value).where(secrets.c.name == mine["name"])
+            )
+            return bytes.fromhex(str(value))
+
+    def hold_drain(self, name: str) -> AbstractAsyncContextManager[Drain]:
+        """Become the one drain of the sale of that name; waits while there is another."""
+        return hold_drain(self._engine, name)
+
+
+@asynccontextmanager
+async def open_ledger(url: str) -> AsyncIterator[Ledger]:
+    """Open the ledger at `postgresql+asyncpg://...` or `sqlite+aiosqlite:///FILE`."""
+    if url.startswith("sqlite"):
+        engine = by_key = sqlite_engine(url)
+    else:
+        engine = postgres_engine(url)
+        by_key = postgres_engine(url, enable_seqscan="off")
+    try:
+        yield Ledger(engine, by_key)
+    finally:
+        await engine.dispose()
+        await by_key.dispose()

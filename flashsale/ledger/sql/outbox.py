@@ -1,0 +1,152 @@
+"""The outbox: events that were written with their orders, until the broker has them.
+
+A claim by `id > last` would lose rows, as commits come in another order than their ids; so what
+is unsent says so itself, and SKIP LOCKED lets any number of relays share the work.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, delete, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from flashsale.ledger.sql.bulk import among
+from flashsale.ledger.sql.tables import effects, orders, outbox
+from flashsale.ledger.sql.transactions import reading, writing
+from flashsale.messages.events import OrderEvent
+
+
+class Unsent(NamedTuple):
+    """An event to be published, and the trace that it is part of, if it is."""
+
+    event: OrderEvent
+    traceparent: str | None
+
+
+Send = Callable[[Sequence[Unsent]], Awaitable[Sequence[str]]]
+"""Publishes events; the ids of those that the broker has confirmed."""
+
+_PRUNED_AT_ONCE = 5_000
+
+
+@dataclass(frozen=True)
+class Relayed:
+    """What one round of the relay did. `oldest` is the oldest unsent event's, in Unix seconds."""
+
+    claimed: int
+    sent: int
+    oldest: float | None
+
+
+class Outbox:
+    """The outbox of one database. Every method may raise `LedgerError`."""
+
+    def __init__(self, engine: AsyncEngine, by_key: AsyncEngine) -> None:
+        self._engine = engine
+        self._by_key = by_key
+
+    async def relay(self, limit: int, until: float, send: Send) -> Relayed:
+        """Send up to `limit` of the oldest unsent events, and record what the broker has.
+
+        `until` is the latest moment at which they were decided, in Unix seconds.
+
+        Dying after `send` leaves them unsent: they are sent again, under the same ids.
+        """
+        if self._engine.dialect.name == "postgresql":
+            # What is claimed stays locked until it is marked: no other relay sends it.
+            async with writing(self._by_key) as connection:
+                events = await self.claim(connection, limit, until)
+                sent = await send(events) if events else []
+                await self.mark(connection, sent)
+        else:
+            # One process, one relay; a lock held while it waits would stop the drain.
+            async with reading(self._engine) as connection:
+                events = await self.claim(connection, limit, until)
+            sent = await send(events) if events else []
+            async with writing(self._engine) as connection:
+                await self.mark(connection, sent)
+        oldest = min((unsent.event.decided_at for unsent in events), default=None)
+        return Relayed(len(events), len(sent), oldest)
+
+    async def claim(self, connection: AsyncConnection, limit: int, until: float) -> list[Unsent]:
+        """The oldest unsent events, no other relay's, for as long as the transaction lasts."""
+        rows = await connection.execute(_unsent(limit, until))
+        return [
+            Unsent(
+                OrderEvent(
+                    event_id=row.id,
+                    status=row.status,
+                    reason=row.reason,
+                    sku=row.sku,
+                    customer_id=row.customer_id,
+                    quantity=row.quantity,
+                    accepted_at=row.accepted_at,
+                    decided_at=row.decided_at,
+                ),
+                row.traceparent,
+            )
+            for row in rows
+        ]
+
+    async def mark(self, connection: AsyncConnection, event_ids: Sequence[str]) -> None:
+        """Record that the broker has these events."""
+        if event_ids:
+            await connection.execute(
+                update(outbox)
+                .where(among(connection.dialect.name, outbox.c.order_id, "ids"))
+                .values(sent_at=time.time()),
+                {"ids": event_ids},
+            )
+
+    async def prune(self, before: float) -> int:
+        """Delete some of the events that were made and sent before that moment; how many.
+
+        The count is kept, so that the books still balance.
+        """
+        async with writing(self._engine) as connection:
+            old = (
+                select(outbox.c.order_id)
+                .where(outbox.c.sent_at.is_not(None), outbox.c.created_at < before)
+                .limit(_PRUNED_AT_ONCE)
+                .with_for_update(skip_locked=True)
+            )
+            gone = await connection.execute(delete(outbox).where(outbox.c.order_id.in_(old)))
+            if gone.rowcount:
+                await connection.execute(_COUNT_PRUNED, {"before": before, "events": gone.rowcount})
+            return int(gone.rowcount)
+
+    async def send_again(self, services: int) -> int:
+        """Take for unsent what fewer than so many services have done; how many events."""
+        async with writing(self._engine) as connection:
+            done = (
+                select(effects.c.event_id)
+                .group_by(effects.c.event_id)
+                .having(func.count() >= services)
+            )
+            changed = await connection.execute(
+                update(outbox)
+                .where(outbox.c.sent_at.is_not(None), outbox.c.order_id.not_in(done))
+                .values(sent_at=None)
+            )
+            return int(changed.rowcount)
+
+
+def _unsent(limit: int, until: float) -> Select[Any]:
+    return (
+        select(orders, outbox.c.traceparent)
+        .join(outbox, outbox.c.order_id == orders.c.id)
+        .where(outbox.c.sent_at.is_(None), outbox.c.created_at <= until)
+        .order_by(outbox.c.created_at)
+        .limit(limit)
+        .with_for_update(of=outbox, skip_locked=True)
+    )
+
+
+_COUNT_PRUNED = text(
+    "INSERT INTO outbox_pruned (name, before, events) VALUES ('all', :before, :events)"
+    " ON CONFLICT (name) DO UPDATE SET events = outbox_pruned.events + excluded.events,"
+    " before = CASE WHEN excluded.before > outbox_pruned.before THEN excluded.before"
+    " ELSE outbox_pruned.before END"
+)

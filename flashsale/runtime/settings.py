@@ -1,0 +1,254 @@
+"""Environment -> typed, validated settings. The README's table is made from this class."""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from flashsale.broker.rabbitmq.addresses import addresses, is_address
+
+PREFIX = "FLASHSALE_"
+
+_LATENCY = "how long {} takes in addition, for demonstrations"
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class SettingsError(Exception):
+    """A setting has a wrong value. The message names it, its value and what is allowed."""
+
+
+class Settings(BaseSettings):
+    """Every setting, from `FLASHSALE_...` in the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore"
+    )
+
+    broker_url: str = Field(
+        "memory://",
+        description="`amqp://user:password@host:5672/` (or `amqps://`), several with commas between"
+        " for the nodes of a cluster; or `memory://`: a broker in this process, whose queued orders"
+        " do not survive it",
+    )
+    broker_prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,64}$",
+        description="in front of every queue and exchange, so that several sales share a broker",
+    )
+    database_url: str = Field(
+        "sqlite+aiosqlite:///flashsale.db",
+        description="`postgresql+asyncpg://user:password@host/database` or"
+        " `sqlite+aiosqlite:///FILE`",
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="makes the order ids of keyed orders; 16 characters or more, the same for"
+        " every gateway. Unset: a random one that the database keeps",
+    )
+    admin_token: SecretStr | None = Field(
+        None,
+        min_length=8,
+        description="opens the operator's page at `/ops`, as the password of any user; 8 characters"
+        " or more. Unset: there is no such page",
+    )
+    queue_max_length: int = Field(
+        2000, ge=1, le=10_000_000, description="orders that may wait; more are refused with 503"
+    )
+    queue_type: Literal["classic", "quorum"] = Field(
+        "classic", description="type of RabbitMQ queue"
+    )
+    drain_rate: int = Field(
+        2000,
+        ge=1,
+        le=1_000_000,
+        description="orders a second that the database gets at the most, in any second",
+    )
+    drain_batch: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="orders in one transaction at the most, not over the drain rate. Unset: a"
+        " fortieth of the drain rate",
+    )
+    publish_timeout_seconds: float = Field(
+        2.0, gt=0, le=60, description="how long a gateway waits for the broker's confirm"
+    )
+    gateway_host: str = Field("127.0.0.1", description="address the gateway listens on")
+    gateway_port: Port = Field(8080, description="port the gateway listens on; 0: any free one")
+    gateway_workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="processes of a gateway that share its port (`SO_REUSEPORT`), for more than one"
+        " core; `/metrics` sums them up",
+    )
+    metrics_host: str = Field("127.0.0.1", description="address of `/metrics`")
+    metrics_port: Port | None = Field(
+        None,
+        description="port of `/metrics`. Unset: gateway and `run` 9090, consumer 9091, services"
+        " 9092",
+    )
+    status_orders: int = Field(
+        200_000,
+        ge=1_000,
+        le=10_000_000,
+        description="orders that a gateway remembers; more than may wait, some 400 bytes each",
+    )
+    status_seconds: float = Field(
+        600.0, gt=0, le=86_400, description="how long a gateway remembers an order that was decided"
+    )
+    status_queries: int = Field(
+        100,
+        ge=1,
+        le=10_000,
+        description="queries a second at the most by which a gateway looks up orders that it does"
+        " not know, whatever arrives",
+    )
+    wait_seconds: float = Field(
+        30.0, gt=0, le=300, description="how long a request with `Prefer: wait` may wait"
+    )
+    streams: int = Field(
+        20_000, ge=1, le=1_000_000, description="event streams that a gateway keeps open"
+    )
+    shutdown_seconds: float = Field(
+        1.0,
+        ge=0,
+        le=300,
+        description="how long a gateway that was told to stop still serves while `/readyz` says"
+        " 503, so that the balancer turns away first",
+    )
+    services: str = Field(
+        "all",
+        pattern=r"^[a-z][a-z0-9_-]*(,[a-z][a-z0-9_-]*)*$",
+        description="what runs after a sale: names with commas between, `all` that are installed,"
+        " or `none`. Their queues stand before the first event, so that none is missed",
+    )
+    outbox_seconds: float = Field(
+        86_400.0, gt=0, description="how long the outbox keeps an event that the broker has"
+    )
+    smtp_url: str | None = Field(
+        None,
+        pattern=r"^smtps?://",
+        description="`smtp://[user:password@]host[:port]` (TLS if the server offers it) or"
+        " `smtps://...`. Unset: mail is written to files",
+    )
+    smtp_connections: int = Field(8, ge=1, le=1_000, description="connections to the mail server")
+    mail_folder: str = Field("mail", description="where mail is written to, a file each")
+    mail_from: str = Field(
+        "Flash sale <sale@localhost>",
+        description="sender of the mail; its domain is part of every Message-ID",
+    )
+    mail_to: str = Field(
+        "{customer_id}@localhost",
+        pattern=r"^[^{}@]*\{customer_id\}[^{}@]*@[^{}@]+$",
+        description="a customer's address",
+    )
+    mail_latency_ms: int = Field(0, ge=0, le=60_000, description=_LATENCY.format("mail"))
+    loyalty_latency_ms: int = Field(0, ge=0, le=60_000, description=_LATENCY.format("loyalty"))
+    ranking_latency_ms: int = Field(0, ge=0, le=60_000, description=_LATENCY.format("ranking"))
+    log_format: Literal["console", "json"] = Field("console", description="form of the log")
+    tracing: bool = Field(
+        False,
+        description="whether to make spans of the way of an order, by OpenTelemetry, which"
+        " `flashsale-gateway[tracing]` installs. Its own variables say where they go and how many"
+        " are made",
+    )
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_scheme(cls, url: str) -> str:
+        if url == "memory://":
+            return url
+        if not all(is_address(address) for address in addresses(url)):
+            raise ValueError(
+                "must be memory://, amqp://... or amqps://..., or several of the last two"
+                " with commas between"
+            )
+        return url
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_driver(cls, url: str) -> str:
+        try:
+            driver = make_url(url).drivername
+        except ArgumentError:
+            driver = ""
+        if driver not in ("postgresql+asyncpg", "sqlite+aiosqlite"):
+            raise ValueError("must be postgresql+asyncpg://... or sqlite+aiosqlite:///FILE")
+        if driver.startswith("sqlite") and make_url(url).database in (None, "", ":memory:"):
+            raise ValueError("must name a file: sqlite+aiosqlite:///FILE")
+        return url
+
+    @model_validator(mode="after")
+    def _batch_fits_rate(self) -> "Settings":
+        if self.drain_batch is not None and self.drain_batch > self.drain_rate:
+            raise ValueError(
+                f"{PREFIX}DRAIN_BATCH={self.drain_batch}: must not be over the drain rate"
+                f" ({self.drain_rate})"
+            )
+        return self
+
+    @property
+    def batch(self) -> int:
+        """Orders in one transaction at the most."""
+        return self.drain_batch or max(1, self.drain_rate // 40)
+
+    def latency_seconds(self, service: str) -> float:
+        """How long a service takes in addition."""
+        return float(getattr(self, f"{service}_latency_ms", 0)) / 1000
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the broker is in this process."""
+        return self.broker_url == "memory://"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings. Raises `SettingsError`."""
+    try:
+        return Settings(**{k: v for k, v in overrides.items() if v is not None})
+    except ValidationError as error:
+        raise SettingsError("; ".join(_in_words(error))) from error
+
+
+def unknown_settings(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Variables with our prefix that are no setting: a slip of the pen, most likely."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    return sorted(
+        name
+        for name in environment
+        if name.startswith(PREFIX)
+        and name not in known
+        and not name.startswith((f"{PREFIX}TEST_", f"{PREFIX}LOAD_"))
+    )
+
+
+def _in_words(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        message = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:
+            yield message
+            continue
+        name = PREFIX + str(problem["loc"][0]).upper()
+        # A URL may hold a password, a secret is one.
+        shown = (
+            "..."
+            if "SECRET" in name or "TOKEN" in name or "@" in str(problem["input"])
+            else problem["input"]
+        )
+        yield f"{name}={shown}: {message[0].lower()}{message[1:]}"
+
+
+def settings_table() -> str:
+    """The settings as a Markdown table."""
+    rows = ["| variable | default | what it is |", "|---|---|---|"]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default in (None, "") else f"`{field.default}`"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"

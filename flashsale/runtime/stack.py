@@ -1,0 +1,57 @@
+"""What stands behind every process: the broker with its topology, and the ledger."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flashsale.broker import Broker, Topology, open_broker, sale_topology
+from flashsale.ledger import Ledger, open_ledger
+from flashsale.observability.tracing import open_tracing
+from flashsale.runtime.settings import PREFIX, Settings, SettingsError
+
+if TYPE_CHECKING:
+    from flashsale.observability.spans import Tracing
+
+
+@dataclass(frozen=True)
+class Stack:
+    """An open broker and an open ledger, and where spans go if they are wanted."""
+
+    broker: Broker
+    ledger: Ledger
+    topology: Topology
+    tracing: "Tracing | None" = None
+
+
+@asynccontextmanager
+async def open_stack(settings: Settings, process: str = "run") -> AsyncIterator[Stack]:
+    """Open all of it, for the process of that name.
+
+    Raises `BrokerUnavailable`, `TopologyMismatch`, `LedgerError`, `SettingsError`.
+    """
+    topology = topology_of(settings)
+    async with (
+        open_tracing(settings, process) as tracing,
+        open_ledger(settings.database_url) as ledger,
+    ):
+        if settings.embedded:
+            await ledger.migrate()
+        await ledger.verify_schema()
+        broker = open_broker(settings.broker_url, topology, settings.publish_timeout_seconds)
+        async with broker:
+            yield Stack(broker, ledger, topology, tracing)
+
+
+def topology_of(settings: Settings) -> Topology:
+    """What a sale has on the broker, without its services."""
+    return sale_topology(settings.broker_prefix, settings.queue_max_length, settings.queue_type)
+
+
+def require_shared_broker(settings: Settings, process: str) -> None:
+    """Raise `SettingsError` if the broker is one that no other process can reach."""
+    if settings.embedded:
+        raise SettingsError(
+            f"{PREFIX}BROKER_URL=memory://: `flashsale {process}` shares its broker with other"
+            " processes and needs amqp://...; `flashsale run` runs all in one process"
+        )

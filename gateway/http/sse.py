@@ -1,0 +1,115 @@
+"""Server-sent events: open streams, and one message for all of them.
+
+https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+
+from flashsale.observability.metrics import GatewayMetrics
+
+# Without a length the body ends with the connection, so that an event is sent to every stream as
+# the same bytes. The last header keeps proxies from gathering events.
+_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
+    b"Connection: close\r\nX-Accel-Buffering: no\r\n\r\n"
+)
+_SLOWEST_BYTES = 64 * 1024
+_AT_ONCE = 250
+
+
+def event(name: str, data: bytes, event_id: str | None = None) -> bytes:
+    """One event. `data` has no line break."""
+    mark = "" if event_id is None else f"id: {event_id}\n"
+    return f"{mark}event: {name}\ndata: ".encode() + data + b"\n\n"
+
+
+class EventStream(web.StreamResponse):
+    """An open stream. What its reader does not take is not gathered: the stream ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._transport: asyncio.WriteTransport | None = None
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.too_slow = False
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Send the head, once. Raises `ConnectionResetError` if the client is gone."""
+        if self._transport is None:
+            if request.transport is None:
+                raise ConnectionResetError
+            self._transport = request.transport
+            self._transport.write(_HEAD)
+
+    @property
+    def keep_alive(self) -> bool:
+        """It ends with its connection."""
+        return False
+
+    def send(self, events: bytes) -> None:
+        """Send whole events, unless the reader is gone or too slow: then the stream ends."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            self.end()
+        elif transport.get_write_buffer_size() > _SLOWEST_BYTES:
+            self.too_slow = True
+            transport.abort()
+            self.end()
+        else:
+            transport.write(events)
+
+    def end(self) -> None:
+        """End it."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to be written; the connection closes."""
+
+
+class Streams:
+    """All open streams, by topic."""
+
+    def __init__(self, most: int, metrics: GatewayMetrics) -> None:
+        """Keep at most so many open."""
+        self._most = most
+        self._metrics = metrics
+        self._topics: dict[str, set[EventStream]] = {}
+        self._open = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether no further one may be opened."""
+        return self._open >= self._most
+
+    def topics(self) -> list[str]:
+        """What somebody listens to."""
+        return list(self._topics)
+
+    @contextmanager
+    def listening(self, topic: str, stream: EventStream) -> Iterator[None]:
+        """Send the stream what is broadcast to a topic."""
+        self._topics.setdefault(topic, set()).add(stream)
+        self._open += 1
+        self._metrics.streams.inc()
+        try:
+            yield
+        finally:
+            self._open -= 1
+            self._metrics.streams.dec()
+            if stream.too_slow:
+                self._metrics.streams_dropped.inc()
+            listeners = self._topics[topic]
+            listeners.discard(stream)
+            if not listeners:
+                del self._topics[topic]
+
+    async def broadcast(self, topic: str, events: bytes) -> None:
+        """Send the same bytes to every stream of a topic; between them, others have their turn."""
+        for number, stream in enumerate(tuple(self._topics.get(topic, ())), start=1):
+            stream.send(events)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)

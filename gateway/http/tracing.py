@@ -1,0 +1,102 @@
+"""The spans of an order on its way into the queue: its request, and its publish within."""
+
+import asyncio
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from flashsale.broker import BrokerError, Headers, Publisher
+from flashsale.observability.tracing import TRACEPARENT, carrying
+
+if TYPE_CHECKING:
+    from flashsale.observability.spans import Span, Tracing
+
+_ROUTE = "/orders"
+
+_request: "ContextVar[Span | None]" = ContextVar("request span", default=None)
+
+
+def traced(tracing: "Tracing") -> Middleware:
+    """A span for each `POST /orders`. To be the outermost, as it tells what shoppers are told."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method != "POST" or request.path != _ROUTE:
+            return await handler(request)
+        span = tracing.request("POST", _ROUTE, request.scheme, _traceparent(request))
+        _request.set(span)
+        try:
+            answer = await handler(request)
+        except BaseException as error:
+            span.end(error)
+            raise
+        finally:
+            _request.set(None)
+        span.set("http.response.status_code", answer.status)
+        span.end(str(answer.status) if answer.status >= 500 else None)
+        return answer
+
+    return middleware
+
+
+class TracedPublisher(Publisher):
+    """Publishes as another one does, with a span until the confirm if the request has one.
+
+    Messages of other requests go as they always do.
+    """
+
+    def __init__(self, publisher: Publisher, tracing: "Tracing") -> None:
+        self._publisher = publisher
+        self._tracing = tracing
+
+    def publish(
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        *,
+        message_id: str,
+        headers: Headers | None = None,
+        mandatory: bool = True,
+    ) -> asyncio.Future[None]:
+        """See `Publisher.publish`."""
+        request = _request.get()
+        if request is None or not request.recorded:
+            return self._publisher.publish(
+                exchange,
+                routing_key,
+                body,
+                message_id=message_id,
+                headers=headers,
+                mandatory=mandatory,
+            )
+        span = self._tracing.publish(request, exchange, routing_key, message_id, body)
+        try:
+            confirm = self._publisher.publish(
+                exchange,
+                routing_key,
+                body,
+                message_id=message_id,
+                headers={**(headers or {}), **carrying(span.traceparent)},
+                mandatory=mandatory,
+            )
+        except BrokerError as error:
+            span.end(error)
+            raise
+        if confirm.done():
+            _end(span, confirm)
+        else:
+            confirm.add_done_callback(lambda confirmed: _end(span, confirmed))
+        return confirm
+
+
+def _end(span: "Span", confirmed: asyncio.Future[None]) -> None:
+    span.end("CancelledError" if confirmed.cancelled() else confirmed.exception())
+
+
+def _traceparent(request: web.Request) -> str | None:
+    # Of two, neither is to be believed.
+    values = request.headers.getall(TRACEPARENT, ())
+    return values[0] if len(values) == 1 else None

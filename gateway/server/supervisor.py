@@ -1,0 +1,214 @@
+"""A gateway of several processes on one port, with one `/metrics` for all of them."""
+
+import asyncio
+import os
+import random
+import socket
+import struct
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
+from prometheus_client.registry import Collector
+
+from flashsale.observability.monitoring import Pulse, monitored
+from flashsale.runtime.settings import PREFIX, Settings
+from gateway.server.worker_metrics import Family, Page, added, counts_of, read_page
+
+log = structlog.get_logger()
+
+# What a worker says to its parent: a length and a `/metrics` page; an empty one once it serves.
+LENGTH = struct.Struct(">I")
+READY = b""
+
+_ANSWER_SECONDS = 1.0
+_LAST_WORK_SECONDS = 15.0
+_FIRST_RETRY_SECONDS = 0.1
+_LAST_RETRY_SECONDS = 5.0
+
+
+async def run_workers(settings: Settings, metrics_port: int, stop: asyncio.Event) -> None:
+    """Run `settings.gateway_workers` processes until `stop`, each started again if it dies.
+
+    Raises `OSError` if a port is taken, `ChildProcessError` if a worker can't even start.
+    """
+    registry = CollectorRegistry()
+    with _reserved(settings.gateway_host, settings.gateway_port) as port:
+        crew = Crew({**os.environ, f"{PREFIX}GATEWAY_PORT": str(port)}, registry)
+        # The workers' loops are those that shoppers wait for.
+        own = Pulse(CollectorRegistry())
+        async with monitored(registry, settings.metrics_host, metrics_port, pulse=own):
+            patience = settings.shutdown_seconds + _LAST_WORK_SECONDS
+            await crew.run(settings.gateway_workers, patience, stop)
+
+
+class Worker:
+    """A worker process, as its parent sees it."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.latest: Page = {}
+        """Its metrics, as it told them last."""
+        self._ready = asyncio.create_task(self._read(), name="worker's readiness")
+        self._asked: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(cls, environment: Mapping[str, str]) -> "Worker":
+        """Start one."""
+        return cls(
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "gateway.worker"),
+                env=environment,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+            )
+        )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether it has ever served."""
+        return self._ready.done() and not self._ready.cancelled() and not self._ready.exception()
+
+    async def page(self) -> Page:
+        """Its metrics; those of before if it does not answer within a second."""
+        if self._asked is None or self._asked.done():
+            self._asked = asyncio.create_task(self._ask(), name="worker's metrics")
+        await asyncio.wait((self._asked,), timeout=_ANSWER_SECONDS)
+        return self.latest
+
+    async def ended(self) -> int:
+        """Wait for its end; the exit code."""
+        return await self._process.wait()
+
+    async def stop(self, patience: float) -> None:
+        """Have it end in good order, by force after so many seconds."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            async with asyncio.timeout(patience):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        for task in (self._ready, self._asked):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait((task,))
+
+    async def _ask(self) -> None:
+        try:
+            await asyncio.shield(self._ready)
+            assert self._process.stdin is not None  # noqa: S101 it was started with one
+            self._process.stdin.write(b"\n")
+            self.latest = read_page((await self._read()).decode())
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # it is gone, which whoever waits for its end deals with
+
+    async def _read(self) -> bytes:
+        assert self._process.stdout is not None  # noqa: S101 it was started with one
+        (length,) = LENGTH.unpack(await self._process.stdout.readexactly(LENGTH.size))
+        return await self._process.stdout.readexactly(length)
+
+
+class Crew(Collector):
+    """The workers of a gateway, and their metrics added up."""
+
+    def __init__(self, environment: Mapping[str, str], registry: CollectorRegistry) -> None:
+        """Start workers with that environment; register the metrics."""
+        self._environment = environment
+        self._loop = asyncio.get_running_loop()
+        self._workers: set[Worker] = set()
+        self._gone: dict[str, Family] = {}
+        registry.register(self)
+        self._running = Gauge(
+            "flashsale_gateway_workers", "Worker processes that run", registry=registry
+        )
+        self._running.set_function(lambda: len(self._workers))
+        self._restarts = Counter(
+            "flashsale_gateway_worker_restarts",
+            "Workers started again after one died",
+            registry=registry,
+        )
+
+    async def run(self, count: int, patience: float, stop: asyncio.Event) -> None:
+        """Keep so many workers until `stop`; they may take `patience` seconds to end."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(count):
+                    tasks.create_task(self._keep_one(patience, stop), name="keeps a worker")
+        except* ChildProcessError as failed:
+            raise failed.exceptions[0] from None  # they all fail for one reason
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus asks for; it asks in a thread of its own."""
+        asked = asyncio.run_coroutine_threadsafe(self._total(), self._loop)
+        for family in asked.result(2 * _ANSWER_SECONDS).values():
+            yield family.as_metric()
+
+    async def _total(self) -> Page:
+        return added([self._gone, *await asyncio.gather(*(w.page() for w in self._workers))])
+
+    async def _keep_one(self, patience: float, stop: asyncio.Event) -> None:
+        pause = _FIRST_RETRY_SECONDS
+        started = False
+        while not stop.is_set():
+            worker = await Worker.start(self._environment)
+            self._workers.add(worker)
+            try:
+                code = await _ended(worker, stop)
+            finally:
+                await worker.stop(patience)
+                self._workers.discard(worker)
+                # What it has counted happened: a total that shrinks would look like a restart.
+                self._gone = added([self._gone, counts_of(worker.latest)])
+            if code is None:
+                return
+            if worker.was_ready:
+                started, pause = True, _FIRST_RETRY_SECONDS
+            elif not started:
+                raise ChildProcessError("a worker of the gateway did not start: it said why above")
+            log.warning("gateway worker ended", pid=worker.pid, code=code)
+            self._restarts.inc()
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 not a secret
+            pause = min(2 * pause, _LAST_RETRY_SECONDS)
+
+
+async def _ended(worker: Worker, stop: asyncio.Event) -> int | None:
+    """Wait for its end, or for `stop`; the exit code, None if it was told to stop."""
+    ending = asyncio.create_task(worker.ended())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((ending, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return None if stop.is_set() else ending.result()
+    finally:
+        ending.cancel()
+        stopping.cancel()
+
+
+@contextmanager
+def _reserved(host: str, port: int) -> Iterator[int]:
+    """Hold a port that the workers are to share; which one, if any will do.
+
+    The system lets any process of this user share it: that nobody has it yet is looked up first.
+    Raises `OSError`.
+    """
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind) as probe, socket.socket(family, kind) as holder:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            chosen = probe.getsockname()
+            probe.close()
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            holder.bind(chosen)
+        except OSError as error:
+            raise OSError(f"can't listen on {host} port {port}: {error.strerror}") from error
+        yield int(chosen[1])

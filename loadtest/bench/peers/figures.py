@@ -1,0 +1,79 @@
+"""The figures of all rounds, under the names that bench-peers.json has them."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from loadtest.bench.peers.accepting import OFFERED_RATE, QUEUE_FULL, SOLD_OUT, Accepted
+from loadtest.bench.peers.contestants import (
+    BARE,
+    CONTESTANTS,
+    DRAINING,
+    GATEWAY,
+    PEERS,
+    Contestant,
+)
+from loadtest.bench.peers.draining import Drained
+from loadtest.measure.windows import fewest, most, per_second
+
+Rounds = Sequence[Mapping[str, Accepted]]
+"""What each did in each round, by name."""
+
+Drains = Sequence[Mapping[str, Drained]]
+
+
+def figures(rounds: Rounds, drains: Drains) -> dict[str, float]:
+    """All figures, flat: of rounds the median, of windows the worst. Ours have no prefix."""
+    found: dict[str, float] = {}
+    for other in (BARE, *PEERS):
+        found[f"ratio_to_{other.name}"] = _ratio(rounds, GATEWAY.name, other.name)
+    for peer in PEERS:
+        found[f"{peer.prefix}ratio_to_bare"] = _ratio(rounds, peer.name, BARE.name)
+    for refusal in (SOLD_OUT, QUEUE_FULL):
+        found[f"{refusal}_per_second"] = round(
+            median(turns[refusal].answers.per_second for turns in rounds)
+        )
+        found[f"{refusal}_ratio_to_bare"] = _ratio(rounds, refusal, BARE.name)
+    found["refused_ratio_to_bare"] = min(
+        found[f"{refusal}_ratio_to_bare"] for refusal in (SOLD_OUT, QUEUE_FULL)
+    )
+    for contestant in CONTESTANTS:
+        found |= _accepting(contestant, [turns[contestant.name] for turns in rounds])
+    for contestant in DRAINING:
+        found |= _draining(contestant, [turns[contestant.name] for turns in drains])
+    return found
+
+
+def _ratio(rounds: Rounds, name: str, other: str) -> float:
+    """Answers a second, by those of another in the same round: the machine's mood cancels out."""
+    ratios = [turns[name].answers.per_second / turns[other].answers.per_second for turns in rounds]
+    return round(median(ratios), 3)
+
+
+def _accepting(contestant: Contestant, turns: Sequence[Accepted]) -> dict[str, float]:
+    offered = [turn.offered for turn in turns if turn.offered is not None]
+    found = {
+        "accepted_per_second": round(median(turn.answers.per_second for turn in turns)),
+        "p50_ms": round(median(turn.answers.p50_ms for turn in turns), 2),
+        "p99_ms": round(median(turn.answers.p99_ms for turn in turns), 2),
+        "cpu_us_per_order": round(median(turn.cpu_us for turn in turns), 1),
+        f"accepted_per_second_at_{OFFERED_RATE}": round(
+            median(one.statuses.get(202, 0) / one.seconds for one in offered)
+        ),
+        f"p50_ms_at_{OFFERED_RATE}": round(median(one.latency_ms["p50"] for one in offered), 2),
+        f"p99_ms_at_{OFFERED_RATE}": round(median(one.latency_ms["p99"] for one in offered), 2),
+        f"generator_late_p99_ms_at_{OFFERED_RATE}": round(
+            median(one.late_ms["p99"] for one in offered), 2
+        ),
+    }
+    return {contestant.prefix + name: value for name, value in found.items()}
+
+
+def _draining(contestant: Contestant, turns: Sequence[Drained]) -> dict[str, float]:
+    found = {
+        "drain_unpaced_per_second": round(median(per_second(turn.unpaced) for turn in turns)),
+        "drain_worst_1s": max(most(turn.paced, 1.0) for turn in turns),
+        "drain_least_1s": min(fewest(turn.paced, 1.0) for turn in turns),
+        "drain_worst_100ms": max(most(turn.paced, 0.1) for turn in turns),
+        "drain_least_100ms": min(fewest(turn.paced, 0.1) for turn in turns),
+    }
+    return {contestant.prefix + name: value for name, value in found.items()}

@@ -1,0 +1,145 @@
+"""Servers to measure on, and sales on them that share nothing else."""
+
+import asyncio
+import itertools
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from flashsale.broker import open_broker
+from flashsale.domain.orders import Order, encode_order, random_order_id
+from flashsale.domain.sales import Sale
+from flashsale.ledger import open_ledger
+from flashsale.runtime.settings import PREFIX, load_settings
+from flashsale.runtime.stack import topology_of
+from loadtest.measure.usage import family
+from loadtest.processes import Process, process
+from loadtest.servers import PostgresServer, RabbitNode, free_port, postgres, rabbitmq
+
+UNPACED = {"drain_rate": "1000000", "drain_batch": "500"}
+_NO_LIMIT = 10_000_000
+_STOCK = 1_000_000_000
+_IN_FLIGHT = 2_000
+_PATIENCE_SECONDS = 30.0
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running gateway, and where it is."""
+
+    process: Process
+    port: int
+    metrics_port: int
+
+    def processes(self) -> list[psutil.Process]:
+        """Those that serve: its workers, or itself."""
+        running = family(self.process.pid)
+        return running[1:] or running
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A sale with a database and queues of its own. Nothing that is accepted here is refused."""
+
+    node: RabbitNode
+    database: str
+    dsn: str
+    folder: Path
+    prefix: str
+    skus: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def gateway(self, **settings: str) -> Iterator[Gateway]:
+        """Run a gateway until it is left."""
+        port, metrics_port = free_port(), free_port()
+        ports = {"gateway_port": str(port), "metrics_port": str(metrics_port)}
+        with self._process("gateway", ports | {"shutdown_seconds": "0"} | settings) as running:
+            running.await_url(f"http://127.0.0.1:{port}/readyz")
+            yield Gateway(running, port, metrics_port)
+
+    @contextmanager
+    def consumer(self, **settings: str) -> Iterator[Process]:
+        """Run a consumer until it is left."""
+        with self._process("consumer", {"metrics_port": "0"} | settings) as running:
+            yield running
+
+    @contextmanager
+    def _process(self, name: str, settings: dict[str, str]) -> Iterator[Process]:
+        environment = {f"{PREFIX}{k.upper()}": v for k, v in (self._settings | settings).items()}
+        log = self.folder / f"{name}-{next(_numbers)}.log"
+        with process(["flashsale", name], log, environment) as running:
+            yield running
+
+    @property
+    def _settings(self) -> dict[str, str]:
+        return {
+            "broker_url": self.node.url,
+            "broker_prefix": self.prefix,
+            "database_url": self.database,
+            "queue_max_length": str(_NO_LIMIT),
+            "services": "none",  # what follows a sale is measured elsewhere
+        }
+
+    async def fill(self, count: int) -> None:
+        """Put so many orders in the queue, by all skus in turn, and return once all are there."""
+        settings = load_settings(**self._settings)
+        topology = topology_of(settings)
+        skus = itertools.cycle(self.skus)
+        async with open_broker(settings.broker_url, topology, _PATIENCE_SECONDS) as broker:
+            for first in range(0, count, _IN_FLIGHT):
+                now = time.time()
+                orders = [
+                    Order(random_order_id(), next(skus), f"c-{number}", 1, now)
+                    for number in range(first, min(first + _IN_FLIGHT, count))
+                ]
+                await asyncio.gather(
+                    *(
+                        broker.publish(
+                            topology.orders, "order", encode_order(order), message_id=order.id
+                        )
+                        for order in orders
+                    )
+                )
+
+    def empty(self) -> None:
+        """Remove the queue with all that waits in it."""
+        self.node.control("delete_queue", f"{self.prefix}sale.orders")
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A broker and a database, empty at first."""
+
+    node: RabbitNode
+    server: PostgresServer
+    folder: Path
+
+    def shop(self, skus: int = 1) -> Shop:
+        """A new sale of so many skus."""
+        name = f"shop{next(_numbers)}"
+        url = self.server.create_database(name)
+        names = [f"sku-{number}" for number in range(skus)]
+        asyncio.run(_prepare(url, names))
+        return Shop(self.node, url, self.server.dsn(name), self.folder, f"{name}.", names)
+
+
+async def _prepare(url: str, skus: list[str]) -> None:
+    async with open_ledger(url) as ledger:
+        await ledger.migrate()
+        for sku in skus:
+            await ledger.create_sale(Sale(sku, _STOCK))
+
+
+@contextmanager
+def stand() -> Iterator[Stand]:
+    """Run servers until it is left."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        # Durable, as a shop's would be.
+        yield Stand(stack.enter_context(rabbitmq()), stack.enter_context(postgres()), folder)

@@ -1,0 +1,89 @@
+"""The whole shop of a long run: servers, gateway, two consumers, services, each in processes."""
+
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from flashsale.runtime.settings import PREFIX
+from loadtest.bench.soak.plan import Plan
+from loadtest.measure.usage import family
+from loadtest.processes import process
+from loadtest.servers import free_port, postgres, rabbitmq
+
+BROKER, DATABASE = "RabbitMQ", "PostgreSQL"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A part of the shop: its processes, and where its metrics are if it is ours."""
+
+    name: str
+    processes: Callable[[], Sequence[psutil.Process]]
+    metrics_port: int | None = None
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Where everything is."""
+
+    port: int
+    secret: str
+    database: str
+    parts: Sequence[Watched]
+
+    @property
+    def consumer_ports(self) -> list[int]:
+        """Where the consumers tell their metrics."""
+        return [
+            part.metrics_port
+            for part in self.parts
+            if part.metrics_port is not None and part.name.startswith("consumer")
+        ]
+
+
+@contextmanager
+def open_shop(plan: Plan, workers: int) -> Iterator[Shop]:
+    """Run it until it is left. The tables have to be made first: see `ready`."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flashsale-soak-")))
+        node = stack.enter_context(rabbitmq())
+        database = stack.enter_context(postgres())
+        with process(["flashsale", "migrate"], folder / "migrate.log", {
+            f"{PREFIX}DATABASE_URL": database.url()
+        }) as migration:  # fmt: skip
+            if migration.wait() != 0:
+                raise RuntimeError(migration.output)
+        port, secret = free_port(), secrets.token_hex(16)
+        environment = {
+            "BROKER_URL": node.url,
+            "DATABASE_URL": database.url(),
+            "SECRET_KEY": secret,
+            "GATEWAY_PORT": str(port),
+            "GATEWAY_WORKERS": str(workers),
+            "QUEUE_MAX_LENGTH": str(plan.queue_max_length),
+            "DRAIN_RATE": str(plan.drain_rate),
+            "STATUS_ORDERS": str(plan.status_orders),
+            "SHUTDOWN_SECONDS": "0",
+        }
+        parts = [Watched(BROKER, node.processes), Watched(DATABASE, database.processes)]
+        for name in ("gateway", "consumer", "consumer 2", "services"):
+            metrics_port = free_port()
+            running = stack.enter_context(
+                process(
+                    ["flashsale", name.split()[0]],
+                    folder / f"{name}.log",
+                    {f"{PREFIX}{k}": v for k, v in environment.items()}
+                    | {f"{PREFIX}METRICS_PORT": str(metrics_port)},
+                )
+            )
+            running.await_url(f"http://127.0.0.1:{metrics_port}/metrics")
+            if name == "gateway":
+                running.await_url(f"http://127.0.0.1:{port}/readyz")
+            pid = running.pid
+            parts.append(Watched(name, lambda pid=pid: family(pid), metrics_port))  # type: ignore[misc]
+        yield Shop(port, secret, database.url(), parts)

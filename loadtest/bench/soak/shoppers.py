@@ -1,0 +1,77 @@
+"""Shoppers who order on schedule, whether or not answers came, and note what they were told."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable
+
+from flashsale.domain.orders import OrderId, keyed_order_id
+from loadtest.load.connections import Connections
+
+_CONNECTIONS = 512
+_PATIENCE_SECONDS = 10.0
+_TICK_SECONDS = 0.001
+
+
+class Shoppers:
+    """All that were ever sent to one port of this machine."""
+
+    def __init__(self, port: int, secret: str) -> None:
+        """`secret` is what the gateway makes the ids of orders from."""
+        self._port = port
+        self._secret = secret.encode()
+        self._customers: list[str] = []
+        self._open = 0
+        self._quiet = asyncio.Event()
+        self.accepted: list[OrderId] = []
+        self.statuses: Counter[int] = Counter()
+        self.unanswered = 0
+
+    async def order(self, sku: str, schedule: Iterable[float]) -> None:
+        """Send an order at each moment, in seconds from now; return once all are answered.
+
+        Each is by another customer under a key of its own. Who has waited for ten seconds after
+        the last is counted as unanswered.
+        """
+        connections = Connections("127.0.0.1", self._port, _CONNECTIONS, self._answered)
+        start = time.monotonic()
+        try:
+            for moment in schedule:
+                # What falls due in a tick of the event loop leaves together.
+                if (early := start + moment - time.monotonic()) > 0:
+                    await asyncio.sleep(max(early, _TICK_SECONDS))
+                number = len(self._customers)
+                self._customers.append(customer := f"{sku}-{number}")
+                self._open += 1
+                connections.send(number, _request(self._port, sku, customer))
+            await self._until_quiet()
+        finally:
+            self.unanswered += self._open
+            self._open = 0
+            await connections.close()
+
+    async def _until_quiet(self) -> None:
+        self._quiet.clear()
+        if self._open:
+            try:
+                async with asyncio.timeout(_PATIENCE_SECONDS):
+                    await self._quiet.wait()
+            except TimeoutError:
+                return
+
+    def _answered(self, number: int, status: int) -> None:
+        self.statuses[status] += 1
+        self._open -= 1
+        if not self._open:
+            self._quiet.set()
+        if status == 202:
+            customer = self._customers[number]
+            self.accepted.append(keyed_order_id(self._secret, customer, customer))
+
+
+def _request(port: int, sku: str, customer: str) -> bytes:
+    body = f'{{"sku": "{sku}", "customer_id": "{customer}", "quantity": 1}}'
+    return (
+        f"POST /orders HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        f"Idempotency-Key: {customer}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()

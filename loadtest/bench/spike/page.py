@@ -1,0 +1,157 @@
+"""The page that `make spike` writes: plots, figures and the verdict, in one file."""
+
+import html
+import io
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from statistics import quantiles
+from typing import Any
+
+import matplotlib as mpl
+
+from flashsale.audit.history import Asked
+from loadtest.demo.report import Report
+from loadtest.demo.sale import Outcome
+from loadtest.measure.cores import Cores
+
+mpl.use("Agg")
+
+_BLUE, _GREEN, _ORANGE, _RED, _GREY = "#3b82c4", "#3a9d5d", "#d97706", "#c2410c", "#8b8b8b"
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
+h1 { margin-bottom: 0 } figure { margin: 1.5rem 0 } svg { width: 100%; height: auto }
+table { border-collapse: collapse } td { padding: .15rem 1.5rem .15rem 0; vertical-align: top }
+.kept { color: #166534 } .broken { color: #b91c1c }
+"""
+
+
+def page(outcome: Outcome, cores: Cores) -> str:
+    """The page, self-contained."""
+    figures = [
+        ("What arrives, and what it is answered", lambda axes: _flow(axes, outcome)),
+        ("The line, and the drain", lambda axes: _drain(axes, outcome)),
+        ("How long a 202 takes", lambda axes: _latency(axes, outcome)),
+        ("Cores that each process takes", lambda axes: _cores(axes, outcome, cores)),
+    ]
+    drawn = "".join(
+        f"<figure><figcaption><b>{title}</b></figcaption>{_svg(draw)}</figure>"
+        for title, draw in figures
+    )
+    report = outcome.report
+    verdict = (
+        '<p class="kept"><b>Every promise was kept.</b></p>'
+        if not report.broken
+        else "".join(
+            f'<p class="broken"><b>Broken:</b> {html.escape(words)}</p>' for words in report.broken
+        )
+    )
+    rows = _rows(report) | {
+        f"cores of {name}": f"{cores:.2f}" for name, cores in cores.shares().items()
+    }
+    table = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
+        for name, value in rows.items()
+    )
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>A flash sale</title>'
+        f"<style>{_STYLE}</style><h1>A flash sale</h1>{verdict}<table>{table}</table>{drawn}</html>"
+    )
+
+
+def _rows(report: Report) -> dict[str, str]:
+    refused = {f"refused: {kind}": f"{n:,}" for kind, n in sorted(report.refused.items())}
+    return {
+        "orders sent": f"{report.offered:,}, {report.offered_rate_peak:,}/s at the peak",
+        "accepted (202)": f"{report.accepted:,}",
+        **refused,
+        "confirmed": f"{report.confirmed:,}",
+        "stock, sold, oversold": f"{report.stock:,}, {report.sold:,}, {report.oversold}",
+        "lost": str(report.lost),
+        "drained in any second": f"at most {report.drain_rate_max_1s:,}"
+        f" of {report.drain_rate_limit:,}",
+        "accepted in": ", ".join(f"{name} {ms:,.1f} ms" for name, ms in report.accept_ms.items()),
+        "unexpected answers": str(report.client_errors),
+    }
+
+
+def _svg(draw: Callable[[Any], None]) -> str:
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(9, 2.8))
+    draw(axes)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("seconds")
+    axes.grid(alpha=0.25)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc="best", fontsize="small", framealpha=0.6)
+    figure.tight_layout()
+    file = io.StringIO()
+    figure.savefig(file, format="svg")
+    pyplot.close(figure)
+    drawn = file.getvalue()
+    return drawn[drawn.index("<svg") :]
+
+
+def _flow(axes: Any, outcome: Outcome) -> None:
+    """By the shoppers' own account, a point a second."""
+    start = _start(outcome.history)
+    kinds: dict[str, tuple[str, Callable[[Asked], bool]]] = {
+        "sent": (_BLUE, lambda entry: True),
+        "accepted": (_GREEN, lambda entry: entry.status == 202),
+        "refused: queue full": (_ORANGE, lambda entry: entry.problem == "queue-full"),
+        "refused: sold out": (_GREY, lambda entry: entry.problem == "sold-out"),
+    }
+    for label, (colour, wanted) in kinds.items():
+        counts: dict[int, int] = defaultdict(int)
+        for entry in outcome.history:
+            if wanted(entry):
+                counts[int(entry.at - start)] += 1
+        seconds = range(max(counts, default=0) + 1)
+        axes.plot(seconds, [counts[s] for s in seconds], label=label, color=colour)
+    axes.set_ylabel("orders / s")
+
+
+def _drain(axes: Any, outcome: Outcome) -> None:
+    watch = outcome.watch
+    start = watch.samples[0].at
+    at = [sample.at - start for sample in watch.samples]
+    axes.fill_between(
+        at, [s.backlog for s in watch.samples], color="#e0a526", alpha=0.5, label="orders waiting"
+    )
+    axes.axhline(watch.backlog_limit, color="#b07d0a", linestyle=":", label="limit of the line")
+    drained = [watch.rate("released", i) for i in range(-len(at), 0)]
+    axes.plot(at, drained, color=_RED, label="drained / s")
+    if watch.drain_rate != watch.backlog_limit:
+        axes.axhline(watch.drain_rate, color=_RED, linestyle=":", label="limit of the drain")
+    axes.set_ylabel("orders, orders / s")
+
+
+def _latency(axes: Any, outcome: Outcome) -> None:
+    start = _start(outcome.history)
+    by_second: dict[int, list[float]] = defaultdict(list)
+    for entry in outcome.history:
+        if entry.status == 202:
+            by_second[int(entry.at - start)].append(entry.seconds * 1000)
+    seconds = sorted(second for second, values in by_second.items() if len(values) > 1)
+    for percent, colour in ((50, _GREEN), (95, _ORANGE), (99, _RED)):
+        cuts = [
+            quantiles(by_second[second], n=100, method="inclusive")[percent - 1]
+            for second in seconds
+        ]
+        axes.plot(seconds, cuts, label=f"p{percent}", color=colour)
+    axes.set_ylabel("ms")
+
+
+def _cores(axes: Any, outcome: Outcome, cores: Cores) -> None:
+    start = outcome.watch.samples[0].at
+    for name in cores.seconds:
+        axes.plot(
+            [at - start for at in cores.at],
+            [cores.rate(name, i) for i in range(len(cores.at))],
+            label=name,
+        )
+    axes.set_ylabel("cores")
+
+
+def _start(history: Sequence[Asked]) -> float:
+    return history[0].at if history else 0.0

@@ -1,0 +1,70 @@
+"""`flashsale demo`: a whole sale, from its first order to its report."""
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from flashsale.ledger import LedgerError
+from flashsale.runtime.process import fail
+from flashsale.runtime.settings import Settings, SettingsError, load_settings
+from loadtest.demo.report import Report, print_report
+from loadtest.demo.sale import Spike, run_sale
+from loadtest.demo.stack import start_stack
+from loadtest.demo.watch import draw
+from loadtest.processes import ProcessFailed
+from loadtest.servers import free_port
+
+LATENCY_MS = {"mail": 200, "loyalty": 300, "ranking": 500}
+"""What the services take in addition, as the real ones of a shop would."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be shown, and where the report and the picture go."""
+
+    spike: Spike
+    json_file: Path | None
+    chart: Path
+
+
+def run_demo(plan: Plan, overrides: Mapping[str, str]) -> int:
+    """Run a sale and report; the exit code: 0 if every promise was kept."""
+    console = Console()
+    try:
+        with ExitStack() as exits:
+            folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="flashsale-")))
+            settings = own_settings(folder, **overrides)
+            stack = start_stack(exits, settings, folder)
+            outcome = run_sale(plan.spike, settings, stack, folder, console)
+    except (SettingsError, ProcessFailed, LedgerError) as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("stopped before the end of the sale")
+    draw(outcome.watch, plan.chart)
+    print_report(outcome.report, console)
+    console.print(f"The picture of it: {plan.chart}")
+    if plan.json_file is not None:
+        write_report(outcome.report, plan.json_file)
+    return 1 if outcome.report.broken else 0
+
+
+def own_settings(folder: Path, **overrides: str) -> Settings:
+    """The settings of the environment, on ports of our own and, unless named, a new database."""
+    own = {
+        "database_url": f"sqlite+aiosqlite:///{folder / 'demo.db'}",
+        "gateway_port": free_port(),
+        "metrics_port": free_port(),
+        "mail_folder": str(folder / "mail"),
+        **{f"{name}_latency_ms": ms for name, ms in LATENCY_MS.items()},
+    }
+    return load_settings(**own | overrides)
+
+
+def write_report(report: Report, file: Path) -> None:
+    """Write the report as JSON."""
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")

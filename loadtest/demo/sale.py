@@ -1,0 +1,183 @@
+"""A whole sale on a stack that runs: shoppers, a live view, and what came of it."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from flashsale.audit.history import Asked
+from flashsale.domain.orders import Status
+from flashsale.domain.sales import Sale
+from flashsale.ledger import open_ledger
+from flashsale.runtime.settings import Settings
+from loadtest.demo.report import Evidence, Report, judge, orders_sent
+from loadtest.demo.watch import View, Watch
+from loadtest.measure.cores import Cores
+from loadtest.processes import Process, ProcessFailed, Samples, process, scrape
+from services.installed import chosen_services
+
+_SAMPLE_SECONDS = 0.25
+_DRAINED_WITHIN_SECONDS = 60
+_SERVED_WITHIN_SECONDS = 180
+_SHARE_OF_SPIKE_UNTIL_SOLD = 0.6
+_BASE_RATE = 50
+_CALM_ORDERS = 4 * _BASE_RATE
+
+
+@dataclass(frozen=True)
+class Spike:
+    """How the shoppers come: for `seconds`, at `rate` orders a second. `stock` items are sold."""
+
+    seconds: int
+    rate: int
+    stock: int | None = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Processes of ours that run: where the gateway is, and the `/metrics` ports of all."""
+
+    url: str
+    ports: Sequence[int]
+    """The consumer's first, the gateway's last."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a sale: what was seen of it, what shoppers were told, and the report."""
+
+    watch: Watch
+    history: Sequence[Asked]
+    report: Report
+
+
+def run_sale(
+    spike: Spike,
+    settings: Settings,
+    stack: Stack,
+    folder: Path,
+    console: Console,
+    cores: Cores | None = None,
+) -> Outcome:
+    """Hold a sale, with its own sku. Raises `ProcessFailed` if the shoppers can't come."""
+    sku = f"demo-{time.time_ns() // 1_000_000:x}"
+    sold_within = spike.seconds * _SHARE_OF_SPIKE_UNTIL_SOLD
+    stock = spike.stock or max(1, round(settings.drain_rate * sold_within))
+    asyncio.run(_create(settings.database_url, Sale(sku, stock)))
+    where = "embedded broker and database" if settings.embedded else "RabbitMQ and the database"
+    console.print(
+        f"A sale of {stock:,} items: {_BASE_RATE} orders a second, then {spike.rate:,} for"
+        f" {spike.seconds} s, then {_BASE_RATE} again. {where.capitalize()},"
+        f" queue of {settings.queue_max_length:,}, drain of {settings.drain_rate:,}/s."
+    )
+    watch = Watch(stack.ports, sku, settings.queue_max_length, settings.drain_rate)
+    with View(watch, console) as view, _shoppers(spike, stack, sku, folder) as shoppers:
+        if cores is not None:
+            cores.follow("shoppers", shoppers.pid)
+        calm: dict[str, float] = {}
+        while shoppers.running:
+            if watch.sample().arrived < _CALM_ORDERS:
+                calm = _service_seconds(stack.ports)
+            if cores is not None:
+                cores.sample()
+            view.show()
+            time.sleep(_SAMPLE_SECONDS)
+        if shoppers.wait() not in (0, 1):  # 1: it counted failures, and so do we
+            raise ProcessFailed(shoppers.output[-2000:])
+        # The backlog drains by itself; the picture shows that too.
+        deadline = time.monotonic() + _DRAINED_WITHIN_SECONDS
+        while watch.sample().decided < watch.samples[-1].accepted:
+            view.show()
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_SAMPLE_SECONDS)
+        console.print("Everything is decided; the services finish.")
+        asyncio.run(_services_done(settings, sku))
+        time.sleep(1)  # the gateways' own counts of backlog and stock follow
+        watch.sample()
+        view.show()
+    history = orders_sent(folder)
+    took = calm, _service_seconds(stack.ports)
+    return Outcome(watch, history, asyncio.run(_judge(settings, watch, history, took)))
+
+
+async def _services_done(settings: Settings, sku: str) -> None:
+    """Wait until every service has done every confirmed order, or for three minutes."""
+    services = len(chosen_services(settings.services))
+    async with open_ledger(settings.database_url) as ledger:
+        confirmed = sum(
+            outcome.status is Status.CONFIRMED for outcome in (await ledger.outcomes(sku)).values()
+        )
+        deadline = time.monotonic() + _SERVED_WITHIN_SECONDS
+        while time.monotonic() < deadline:
+            done = sum(journey.services for journey in await ledger.effects.journeys(sku))
+            if done >= services * confirmed:
+                return
+            await asyncio.sleep(_SAMPLE_SECONDS)
+
+
+def _service_seconds(ports: Sequence[int]) -> dict[str, float]:
+    """What each service took for an event, on average."""
+    seen: Samples = {}
+    for port in ports:
+        seen |= scrape(port)
+    return {
+        service: seen["flashsale_service_seconds_sum", service] / count
+        for (name, service), count in seen.items()
+        if name == "flashsale_service_seconds_count" and count
+    }
+
+
+async def _create(url: str, sale: Sale) -> None:
+    async with open_ledger(url) as ledger:
+        await ledger.migrate()
+        await ledger.create_sale(sale)
+
+
+def _shoppers(
+    spike: Spike, stack: Stack, sku: str, folder: Path
+) -> contextlib.AbstractContextManager[Process]:
+    return process(
+        [
+            "locust",
+            *("--locustfile", str(Path(__file__).parents[1] / "locustfile.py")),
+            *("--host", stack.url),
+            *("--headless", "--processes", "2", "--only-summary", "--stop-timeout", "5"),
+            *("--html", str(folder / "locust.html"), "--csv", str(folder / "locust")),
+        ],
+        folder / "locust.log",
+        {
+            "FLASHSALE_LOAD_SKU": sku,
+            "FLASHSALE_LOAD_BASE": str(_BASE_RATE),
+            "FLASHSALE_LOAD_SPIKE": str(spike.rate),
+            "FLASHSALE_LOAD_SECONDS": str(spike.seconds),
+            "FLASHSALE_LOAD_HISTORY": str(folder),
+        },
+    )
+
+
+async def _judge(
+    settings: Settings,
+    watch: Watch,
+    history: Sequence[Asked],
+    took: tuple[dict[str, float], dict[str, float]],
+) -> Report:
+    async with open_ledger(settings.database_url) as ledger:
+        sale = next(sale for sale in await ledger.sales() if sale.sku == watch.sku)
+        evidence = Evidence(
+            history=history,
+            outcomes=await ledger.outcomes(watch.sku),
+            books=await ledger.audit(),
+            stock=sale.stock,
+            sold=sale.sold,
+            drain_rate_limit=settings.drain_rate,
+            drain_rate_max_1s=max(sample.released_max_1s for sample in watch.samples),
+            calm_service_seconds=took[0],
+            service_seconds=took[1],
+            journeys=await ledger.effects.journeys(watch.sku),
+        )
+    return judge(evidence)

@@ -1,0 +1,252 @@
+"""An open loop: requests leave on schedule, whether or not answers came.
+
+A closed loop sends its next request when the last one is answered, so it holds its breath while
+the server stalls, and the stall all but vanishes from its percentiles (coordinated omission). Here
+a latency counts from the moment the request was *due*: all that were due in a stall show it.
+
+`python -m loadtest.load.open_loop --url http://127.0.0.1:8080/orders --rate 5000 --seconds 10`
+"""
+
+import argparse
+import asyncio
+import ipaddress
+import json
+import math
+import random
+import socket
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from urllib.parse import urlsplit
+
+import uvloop
+
+from loadtest.load.connections import Connections
+
+# Load is bounded, whoever asks for it.
+MOST_REQUESTS = 1_000_000
+MOST_SECONDS = 300
+MOST_CONNECTIONS = 4_096
+
+# What the timers of an event loop can tell apart.
+_TICK_SECONDS = 0.001
+
+_PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9, "max": 100}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is to be sent: evenly, or with the random gaps of shoppers who don't know each other.
+
+    `patience` is how long answers are waited for after the last request, in seconds. The same
+    `seed` makes the same gaps.
+    """
+
+    rate: float
+    seconds: float
+    connections: int = 512
+    patience: float = 5.0
+    poisson: bool = False
+    seed: int = 0
+
+    def schedule(self) -> list[float]:
+        """When each request is due, in seconds from the start. Raises `ValueError` over a bound."""
+        for value, limit, name in (
+            (self.rate * self.seconds, MOST_REQUESTS, "requests"),
+            (self.seconds + self.patience, MOST_SECONDS, "seconds"),
+            (self.connections, MOST_CONNECTIONS, "connections"),
+        ):
+            if not 0 < value <= limit:
+                raise ValueError(f"{value:,.0f} {name}: more than 0, and {limit:,} at the most")
+        if not self.poisson:
+            count = round(self.rate * self.seconds)
+            return [number / self.rate for number in range(count)]
+        return list(self._arrivals())
+
+    def _arrivals(self) -> Iterator[float]:
+        chance = random.Random(self.seed)
+        moment = chance.expovariate(self.rate)
+        while moment < self.seconds:
+            yield moment
+            moment += chance.expovariate(self.rate)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it.
+
+    A request that was never answered counts with the time that it has waited, which is too short:
+    `unanswered` says how many did. `late_ms` is how far behind its schedule the generator itself
+    was, `at_once` how many connections it had, `held` how many requests found none of them idle
+    and no other allowed.
+    """
+
+    sent: int
+    statuses: dict[int, int]
+    unanswered: int
+    answered_per_second: float
+    seconds: float
+    latency_ms: dict[str, float]
+    late_ms: dict[str, float]
+    at_once: int
+    held: int
+    cpu_seconds: float
+
+
+async def open_loop(url: str, load: Load, requests: Sequence[bytes]) -> Outcome:
+    """Send each request when it is due; there must be one for each moment of the schedule.
+
+    Raises `ValueError` if the load is over its bounds or would leave this machine, and `OSError` if
+    nobody listens there.
+    """
+    schedule = load.schedule()
+    if not schedule:
+        raise ValueError("no request is due in so short a time")
+    if len(requests) != len(schedule):
+        raise ValueError(f"{len(requests)} requests for {len(schedule)} moments")
+    run = _Run(schedule, requests)
+    host, port = loopback(url)
+    connections = Connections(host, port, load.connections, run.answered)
+    cpu = time.process_time()
+    await connections.open_one()  # nobody there: say so before the clock runs
+    try:
+        await run.through(connections, load.patience)
+        return run.outcome(connections, time.process_time() - cpu)
+    finally:
+        await connections.close()
+
+
+class _Run:
+    """The requests of one run: when they were due, and when they were answered."""
+
+    def __init__(self, schedule: list[float], requests: Sequence[bytes]) -> None:
+        self._schedule = schedule
+        self._requests = requests
+        self._late: list[float] = []
+        self._latency: list[float | None] = [None] * len(schedule)
+        self._statuses: Counter[int] = Counter()
+        self._unanswered = len(schedule)
+        self._clock = time.monotonic  # an event loop's own clock may count milliseconds
+        self._start = self._end = 0.0
+        self._done = asyncio.Event()
+
+    async def through(self, connections: Connections, patience: float) -> None:
+        """Send everything, and return once it is answered or patience is at its end."""
+        sending = asyncio.create_task(self._send(connections))
+        try:
+            async with asyncio.timeout(self._schedule[-1] + patience):
+                await sending
+                await self._done.wait()
+        except TimeoutError:
+            sending.cancel()
+        self._end = self._clock() - self._start
+
+    async def _send(self, connections: Connections) -> None:
+        self._start = self._clock()
+        count = len(self._schedule)
+        number = 0
+        while number < count:
+            # What became due since the last tick leaves together.
+            now = self._clock() - self._start
+            while number < count and self._schedule[number] <= now:
+                self._late.append(now - self._schedule[number])
+                connections.send(number, self._requests[number])
+                number += 1
+            if number < count:
+                due_in = self._schedule[number] + self._start - self._clock()
+                await asyncio.sleep(max(due_in, _TICK_SECONDS))
+
+    def answered(self, number: int, status: int) -> None:
+        """Called for each request; status 0 if its connection broke."""
+        self._latency[number] = self._clock() - self._start - self._schedule[number]
+        self._statuses[status] += 1
+        self._unanswered -= 1
+        if not self._unanswered:
+            self._done.set()
+
+    def outcome(self, connections: Connections, cpu_seconds: float) -> Outcome:
+        """The figures."""
+        latency = [
+            max(0.0, self._end - due) if taken is None else taken
+            for taken, due in zip(self._latency, self._schedule, strict=True)
+        ]
+        answered = self._statuses.total() - self._statuses[0]
+        return Outcome(
+            sent=len(self._late),
+            statuses=dict(sorted(self._statuses.items())),
+            unanswered=self._unanswered,
+            answered_per_second=round(answered / self._end, 1),
+            seconds=round(self._end, 3),
+            latency_ms=percentiles_ms(latency),
+            late_ms=percentiles_ms(self._late),
+            at_once=connections.most,
+            held=connections.held,
+            cpu_seconds=round(cpu_seconds, 3),
+        )
+
+
+def percentiles_ms(seconds: Sequence[float]) -> dict[str, float]:
+    """In milliseconds, the smallest values that so many percent are not above."""
+    ordered = sorted(seconds)
+    return {
+        name: round(1000 * ordered[math.ceil(len(ordered) * percent / 100) - 1], 3)
+        for name, percent in _PERCENTILES.items()
+    }
+
+
+def orders(url: str, sku: str, count: int) -> list[bytes]:
+    """Requests for one item each, every one by another customer and under a key of its own."""
+    parts = urlsplit(url)
+    head = f"POST {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
+    run = random.randrange(16**8)
+    found = []
+    for number in range(count):
+        customer = f"c-{run:08x}-{number}"
+        body = json.dumps({"sku": sku, "customer_id": customer, "quantity": 1})
+        found.append(
+            f"{head}Content-Type: application/json\r\nIdempotency-Key: {customer}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+    return found
+
+
+def loopback(url: str) -> tuple[str, int]:
+    """Address and port. Raises `ValueError` if it is not this machine's own."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError(f"not http://...: {url}")
+    address = socket.getaddrinfo(parts.hostname, None, type=socket.SOCK_STREAM)[0][4][0]
+    if not ipaddress.ip_address(address).is_loopback:
+        raise ValueError(f"load goes to this machine only, and {parts.hostname} is not on it")
+    return str(address), parts.port or 80
+
+
+def main() -> None:
+    """Send orders and print what came of it, as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--url", required=True, help="of this machine, as /orders of a gateway")
+    parser.add_argument("--sku", default="tv-55", help="what is ordered (default: tv-55)")
+    parser.add_argument("--rate", type=float, required=True, help="requests a second")
+    parser.add_argument("--seconds", type=float, default=10, help="(default: 10)")
+    parser.add_argument("--connections", type=int, default=512, help="at most (default: 512)")
+    parser.add_argument("--patience", type=float, default=5, help="seconds (default: 5)")
+    parser.add_argument("--poisson", action="store_true", help="random gaps, as shoppers have")
+    arguments = parser.parse_args()
+    load = Load(
+        rate=arguments.rate,
+        seconds=arguments.seconds,
+        connections=arguments.connections,
+        patience=arguments.patience,
+        poisson=arguments.poisson,
+    )
+    try:
+        requests = orders(arguments.url, arguments.sku, len(load.schedule()))
+        outcome = uvloop.run(open_loop(arguments.url, load, requests))
+    except (ValueError, OSError) as error:
+        parser.exit(1, f"{error}\n")
+    print(json.dumps(asdict(outcome), indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Mail to the customer about every order, confirmed or not.
+
+SMTP knows no transaction. A letter is sent, then recorded as sent: dying in between sends it again,
+under the same Message-ID, by which a mail program may tell that it has it already.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from flashsale.ledger import Effects
+from flashsale.messages.events import OrderEvent
+from flashsale.runtime.settings import PREFIX, Settings, SettingsError
+from services.builtin.mail.letters import Stationery
+from services.builtin.mail.post import open_post
+from services.service import Handle, Service
+
+
+@asynccontextmanager
+async def open_mail(settings: Settings) -> AsyncIterator[Handle[OrderEvent]]:
+    """The handler, its way to the mail server open. Raises `SettingsError`, `OSError`."""
+    try:
+        stationery = Stationery(settings.mail_from, settings.mail_to)
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}MAIL_FROM: {error}") from error
+    async with open_post(
+        settings.smtp_url, settings.smtp_connections, settings.mail_folder
+    ) as post:
+
+        async def write(event: OrderEvent, effects: Effects) -> None:
+            # That it was sent is all there is to record, and the worker does.
+            await post.send(stationery.letter(event))
+
+        yield write
+
+
+mail = Service(
+    "mail",
+    ("order.confirmed.#", "order.rejected.#"),
+    view=lambda event: event,
+    opened=open_mail,
+    concurrency=2000,
+)
