@@ -1,5 +1,14 @@
-"""`python -m consumer` is `flashsale consumer`."""
+"""`python -m consumer`: run a consumer until a signal."""
 
-from flashsale.cli.main import app
+from consumer.app import run_consumer
+from flashsale.runtime.process import run, settings_or_fail
 
-app(["consumer"])
+
+def main() -> None:
+    """Run a consumer: it drains the queue into the database. Further ones stand by."""
+    settings = settings_or_fail()
+    run(lambda stop: run_consumer(settings, stop))
+
+
+if __name__ == "__main__":
+    main()

@@ -10,10 +10,11 @@ from consumer.relay import Relay
 from consumer.release_gate import Gate
 from flashsale.broker import Topology
 from flashsale.domain.pacing import Pacer
-from flashsale.observability.metrics import BrokerCollector, ConsumerMetrics
+from flashsale.observability.broker_metrics import BrokerCollector
+from flashsale.observability.consumer_metrics import ConsumerMetrics
 from flashsale.observability.monitoring import monitored
 from flashsale.runtime.settings import Settings
-from flashsale.runtime.stack import Stack, open_stack, require_shared_broker
+from flashsale.runtime.stack import Stack, installed_topology, open_stack, require_shared_broker
 
 METRICS_PORT = 9091
 
@@ -64,8 +65,11 @@ async def run_drain(
         gate.close()
 
 
-async def run_consumer(settings: Settings, services: Topology, stop: asyncio.Event) -> None:
-    """Run a consumer process until `stop`. Raises what `open_stack` raises, and `OSError`."""
+async def run_consumer(settings: Settings, stop: asyncio.Event) -> None:
+    """Run a consumer process until `stop`.
+
+    Raises what `open_stack` and `installed_topology` raise, and `OSError`.
+    """
     require_shared_broker(settings, "consumer")
     metrics = ConsumerMetrics()
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
@@ -74,4 +78,4 @@ async def run_consumer(settings: Settings, services: Topology, stop: asyncio.Eve
         open_stack(settings, "consumer") as stack,
     ):
         metrics.registry.register(BrokerCollector(stack.broker))
-        await run_drain(settings, stack, services, metrics, stop)
+        await run_drain(settings, stack, installed_topology(settings), metrics, stop)

@@ -7,16 +7,16 @@ import structlog
 
 from consumer.announcer import Announcer
 from flashsale.broker import Broker, Delivery
-from flashsale.domain.orders import OrderId, Status
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Status
 from flashsale.ledger import Drain
 from flashsale.messages.announcements import Decision
-from flashsale.observability.metrics import ConsumerMetrics
-from flashsale.observability.tracing import carried
+from flashsale.messages.headers import DIED_AT, LONGEST_REASON, copied_headers, failure_headers
+from flashsale.observability.consumer_metrics import ConsumerMetrics
 
 log = structlog.get_logger()
 
 _ORDER_ID = re.compile(r"[0-9a-f]{32}\Z")
-_LONGEST_REASON = 500
 
 
 class DeadLetters:
@@ -37,16 +37,16 @@ class DeadLetters:
         (https://www.rabbitmq.com/docs/dlx#safety), so this is a publish of ours; the caller
         acknowledges after it. Dying in between leaves it in both queues, never in none.
         """
-        reason = reason[:_LONGEST_REASON]
+        reason = reason[:LONGEST_REASON]
         await self._broker.publish(
             self._exchange,
             "dead",
             delivery.body,
             message_id=delivery.message_id,
             headers={
-                "reason": reason,
-                "died_at": int(time.time()),
-                **carried(delivery.headers),
+                DIED_AT: int(time.time()),
+                **failure_headers(reason),
+                **copied_headers(delivery.headers),
             },
         )
         if _ORDER_ID.match(delivery.message_id):

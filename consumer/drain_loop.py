@@ -1,13 +1,11 @@
 """The drain: take orders from the queue at the pace, decide them, acknowledge them."""
 
 import asyncio
-import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from consumer.announcer import Announcer
@@ -15,11 +13,15 @@ from consumer.batch_tracing import batch_spans
 from consumer.dead_letters import DeadLetters
 from consumer.release_gate import Gate
 from flashsale.broker import Broker, BrokerError, Deliveries, Delivery
-from flashsale.domain.orders import Order, Outcome, decode_order
+from flashsale.domain.backoff import Backoff
+from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Verdict
 from flashsale.ledger import Drain, Ledger, LedgerBusy, LedgerError, LedgerRefused
 from flashsale.ledger.sql.drain_lease import SESSION_SECONDS
-from flashsale.observability.metrics import ConsumerMetrics
+from flashsale.messages.codec import MessageError
+from flashsale.messages.headers import REPLAYED
+from flashsale.messages.orders import decode_order
+from flashsale.observability.consumer_metrics import ConsumerMetrics
 
 if TYPE_CHECKING:
     from flashsale.observability.spans import Tracing
@@ -80,7 +82,7 @@ class Drainer:
             draining.result()  # it never ends by itself: raises what nobody expected
 
     async def _run(self) -> None:
-        pause = _FIRST_RETRY_SECONDS
+        backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
         while True:
             try:
                 async with self._ledger.hold_drain(self._queue) as drain:
@@ -90,15 +92,14 @@ class Drainer:
                         log.info("drain is active", queue=self._queue)
                         self._metrics.active.set(1)
                         self._wake_relay(False)  # the one before us may have left events
-                        pause = _FIRST_RETRY_SECONDS
+                        backoff.reset()
                         await self._drain(drain, deliveries)
             except (BrokerError, LedgerError, TimeoutError) as error:
                 # What was in hand went back to the queue, and comes again in its old order.
                 log.warning("drain interrupted", reason=str(error) or type(error).__name__)
             finally:
                 self._metrics.active.set(0)
-            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 not a secret
-            pause = min(2 * pause, _LAST_RETRY_SECONDS)
+            await asyncio.sleep(backoff.next())
 
     async def _drain(self, drain: Drain, deliveries: Deliveries) -> None:
         while True:
@@ -135,7 +136,7 @@ class Drainer:
         for delivery in batch:
             try:
                 readable.append((delivery, decode_order(delivery.body)))
-            except msgspec.DecodeError as error:
+            except MessageError as error:
                 await self._dead_letters.bury(drain, delivery, f"not an order: {error}")
         if not readable:
             return []
@@ -174,8 +175,8 @@ class Drainer:
         traceparents: Mapping[str, str] | None = None,
     ) -> Verdict:
         orders = [order for _, order in readable]
-        replayed = [order.id for delivery, order in readable if "replayed" in delivery.headers]
-        pause = _FIRST_RETRY_SECONDS
+        replayed = [order.id for delivery, order in readable if REPLAYED in delivery.headers]
+        backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
         while True:
             started = time.perf_counter()
             try:
@@ -184,8 +185,7 @@ class Drainer:
             except LedgerBusy as error:
                 log.warning("transaction tried again", reason=str(error))
                 self._metrics.retries.inc()
-                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311
-                pause = min(2 * pause, _LAST_RETRY_SECONDS)
+                await asyncio.sleep(backoff.next())
                 await self._release_again(len(orders))
             else:
                 self._metrics.transaction_seconds.observe(time.perf_counter() - started)

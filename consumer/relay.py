@@ -11,8 +11,8 @@ from flashsale.broker import Broker, BrokerError
 from flashsale.ledger import LedgerError, Outbox
 from flashsale.ledger.sql.outbox import Unsent
 from flashsale.messages.events import encode_event
-from flashsale.observability.metrics import ConsumerMetrics
-from flashsale.observability.tracing import carrying
+from flashsale.messages.headers import trace_headers
+from flashsale.observability.consumer_metrics import ConsumerMetrics
 
 log = structlog.get_logger()
 
@@ -136,7 +136,7 @@ class Relay:
                         event.topic,
                         encode_event(event),
                         message_id=event.event_id,
-                        headers=carrying(traceparent),
+                        headers=trace_headers(traceparent),
                         mandatory=False,
                     )
                 )

@@ -8,7 +8,8 @@ from typing import cast
 import structlog
 from aiohttp import web
 
-from flashsale.observability.metrics import BrokerCollector, GatewayMetrics, SalesCollector
+from flashsale.observability.broker_metrics import BrokerCollector
+from flashsale.observability.gateway_metrics import GatewayMetrics, SalesCollector
 from flashsale.observability.monitoring import monitored
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, open_stack, require_shared_broker

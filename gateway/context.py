@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from flashsale.broker import Broker
-from flashsale.observability.metrics import GatewayMetrics
+from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.settings import Settings
 from gateway.http.sse import Streams
 from gateway.intake.accept_order import Desk

@@ -9,7 +9,7 @@ import sys
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from flashsale.observability.metrics import GatewayMetrics
+from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.observability.monitoring import Pulse
 from flashsale.runtime.process import run, settings_or_fail
 from flashsale.runtime.settings import Settings

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from flashsale.domain.errors import FlashsaleError
+
 _START_SECONDS = 30
 _STOP_SECONDS = 30
 
 
-class ProcessFailed(Exception):
+class ProcessFailed(FlashsaleError):
     """A process ended, or did not get ready. The message holds the end of what it printed."""
 
 

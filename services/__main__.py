@@ -1,7 +1,22 @@
-"""`python -m services` is `flashsale services`."""
+"""`python -m services [NAME ...]`: run services until a signal."""
 
 import sys
+from collections.abc import Collection
 
-from flashsale.cli.main import app
+from flashsale.runtime.process import expected_failures_in_one_line, fail, run, settings_or_fail
+from services.app import run_services
+from services.installed import chosen_services
 
-app(["services", *sys.argv[1:]])
+
+def main(names: Collection[str]) -> None:
+    """Run the services of these names, all of FLASHSALE_SERVICES if there are none."""
+    settings = settings_or_fail()
+    with expected_failures_in_one_line():
+        chosen = chosen_services(settings.services, names)
+    if not chosen:
+        fail("FLASHSALE_SERVICES=none: there is no service to run")
+    run(lambda stop: run_services(settings, chosen, stop))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

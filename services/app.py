@@ -5,24 +5,18 @@ import os
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from flashsale.broker import Topology
-from flashsale.observability.metrics import BrokerCollector, ServicesMetrics
+from flashsale.observability.broker_metrics import BrokerCollector
 from flashsale.observability.monitoring import monitored
+from flashsale.observability.services_metrics import ServicesMetrics
 from flashsale.runtime.settings import Settings
-from flashsale.runtime.stack import Stack, open_stack, require_shared_broker, topology_of
-from services.queues import services_topology, work_queue
+from flashsale.runtime.stack import Stack, open_stack, require_shared_broker
+from services.queues import declared_by, work_queue
 from services.retries import Failures
 from services.service import AnyService
 from services.worker import Worker
 
 METRICS_PORT = 9092
 _NICE = 10  # on a machine that they share, taking orders comes first
-
-
-def declared_by(settings: Settings, services: Sequence[AnyService]) -> Topology:
-    """What these services add to the topology of a sale."""
-    events = topology_of(settings).events
-    return services_topology(settings.broker_prefix, events, settings.queue_type, services)
 
 
 async def run_workers(

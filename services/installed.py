@@ -1,12 +1,11 @@
 """Find the services that are installed.
 
-A package adds services by naming them as entry points of the group `flashsale.services`
-(https://packaging.python.org/en/latest/specifications/entry-points/).
+A package adds services by naming them as entry points of the group `flashsale.services`.
 """
 
 from collections.abc import Collection
-from importlib.metadata import entry_points
 
+from flashsale.runtime.installed import installed
 from flashsale.runtime.settings import PREFIX, SettingsError
 from services.service import AnyService, Service
 
@@ -16,14 +15,10 @@ GROUP = "flashsale.services"
 def installed_services() -> dict[str, AnyService]:
     """All that are installed, by name. Raises `SettingsError` if one can't be loaded."""
     found: dict[str, AnyService] = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-        try:
-            service = entry.load()
-        except Exception as error:  # whatever a stranger's module does when it is imported
-            raise SettingsError(f"service {entry.name} ({entry.value}): {error!r}") from error
-        if not isinstance(service, Service) or service.name != entry.name:
-            raise SettingsError(f"service {entry.name}: {entry.value} is no Service of that name")
-        found[entry.name] = service
+    for name, service in installed(GROUP).items():
+        if not isinstance(service, Service) or service.name != name:
+            raise SettingsError(f"{GROUP} {name}: {service!r} is no Service of that name")
+        found[name] = service
     return found
 
 

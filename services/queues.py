@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 
 from flashsale.broker import Binding, Queue, QueueType, Topology
+from flashsale.runtime.settings import Settings
+from flashsale.runtime.stack import topology_of
+from services.installed import chosen_services
 from services.service import AnyService
 
 
@@ -41,3 +44,14 @@ def services_topology(
         queues.append(Queue(dead_queue(prefix, service), queue_type))
         bindings += [Binding(exchange, work, topic) for topic in service.topics]
     return Topology((), tuple(queues), tuple(bindings))
+
+
+def declared_by(settings: Settings, services: Iterable[AnyService]) -> Topology:
+    """Return what these services add to the topology of a sale."""
+    events = topology_of(settings).events
+    return services_topology(settings.broker_prefix, events, settings.queue_type, services)
+
+
+def declared_by_installed(settings: Settings) -> Topology:
+    """Return what the services of FLASHSALE_SERVICES add. Raises `SettingsError`."""
+    return declared_by(settings, chosen_services(settings.services))

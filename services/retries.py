@@ -5,16 +5,22 @@ import time
 
 import structlog
 
-from flashsale.broker import Broker, BrokerError, Delivery, Headers
-from flashsale.observability.metrics import ServicesMetrics
-from flashsale.observability.tracing import carried
+from flashsale.broker import Broker, BrokerError, Delivery
+from flashsale.messages.headers import (
+    ATTEMPTS,
+    DIED_AT,
+    Headers,
+    attempts,
+    copied_headers,
+    failure_headers,
+)
+from flashsale.observability.services_metrics import ServicesMetrics
 from services.queues import dead_queue, retry_queue
 from services.service import AnyService
 
 log = structlog.get_logger()
 
 _PUBLISH_AGAIN_SECONDS = 0.5
-_LONGEST_REASON = 500
 
 
 class Failures:
@@ -34,8 +40,8 @@ class Failures:
 
     async def again(self, delivery: Delivery, reason: str) -> None:
         """Have it tried again after a pause, or bury it if this was the last try."""
-        attempts = _attempts(delivery) + 1
-        pause = self._service.retry.pause_after(attempts)
+        failures = attempts(delivery.headers) + 1
+        pause = self._service.retry.pause_after(failures)
         if pause is None:
             await self.bury(delivery, reason)
             return
@@ -44,30 +50,30 @@ class Failures:
             service=self._service.name,
             event_id=delivery.message_id,
             reason=reason,
-            attempts=attempts,
+            attempts=failures,
             after_seconds=pause,
         )
         await self._put(retry_queue(self._prefix, self._service, pause), delivery,
-                        {"attempts": attempts, "reason": reason[:_LONGEST_REASON]})  # fmt: skip
+                        {ATTEMPTS: failures, **failure_headers(reason)})  # fmt: skip
         self._retried.inc()
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """Put it in the dead queue, with the reason and the number of tries."""
-        attempts = _attempts(delivery) + 1
+        failures = attempts(delivery.headers) + 1
         log.error(
             "event is dead",
             service=self._service.name,
             event_id=delivery.message_id,
             reason=reason,
-            attempts=attempts,
+            attempts=failures,
         )
         await self._put(
             dead_queue(self._prefix, self._service),
             delivery,
             {
-                "attempts": attempts,
-                "reason": reason[:_LONGEST_REASON],
-                "died_at": int(time.time()),
+                ATTEMPTS: failures,
+                DIED_AT: int(time.time()),
+                **failure_headers(reason),
             },
         )
         self._dead.inc()
@@ -80,15 +86,10 @@ class Failures:
                     queue,
                     delivery.body,
                     message_id=delivery.message_id,
-                    headers={**headers, **carried(delivery.headers)},
+                    headers={**headers, **copied_headers(delivery.headers)},
                 )
                 return
             except BrokerError as error:
                 # Unacknowledged till then: it is not lost, and a second copy does no harm.
                 log.warning("failed event waits", service=self._service.name, reason=str(error))
             await asyncio.sleep(_PUBLISH_AGAIN_SECONDS)
-
-
-def _attempts(delivery: Delivery) -> int:
-    attempts = delivery.headers.get("attempts", 0)
-    return attempts if isinstance(attempts, int) else 0

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import MetaData
 
+from flashsale.domain.errors import FlashsaleError
 from flashsale.ledger import Effects
 from flashsale.messages.events import OrderEvent
 from flashsale.runtime.settings import Settings
@@ -17,7 +18,7 @@ Handle = Callable[[View, Effects], Awaitable[None]]
 """Does a service's work for one event. What it raises is a failed try."""
 
 
-class GiveUp(Exception):
+class GiveUp(FlashsaleError):
     """Raised by a handler: no further try would do better, the event is dead at once."""
 
 

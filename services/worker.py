@@ -1,19 +1,19 @@
 """The worker: one service's way from its queue to its effects, whatever fails in between."""
 
 import asyncio
-import random
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import structlog
 
 from flashsale.broker import Broker, BrokerError, Deliveries, Delivery
+from flashsale.domain.backoff import Backoff
 from flashsale.ledger import EffectBook, Effects, LedgerBusy, LedgerError, LedgerRefused
+from flashsale.messages.codec import MessageError
 from flashsale.messages.events import OrderEvent, decode_event
-from flashsale.observability.metrics import ServicesMetrics
+from flashsale.observability.services_metrics import ServicesMetrics
 from services.retries import Failures
 from services.service import AnyService, GiveUp, Handle
 
@@ -88,21 +88,20 @@ class Worker:
         """Work until `stop`; what is in hand then is finished, within 10 s."""
         async with asyncio.TaskGroup() as tasks:
             recording = tasks.create_task(self._record(), name=f"{self._service.name} records")
-            pause = _FIRST_RETRY_SECONDS
+            backoff = _new_backoff()
             while not stop.is_set():
                 try:
                     async with self._broker.consume(
                         self._queue, self._service.concurrency
                     ) as deliveries:
                         log.info("service is active", service=self._service.name)
-                        pause = _FIRST_RETRY_SECONDS
+                        backoff.reset()
                         await self._read(deliveries, stop, tasks)
                         await self._finish()
                 except (BrokerError, TimeoutError) as error:
                     reason = str(error) or type(error).__name__
                     log.warning("service interrupted", service=self._service.name, reason=reason)
-                    await _sleep(pause)
-                    pause = min(2 * pause, _LAST_RETRY_SECONDS)
+                    await asyncio.sleep(backoff.next())
             await self._finish()
             for task in (recording, *self._running):
                 task.cancel()
@@ -133,7 +132,7 @@ class Worker:
         for delivery in deliveries.take(_AT_ONCE):
             try:
                 event = decode_event(delivery.body)
-            except msgspec.DecodeError as error:
+            except MessageError as error:
                 self._start(tasks, self._bury(deliveries, delivery, f"not an event: {error}"))
                 continue
             work = self._in_hand.get(event.event_id)
@@ -154,14 +153,13 @@ class Worker:
 
     async def _done(self, event_ids: Sequence[str], stop: asyncio.Event) -> set[str] | None:
         """Which of these events are done, asked until there is an answer, or until `stop`."""
-        pause = _FIRST_RETRY_SECONDS
+        backoff = _new_backoff()
         while not stop.is_set():
             try:
                 return await self._effects.done(self._service.name, event_ids)
             except LedgerError as error:
                 log.warning("service waits", service=self._service.name, reason=str(error))
-            await _sleep(pause)
-            pause = min(2 * pause, _LAST_RETRY_SECONDS)
+            await asyncio.sleep(backoff.next())
         return None
 
     async def _work(self, work: _Work) -> None:
@@ -212,7 +210,7 @@ class Worker:
                         await self._fail(work, error)
 
     async def _settle(self, batch: Sequence[_Work]) -> None:
-        pause = _FIRST_RETRY_SECONDS
+        backoff = _new_backoff()
         while True:
             try:
                 new = await self._effects.take_effect(
@@ -225,8 +223,7 @@ class Worker:
                 # Not known, if the database is gone: the same again changes nothing twice.
                 if not isinstance(error, LedgerBusy):
                     log.warning("service waits", service=self._service.name, reason=str(error))
-            await _sleep(pause)
-            pause = min(2 * pause, _LAST_RETRY_SECONDS)
+            await asyncio.sleep(backoff.next())
         self._handled.inc(new)
         for work in batch:
             self._let_go(work)
@@ -265,5 +262,5 @@ async def _first(deliveries: Deliveries, stop: asyncio.Event) -> bool:
         stopping.cancel()
 
 
-async def _sleep(pause: float) -> None:
-    await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 not a secret
+def _new_backoff() -> Backoff:
+    return Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)

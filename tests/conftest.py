@@ -13,7 +13,8 @@ import hypothesis
 import pytest
 
 from flashsale.broker import Topology, sale_topology
-from flashsale.domain.orders import Order, random_order_id
+from flashsale.domain.order_ids import random_order_id
+from flashsale.domain.orders import Order
 from flashsale.ledger import Ledger, open_ledger
 from loadtest.servers import (
     Installation,

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import msgspec
 
+from flashsale.domain.errors import FlashsaleError
+
 NO_ANSWER = 0
 """The status of a request that was cut off or not answered in time."""
 
 
-class HistoryError(Exception):
+class HistoryError(FlashsaleError):
     """A history that can't be read. The message names the file and the line."""
 
 

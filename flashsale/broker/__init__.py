@@ -1,6 +1,6 @@
 """The broker port and its two adapters."""
 
-from flashsale.broker.embedded import EmbeddedBroker, topic_matches
+from flashsale.broker.embedded import EmbeddedBroker
 from flashsale.broker.port import (
     Broker,
     BrokerError,
@@ -9,14 +9,21 @@ from flashsale.broker.port import (
     Deliveries,
     Delivery,
     Depth,
-    Headers,
     Publisher,
     QueueFull,
     TopologyMismatch,
     Unroutable,
 )
 from flashsale.broker.rabbitmq.broker import RabbitMQ
-from flashsale.broker.topology import Binding, Queue, QueueType, Topology, sale_topology
+from flashsale.broker.registry import open_broker
+from flashsale.broker.topology import (
+    Binding,
+    Queue,
+    QueueType,
+    Topology,
+    sale_topology,
+    topic_matches,
+)
 
 __all__ = [
     "Binding",
@@ -28,7 +35,6 @@ __all__ = [
     "Delivery",
     "Depth",
     "EmbeddedBroker",
-    "Headers",
     "Publisher",
     "Queue",
     "QueueFull",
@@ -41,10 +47,3 @@ __all__ = [
     "sale_topology",
     "topic_matches",
 ]
-
-
-def open_broker(url: str, topology: Topology, publish_timeout: float) -> Broker:
-    """The broker that the URL names: `memory://` or `amqp(s)://...`. Entering it connects."""
-    if url.startswith("memory:"):
-        return EmbeddedBroker(topology)
-    return RabbitMQ(url, topology, publish_timeout=publish_timeout)

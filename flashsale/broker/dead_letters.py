@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from flashsale.broker import Broker, Deliveries, Delivery
-from flashsale.observability.tracing import carried
+from flashsale.messages.headers import REPLAYED, copied_headers
 
 _MOST = 65_535  # what a consumer may hold unacknowledged
 _NEXT_SECONDS = 2.0
@@ -43,7 +43,7 @@ async def replay(broker: Broker, dead: DeadQueue, ids: Collection[str] | None) -
                     dead.routing_key,
                     letter.body,
                     message_id=letter.message_id,
-                    headers={"replayed": 1, **carried(letter.headers)},
+                    headers={REPLAYED: 1, **copied_headers(letter.headers)},
                 )
                 deliveries.ack(letter)
                 count += 1

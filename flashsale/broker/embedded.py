@@ -16,11 +16,11 @@ from flashsale.broker.port import (
     Deliveries,
     Delivery,
     Depth,
-    Headers,
     QueueFull,
     Unroutable,
 )
-from flashsale.broker.topology import HEARD_MESSAGES, Exchange, Queue, Topology
+from flashsale.broker.topology import HEARD_MESSAGES, Exchange, Queue, Topology, topic_matches
+from flashsale.messages.headers import Headers
 
 
 class _Message:
@@ -276,12 +276,3 @@ class EmbeddedBroker(Broker):
         for listeners in self._listeners.values():
             for listening in listeners:
                 listening.close()
-
-
-def topic_matches(pattern: list[str], words: list[str]) -> bool:
-    """Whether a topic key matches: `*` stands for one word, `#` for any number of them."""
-    if not pattern:
-        return not words
-    if pattern[0] == "#":
-        return any(topic_matches(pattern[1:], words[skip:]) for skip in range(len(words) + 1))
-    return bool(words) and pattern[0] in ("*", words[0]) and topic_matches(pattern[1:], words[1:])

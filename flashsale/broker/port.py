@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Self
 
 from flashsale.broker.topology import Topology
+from flashsale.domain.errors import FlashsaleError
 
 Headers = Mapping[str, str | int]
 """pika encodes no float."""
 
 
-class BrokerError(Exception):
+class BrokerError(FlashsaleError):
     """A broker did not do what it was asked."""
 
 

@@ -1,14 +1,10 @@
 """What stands on the broker: the data that declares it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 ExchangeType = Literal["direct", "topic", "fanout"]
 QueueType = Literal["classic", "quorum"]
-
-# -1 says so only from 4.0 on: 3.10 drops a message that comes back for the first time.
-_NO_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -33,40 +29,6 @@ class Queue:
     delay_seconds: float | None = None
     then: str | None = None
     spills_to: str | None = None
-
-    @property
-    def arguments(self) -> Mapping[str, str | int]:
-        """The queue's `x-` arguments (https://www.rabbitmq.com/docs/maxlength)."""
-        arguments: dict[str, str | int] = {"x-queue-type": self.type}
-        if self.max_length is not None:
-            arguments |= {"x-max-length": self.max_length, "x-overflow": "reject-publish"}
-        if self.spills_to is not None and self.type == "classic":
-            # What a consumer has in hand does not count towards the length. When the broker starts
-            # again it is back in front of the queue, which may be too long then; and a classic
-            # queue drops the surplus from its head, whatever its `x-overflow` says (seen on 3.10.8
-            # and 4.0.5).
-            arguments |= {
-                "x-dead-letter-exchange": "",
-                "x-dead-letter-routing-key": self.spills_to,
-            }
-        if self.delay_seconds is not None and self.then is not None:
-            # A classic queue moves a message without a confirm, and may lose it if the broker dies
-            # (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
-            arguments |= {
-                "x-queue-type": "quorum",
-                "x-overflow": "reject-publish",
-                "x-message-ttl": round(self.delay_seconds * 1000),
-                "x-dead-letter-exchange": "",
-                "x-dead-letter-routing-key": self.then,
-                "x-dead-letter-strategy": "at-least-once",
-            }
-        if arguments["x-queue-type"] == "quorum":
-            # 4.x would drop a message after 20 deliveries; attempts are counted by us.
-            arguments["x-delivery-limit"] = _NO_LIMIT
-        else:
-            # Version 2 of the classic queue confirms a third more a second (3.10 and later).
-            arguments["x-queue-version"] = 2
-        return arguments
 
 
 @dataclass(frozen=True)
@@ -131,3 +93,12 @@ def sale_topology(prefix: str, max_length: int, queue_type: QueueType) -> Topolo
         outcomes=outcomes,
         events=events,
     )
+
+
+def topic_matches(pattern: list[str], words: list[str]) -> bool:
+    """Whether a topic key matches: `*` stands for one word, `#` for any number of them."""
+    if not pattern:
+        return not words
+    if pattern[0] == "#":
+        return any(topic_matches(pattern[1:], words[skip:]) for skip in range(len(words) + 1))
+    return bool(words) and pattern[0] in ("*", words[0]) and topic_matches(pattern[1:], words[1:])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from flashsale.broker.rabbitmq.arguments import queue_arguments
 from flashsale.broker.topology import Queue, Topology
 
 
@@ -12,7 +13,7 @@ def tables(topology: Topology) -> list[tuple[str, tuple[str, ...], list[tuple[st
         (
             "queues",
             ("name", "type", "arguments"),
-            [(q.name, str(q.arguments["x-queue-type"]), _arguments(q)) for q in topology.queues],
+            [(q.name, *_type_and_arguments(q)) for q in topology.queues],
         ),
         (
             "bindings",
@@ -49,9 +50,8 @@ def _lines(topology: Topology) -> Iterator[str]:
             yield f"    {here} -. {later} .-> {there}"
 
 
-def _arguments(queue: Queue) -> str:
-    return ", ".join(
-        f"{name.removeprefix('x-')}={value}"
-        for name, value in queue.arguments.items()
-        if name != "x-queue-type"
-    )
+def _type_and_arguments(queue: Queue) -> tuple[str, str]:
+    arguments = queue_arguments(queue)
+    kind = arguments.pop("x-queue-type")
+    words = (f"{name.removeprefix('x-')}={value}" for name, value in arguments.items())
+    return str(kind), ", ".join(words)

@@ -1,17 +1,20 @@
-"""`flashsale check --history ...`: were the promises kept, by all that was seen and is left?"""
+"""`flashsale check`: do the books balance, and were the promises kept?"""
 
 import asyncio
 import gc
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+import typer
 
 from flashsale.audit.history import HistoryError, read_history
-from flashsale.audit.rules import Duty, Holdings, Seen, Verdict, Waiting, judge
+from flashsale.audit.rules import Duty, Seen, Verdict, Waiting, judge
 from flashsale.broker import open_broker, topic_matches
-from flashsale.ledger import open_ledger
+from flashsale.cli.ledger_command import with_ledger
+from flashsale.ledger import Books, Ledger, open_ledger
+from flashsale.ledger.holdings import Holdings
 from flashsale.runtime.process import fail, run, settings_or_fail
 from flashsale.runtime.settings import Settings, SettingsError
 from flashsale.runtime.stack import topology_of
@@ -20,6 +23,38 @@ if TYPE_CHECKING:
     from services.service import AnyService
 
 _MOST_SHOWN = 20
+
+
+def check(
+    history: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="What was seen of the sale: a file of JSON lines, or a folder of such. Can be"
+            " given several times. With it every promise is judged, and not the books alone."
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the verdict on a history there, too.")
+    ] = None,
+) -> None:
+    """Do the books balance? Exit code 1, and the rows that are wrong, if they do not."""
+    if history:
+        check_history(history, json_file)
+        return
+    if json_file is not None:
+        fail("--json is for the verdict on a history: give --history, too")
+
+    async def audit(ledger: Ledger) -> Books:
+        await ledger.verify_schema()
+        return await ledger.audit()
+
+    books = with_ledger(audit)
+    for row in books.wrong:
+        print(f"wrong: {row}")
+    words = f"{books.sales} sales, {books.orders} orders, {books.sold} items sold"
+    if books.wrong:
+        fail(f"the books do not balance ({words}): {len(books.wrong)} wrong rows")
+    print(f"the books balance: {words}, {books.oversold} oversold")
 
 
 def check_history(paths: Sequence[Path], json_file: Path | None) -> None:

@@ -12,7 +12,9 @@ from rich.table import Table
 
 from flashsale.broker import Broker, Delivery, open_broker
 from flashsale.broker.dead_letters import DeadQueue, drop, look, replay
-from flashsale.domain.orders import decode_order
+from flashsale.messages.codec import MessageError
+from flashsale.messages.headers import ATTEMPTS, DIED_AT, REASON
+from flashsale.messages.orders import decode_order
 from flashsale.runtime.process import fail, run, settings_or_fail
 from flashsale.runtime.settings import SettingsError
 from flashsale.runtime.stack import require_shared_broker, topology_of
@@ -43,9 +45,9 @@ def list_letters(queue: QueueName = None) -> None:
             table.add_row(
                 dead.name,
                 letter.message_id,
-                str(letter.headers.get("attempts", 1)),
+                str(letter.headers.get(ATTEMPTS, 1)),
                 _moment(letter),
-                str(letter.headers.get("reason", "")),
+                str(letter.headers.get(REASON, "")),
             )
     if count:
         Console().print(table)
@@ -146,13 +148,13 @@ def _in_words(body: bytes) -> str:
 def _fields(body: bytes) -> object:
     try:
         order = decode_order(body)
-    except msgspec.DecodeError:
+    except MessageError:
         return msgspec.json.decode(body)
     return {name: getattr(order, name) for name in order.__struct_fields__}
 
 
 def _moment(letter: Delivery) -> str:
-    died_at = letter.headers.get("died_at")
+    died_at = letter.headers.get(DIED_AT)
     if not isinstance(died_at, int):
         return ""
     return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(died_at))

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from flashsale.domain.orders import Order, OrderId, Outcome, Reason, Status
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Reason, Status
+from flashsale.domain.orders import Order, Outcome
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,18 @@ class Sale:
     def closed(self, at: float) -> bool:
         """Whether the sale was over by that time."""
         return self.closes_at is not None and self.closes_at <= at
+
+
+SaleState = Literal["scheduled", "open", "sold_out", "closed"]
+
+
+def sale_state(sale: Sale, now: float) -> SaleState:
+    """What a shopper may do with the sale at Unix time `now`."""
+    if sale.closed(now):
+        return "closed"
+    if not sale.opened(now):
+        return "scheduled"
+    return "open" if sale.remaining > 0 else "sold_out"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from flashsale.domain.orders import Status
+from flashsale.domain.order_states import Status
+from flashsale.messages.codec import decoder
 
 
 class Taken(msgspec.Struct, frozen=True, array_like=True):
@@ -62,4 +63,4 @@ class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
 Announcement = OrdersTaken | Arrivals | BatchDecided
 
 encode_announcement = msgspec.msgpack.Encoder().encode
-decode_announcement = msgspec.msgpack.Decoder(OrdersTaken | Arrivals | BatchDecided).decode
+decode_announcement = decoder(msgspec.msgpack.Decoder(OrdersTaken | Arrivals | BatchDecided))

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from flashsale.domain.orders import CustomerId, OrderId, Quantity, Sku
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.orders import CustomerId, Quantity, Sku
+from flashsale.messages.codec import decoder
 
 
 class OrderEvent(msgspec.Struct, frozen=True):
@@ -41,12 +43,5 @@ def event_topic(status: str, sku: str) -> str:
 
 
 encode_event = msgspec.json.Encoder().encode
-_decoder = msgspec.json.Decoder(OrderEvent)
-
-
-def decode_event(body: bytes) -> OrderEvent:
-    """Read an event; fields of later versions are passed over. Raises `msgspec.DecodeError`."""
-    try:
-        return _decoder.decode(body)
-    except UnicodeDecodeError as error:
-        raise msgspec.DecodeError(str(error)) from error
+decode_event = decoder(msgspec.json.Decoder(OrderEvent))
+"""Read an event; fields of later versions are passed over. Raises `MessageError`."""

@@ -22,8 +22,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from flashsale import __version__
 from flashsale.broker.port import Delivery
-from flashsale.observability.tracing import TRACEPARENT
-from flashsale.runtime.settings import SettingsError
+from flashsale.messages.headers import TRACEPARENT
+from flashsale.observability.errors import TracingUnavailable
 
 log = structlog.get_logger()
 
@@ -205,12 +205,12 @@ def spans_by_otlp(process: str, system: str) -> Tracing:
     """Spans sent by a thread of their own to where OpenTelemetry's own variables say.
 
     https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. Raises
-    `SettingsError` if one of them is wrong.
+    `TracingUnavailable` if one of them is wrong.
     """
     try:
         tracing = Tracing(BatchSpanProcessor(_InOurWords(OTLPSpanExporter())), process, system)
     except ValueError as error:
-        raise SettingsError(f"OTEL_...: {error}") from error
+        raise TracingUnavailable(f"OTEL_...: {error}") from error
     # One tells of each try that fails, where ours is the line that is kept; the other of each
     # header that is too long, and those are a client's.
     for name in ("opentelemetry.exporter", "opentelemetry.trace"):

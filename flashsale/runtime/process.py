@@ -5,7 +5,8 @@ import gc
 import resource
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import structlog
@@ -13,6 +14,7 @@ import uvloop
 
 from flashsale.broker import BrokerError, BrokerUnavailable, QueueFull, TopologyMismatch
 from flashsale.ledger import LedgerError, LedgerUnavailable, SchemaOutdated
+from flashsale.observability.errors import TracingUnavailable
 from flashsale.observability.logs import configure_logs
 from flashsale.runtime.settings import Settings, SettingsError, load_settings, unknown_settings
 
@@ -23,6 +25,7 @@ Main = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 # What to do about each, in the order in which they are looked for.
 _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (SettingsError, "{error}"),
+    (TracingUnavailable, "{error}"),
     (SchemaOutdated, "{error}: run `flashsale migrate`"),
     (TopologyMismatch, "the broker holds something else of that name: {error}; delete it there,"
      " or set FLASHSALE_BROKER_PREFIX"),
@@ -40,9 +43,18 @@ def run(main: Main) -> None:
 
     A second signal ends the process at once. An expected failure is one line and exit code 1.
     """
+    with (
+        expected_failures_in_one_line(),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_until_signal(main))
+
+
+@contextmanager
+def expected_failures_in_one_line() -> Iterator[None]:
+    """Turn an expected failure into one line of advice and exit code 1."""
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_signal(main))
+        yield
     except Exception as error:
         cause = _sole(error)
         if not isinstance(cause, tuple(kind for kind, _ in _ADVICE)):
@@ -52,10 +64,8 @@ def run(main: Main) -> None:
 
 def settings_or_fail() -> Settings:
     """The settings of the environment, the log set up by them; a wrong one ends the process."""
-    try:
+    with expected_failures_in_one_line():
         loaded = load_settings()
-    except SettingsError as error:
-        fail(str(error))
     configure_logs(loaded.log_format)
     for name in unknown_settings():
         log.warning("unknown setting ignored", name=name)

@@ -9,7 +9,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from flashsale.broker.rabbitmq.addresses import addresses, is_address
+from flashsale.broker.registry import adapter_of
+from flashsale.domain.errors import FlashsaleError
 
 PREFIX = "FLASHSALE_"
 
@@ -18,7 +19,7 @@ _LATENCY = "how long {} takes in addition, for demonstrations"
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class SettingsError(Exception):
+class SettingsError(FlashsaleError):
     """A setting has a wrong value. The message names it, its value and what is allowed."""
 
 
@@ -163,13 +164,7 @@ class Settings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _broker_scheme(cls, url: str) -> str:
-        if url == "memory://":
-            return url
-        if not all(is_address(address) for address in addresses(url)):
-            raise ValueError(
-                "must be memory://, amqp://... or amqps://..., or several of the last two"
-                " with commas between"
-            )
+        adapter_of(url)
         return url
 
     @field_validator("database_url")
@@ -206,7 +201,7 @@ class Settings(BaseSettings):
     @property
     def embedded(self) -> bool:
         """Whether the broker is in this process."""
-        return self.broker_url == "memory://"
+        return not adapter_of(self.broker_url).shared
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -1,13 +1,15 @@
 """What stands behind every process: the broker with its topology, and the ledger."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from flashsale.broker import Broker, Topology, open_broker, sale_topology
+from flashsale.broker.registry import adapter_of
 from flashsale.ledger import Ledger, open_ledger
 from flashsale.observability.tracing import open_tracing
+from flashsale.runtime.installed import installed
 from flashsale.runtime.settings import PREFIX, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -28,11 +30,11 @@ class Stack:
 async def open_stack(settings: Settings, process: str = "run") -> AsyncIterator[Stack]:
     """Open all of it, for the process of that name.
 
-    Raises `BrokerUnavailable`, `TopologyMismatch`, `LedgerError`, `SettingsError`.
+    Raises `BrokerUnavailable`, `TopologyMismatch`, `LedgerError`, `TracingUnavailable`.
     """
     topology = topology_of(settings)
     async with (
-        open_tracing(settings, process) as tracing,
+        open_tracing(settings.tracing, process, adapter_of(settings.broker_url).name) as tracing,
         open_ledger(settings.database_url) as ledger,
     ):
         if settings.embedded:
@@ -46,6 +48,18 @@ async def open_stack(settings: Settings, process: str = "run") -> AsyncIterator[
 def topology_of(settings: Settings) -> Topology:
     """What a sale has on the broker, without its services."""
     return sale_topology(settings.broker_prefix, settings.queue_max_length, settings.queue_type)
+
+
+def installed_topology(settings: Settings) -> Topology:
+    """Return what installed packages need on the broker before the first event goes there.
+
+    Each names a function of the settings in the group of entry points `flashsale.topology`. Raises
+    `SettingsError`.
+    """
+    declared = Topology((), (), ())
+    for declare in installed("flashsale.topology").values():
+        declared += cast("Callable[[Settings], Topology]", declare)(settings)
+    return declared
 
 
 def require_shared_broker(settings: Settings, process: str) -> None:

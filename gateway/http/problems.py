@@ -10,7 +10,8 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from flashsale.observability.metrics import RequestCounts
+from flashsale.domain.errors import FlashsaleError
+from flashsale.observability.gateway_metrics import RequestCounts
 from gateway.http.json_response import Answer
 from gateway.http.request_log import route_of, tag
 
@@ -52,7 +53,7 @@ _BY_STATUS = {
 }
 
 
-class Problem(Exception):
+class Problem(FlashsaleError):
     """An answer other than the one that was hoped for."""
 
     def __init__(

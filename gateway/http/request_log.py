@@ -5,7 +5,7 @@ import secrets
 
 from aiohttp import web
 
-from flashsale.domain.orders import OrderId
+from flashsale.domain.order_ids import OrderId
 from flashsale.observability.logs import log_fields
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from aiohttp import web
 
-from flashsale.observability.metrics import GatewayMetrics
+from flashsale.observability.gateway_metrics import GatewayMetrics
 
 # Without a length the body ends with the connection, so that an event is sent to every stream as
 # the same bytes. The last header keeps proxies from gathering events.

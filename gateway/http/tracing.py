@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from flashsale.broker import BrokerError, Headers, Publisher
-from flashsale.observability.tracing import TRACEPARENT, carrying
+from flashsale.broker import BrokerError, Publisher
+from flashsale.messages.headers import TRACEPARENT, Headers, trace_headers
 
 if TYPE_CHECKING:
     from flashsale.observability.spans import Span, Tracing
@@ -79,7 +79,7 @@ class TracedPublisher(Publisher):
                 routing_key,
                 body,
                 message_id=message_id,
-                headers={**(headers or {}), **carrying(span.traceparent)},
+                headers={**(headers or {}), **trace_headers(span.traceparent)},
                 mandatory=mandatory,
             )
         except BrokerError as error:

@@ -9,22 +9,17 @@ from typing import Any
 import msgspec
 
 from flashsale.broker import BrokerError, Publisher, QueueFull
-from flashsale.domain.orders import (
-    Order,
-    OrderId,
-    OrderRequest,
-    encode_order,
-    keyed_order_id,
-    random_order_id,
-)
-from flashsale.domain.sales import Sale
+from flashsale.domain.order_ids import OrderId, keyed_order_id, random_order_id
+from flashsale.domain.orders import Order, OrderRequest
+from flashsale.domain.sales import Sale, sale_state
 from flashsale.ledger import LedgerError
+from flashsale.messages.orders import encode_order
 from gateway.http.problems import Problem
 from gateway.http.request_log import tag_order
 from gateway.state.announcements import Hearing
 from gateway.state.backlog import Backlog
 from gateway.state.orders import Known, Memory
-from gateway.state.sales import Catalogue, sale_state
+from gateway.state.sales import Catalogue
 
 _MOST_KEYS = 100_000
 

@@ -7,7 +7,8 @@ from contextlib import suppress
 import msgspec
 from aiohttp import web
 
-from flashsale.domain.orders import OrderId, Status
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Status
 from flashsale.ledger import LedgerError
 from gateway.context import BACKLOG, LIFECYCLE, LINE, LOOKUP, MEMORY, METRICS, SETTINGS
 from gateway.http.json_response import Answer

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 import msgspec
 from aiohttp import web
 
-from flashsale.domain.sales import Sale
+from flashsale.domain.sales import Sale, SaleState, sale_state
 from flashsale.ledger import LedgerError
 from gateway.context import BACKLOG, CATALOGUE, LISTING, RANKINGS, SETTINGS
 from gateway.http.json_response import Answer
 from gateway.http.problems import Problem
 from gateway.state.rankings import MOST_RANKED
-from gateway.state.sales import SaleState, sale_state
 
 _LIMIT = re.compile(r"[0-9]{1,3}\Z")
 _encode = msgspec.json.Encoder().encode

@@ -6,7 +6,7 @@ import time
 import msgspec
 from aiohttp import web
 
-from flashsale.domain.orders import Status
+from flashsale.domain.order_states import Status
 from gateway.context import BACKLOG, CATALOGUE, LIFECYCLE, LINE, STREAMS
 from gateway.http.problems import Problem
 from gateway.http.sse import EventStream, event

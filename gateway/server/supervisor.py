@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import socket
 import struct
 import sys
@@ -13,6 +12,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
 from prometheus_client.registry import Collector
 
+from flashsale.domain.backoff import Backoff
 from flashsale.observability.monitoring import Pulse, monitored
 from flashsale.runtime.settings import PREFIX, Settings
 from gateway.server.worker_metrics import Family, Page, added, counts_of, read_page
@@ -156,7 +156,7 @@ class Crew(Collector):
         return added([self._gone, *await asyncio.gather(*(w.page() for w in self._workers))])
 
     async def _keep_one(self, patience: float, stop: asyncio.Event) -> None:
-        pause = _FIRST_RETRY_SECONDS
+        backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
         started = False
         while not stop.is_set():
             worker = await Worker.start(self._environment)
@@ -171,13 +171,13 @@ class Crew(Collector):
             if code is None:
                 return
             if worker.was_ready:
-                started, pause = True, _FIRST_RETRY_SECONDS
+                started = True
+                backoff.reset()
             elif not started:
                 raise ChildProcessError("a worker of the gateway did not start: it said why above")
             log.warning("gateway worker ended", pid=worker.pid, code=code)
             self._restarts.inc()
-            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 not a secret
-            pause = min(2 * pause, _LAST_RETRY_SECONDS)
+            await asyncio.sleep(backoff.next())
 
 
 async def _ended(worker: Worker, stop: asyncio.Event) -> int | None:

@@ -5,19 +5,17 @@ from collections.abc import Iterable, Mapping
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-# A gauge that every worker has for itself is added up. All others are of something that they
-# share, such as the backlog, and the workers differ by who looked last.
-ADDED_GAUGES = frozenset(
-    {
-        "flashsale_broker_in_flight_messages",
-        "flashsale_streams_open",
-        "process_open_fds",
-        "process_resident_memory_bytes",
-        "process_virtual_memory_bytes",
-    }
-)
-# One worker that can't publish is an alarm, even if the others can.
-LEAST_GAUGES = frozenset({"flashsale_broker_up", "process_start_time_seconds"})
+from flashsale.observability import broker_metrics, gateway_metrics, process_metrics
+from flashsale.observability.process_metrics import Joined
+
+JOINED_GAUGES: Mapping[str, Joined] = {
+    **process_metrics.JOINED_GAUGES,
+    **broker_metrics.JOINED_GAUGES,
+    **gateway_metrics.JOINED_GAUGES,
+}
+"""The rule by which each gauge of a worker becomes one of the gateway, kept beside the gauge."""
+
+_GROWING = ("counter", "histogram")
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -41,9 +39,14 @@ class Family:
             self.samples[key] = value if mine is None else self._joined(mine, value)
 
     def _joined(self, one: float, other: float) -> float:
-        if self.type in ("counter", "histogram") or self.name in ADDED_GAUGES:
-            return one + other
-        return min(one, other) if self.name in LEAST_GAUGES else max(one, other)
+        rule = "sum" if self.type in _GROWING else JOINED_GAUGES.get(self.name, "max")
+        match rule:
+            case "sum":
+                return one + other
+            case "min":
+                return min(one, other)
+            case _:
+                return max(one, other)
 
     def as_metric(self) -> Metric:
         """It, as Prometheus' client exposes it."""
@@ -63,7 +66,7 @@ def read_page(text: str) -> dict[str, Family]:
 
 def counts_of(page: Page) -> dict[str, Family]:
     """What of a page only ever grows. It stays counted when the process that did it is gone."""
-    return {name: found for name, found in page.items() if found.type in ("counter", "histogram")}
+    return {name: found for name, found in page.items() if found.type in _GROWING}
 
 
 def added(pages: Iterable[Page]) -> dict[str, Family]:

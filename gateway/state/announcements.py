@@ -1,14 +1,13 @@
 """Hear what other gateways took and what the drain decided, and tell what this one takes."""
 
 import asyncio
-import random
 import secrets
 
-import msgspec
 import structlog
 
 from flashsale.broker import Broker, BrokerError
-from flashsale.domain.orders import OrderId
+from flashsale.domain.backoff import Backoff
+from flashsale.domain.order_ids import OrderId
 from flashsale.ledger import LedgerError
 from flashsale.messages.announcements import (
     Announcement,
@@ -19,6 +18,7 @@ from flashsale.messages.announcements import (
     decode_announcement,
     encode_announcement,
 )
+from flashsale.messages.codec import MessageError
 from gateway.state.arrivals import Traffic
 from gateway.state.ledger_lookup import Lookup
 from gateway.state.orders import Known, Memory
@@ -80,11 +80,11 @@ class Hearing:
 
     async def follow(self) -> None:
         """Keep hearing."""
-        pause = _FIRST_RETRY_SECONDS
+        backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
         while True:
             try:
                 async with self._broker.subscribe(self._exchange) as announcements:
-                    pause = _FIRST_RETRY_SECONDS
+                    backoff.reset()
                     self.began = True
                     await self._sweep(older_than=0, most=1_000_000)
                     while True:
@@ -96,8 +96,7 @@ class Hearing:
                         await asyncio.sleep(0)  # requests have their turn
             except (BrokerError, TimeoutError) as error:
                 log.warning("announcements interrupted", reason=str(error) or "no answer in time")
-            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 not a secret
-            pause = min(2 * pause, _LAST_RETRY_SECONDS)
+            await asyncio.sleep(backoff.next())
 
     async def sweep(self) -> None:
         """Keep looking up orders that wait longer than usual: their announcement may be lost."""
@@ -128,7 +127,7 @@ class Hearing:
     def _hear(self, body: bytes) -> None:
         try:
             heard = decode_announcement(body)
-        except msgspec.DecodeError as error:
+        except MessageError as error:
             log.warning("announcement not understood", reason=str(error))
             return
         match heard:

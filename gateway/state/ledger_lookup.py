@@ -5,10 +5,11 @@ import time
 from collections.abc import Sequence
 from itertools import islice
 
-from flashsale.domain.orders import OrderId, Outcome
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.orders import Outcome
 from flashsale.domain.pacing import Pacer
 from flashsale.ledger import Ledger, LedgerError, LedgerUnavailable
-from flashsale.observability.metrics import GatewayMetrics
+from flashsale.observability.gateway_metrics import GatewayMetrics
 
 _IDS_A_QUERY = 1000
 _MOST_ASKED = 20_000

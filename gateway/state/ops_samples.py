@@ -7,7 +7,7 @@ from collections import deque
 import msgspec
 
 from flashsale.messages.announcements import Arrivals
-from flashsale.observability.metrics import RequestCounts
+from flashsale.observability.gateway_metrics import RequestCounts
 from gateway.state.announcements import Hearing
 from gateway.state.arrivals import KEPT_SECONDS, Traffic
 from gateway.state.backlog import Backlog

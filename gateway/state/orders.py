@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from flashsale.domain.orders import OrderId, Status
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Status, may_follow
 from gateway.state.queue_position import Line
 
 
@@ -85,11 +86,10 @@ class Memory:
             known = self._add(Known(order_id, sku, quantity, time.monotonic()))
             known.decide(status, reason)
             self._line.leave_unknown()
-        elif known.status is Status.QUEUED:
-            del self._waiting[order_id]
-            self._line.leave()
-            known.decide(status, reason)
-        elif known.status is Status.FAILED:
+        elif may_follow(known.status, status):
+            if known.status is Status.QUEUED:
+                del self._waiting[order_id]
+                self._line.leave()
             known.decide(status, reason)
         return known
 

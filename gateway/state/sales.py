@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal
 
 import structlog
 
@@ -15,17 +14,6 @@ log = structlog.get_logger()
 
 REFRESH_SECONDS = 0.2
 _STALE_SECONDS = 3
-
-SaleState = Literal["scheduled", "open", "sold_out", "closed"]
-
-
-def sale_state(sale: Sale, now: float) -> SaleState:
-    """What a shopper may do with the sale at Unix time `now`."""
-    if sale.closed(now):
-        return "closed"
-    if not sale.opened(now):
-        return "scheduled"
-    return "open" if sale.remaining > 0 else "sold_out"
 
 
 class Catalogue:

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from flashsale.audit.history import Asked, read_history
-from flashsale.domain.orders import Outcome, Status
+from flashsale.domain.order_states import Status
+from flashsale.domain.orders import Outcome
 from flashsale.ledger import Books, Journey
 
 _MOST_ERRORS_SHOWN = 5

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from flashsale.audit.history import Asked
-from flashsale.domain.orders import Status
+from flashsale.domain.order_states import Status
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
 from flashsale.runtime.settings import Settings

@@ -4,7 +4,7 @@ import signal
 from functools import partial
 
 from flashsale.broker import RabbitMQ
-from flashsale.domain.orders import encode_order
+from flashsale.messages.orders import encode_order
 from tests.conftest import an_order
 from tests.faults.proxy import Connection
 from tests.faults.scenario import scenario

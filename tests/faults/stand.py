@@ -23,7 +23,8 @@ from sqlalchemy.pool import NullPool
 from flashsale.audit.history import Observation, encode_line
 from flashsale.broker import RabbitMQ, Topology, sale_topology
 from flashsale.broker.rabbitmq.addresses import addresses
-from flashsale.domain.orders import Outcome, Status
+from flashsale.domain.order_states import Status
+from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
 from loadtest.processes import Process, get, process

@@ -17,7 +17,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from flashsale.broker import Queue, RabbitMQ, Topology, sale_topology
-from flashsale.domain.orders import Status, encode_order
+from flashsale.domain.order_states import Status
+from flashsale.messages.orders import encode_order
 from loadtest.processes import own_environment, scrape
 from loadtest.servers import RabbitNode, free_port
 from services.builtin.loyalty import POINTS_PER_ITEM

@@ -17,9 +17,9 @@ import pytest
 from flashsale.audit.history import Asked, Looked, Observation, Released, body_hash, encode_line
 from flashsale.audit.rules import RULES
 from flashsale.broker import RabbitMQ, sale_topology
-from flashsale.domain.orders import encode_order
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
+from flashsale.messages.orders import encode_order
 from loadtest.processes import process
 from loadtest.servers import free_port
 from tests.conftest import an_order, unique

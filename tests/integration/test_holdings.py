@@ -2,10 +2,10 @@
 
 from sqlalchemy import text
 
-from flashsale.audit.rules import Decided, Tally
-from flashsale.domain.orders import random_order_id
+from flashsale.domain.order_ids import random_order_id
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Effects, Ledger
+from flashsale.ledger.holdings import Decided, Tally
 from flashsale.ledger.sql.transactions import writing
 from services.builtin.loyalty import Purchase, add_points
 from tests.conftest import an_order

@@ -19,7 +19,8 @@ from flashsale.broker import BrokerUnavailable, Deliveries, EmbeddedBroker, Topo
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Buyer, Ledger
 from flashsale.messages.events import OrderEvent
-from flashsale.observability.metrics import ConsumerMetrics, GatewayMetrics
+from flashsale.observability.consumer_metrics import ConsumerMetrics
+from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, open_stack
 from gateway.app import create_app, retire, serving
@@ -661,7 +662,7 @@ async def test_a_quiet_stream_is_kept_alive_by_comments(
 
 async def buy(shop: Shop, *bought: tuple[str, int, float]) -> None:
     """Have customers in the ranking of tv: how much, and since when."""
-    from flashsale.domain.orders import random_order_id
+    from flashsale.domain.order_ids import random_order_id
     from flashsale.ledger import Effects
 
     wanted = []

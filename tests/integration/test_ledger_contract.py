@@ -8,7 +8,9 @@ import pytest
 from alembic import command
 from sqlalchemy import BindParameter, Connection, Engine, event, text
 
-from flashsale.domain.orders import Order, OrderId, Outcome, Status
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Status
+from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale
 from flashsale.ledger import (
     Drain,

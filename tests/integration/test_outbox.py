@@ -15,7 +15,7 @@ from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger
 from flashsale.ledger.sql.outbox import Unsent
 from flashsale.messages.events import OrderEvent, decode_event
-from flashsale.observability.metrics import ConsumerMetrics
+from flashsale.observability.consumer_metrics import ConsumerMetrics
 from tests.conftest import an_order
 
 NOW = 1_800_000_000.0

@@ -13,16 +13,16 @@ from sqlalchemy import Column, Integer, MetaData, String, Table, text
 
 from flashsale.broker import Delivery
 from flashsale.broker.dead_letters import DeadQueue, drop, look, replay
-from flashsale.domain.orders import random_order_id
+from flashsale.domain.order_ids import random_order_id
 from flashsale.ledger.sql.transactions import reading, writing
 from flashsale.messages.events import OrderEvent, encode_event
-from flashsale.observability.metrics import ServicesMetrics
+from flashsale.observability.services_metrics import ServicesMetrics
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, open_stack
 from loadtest.servers import PostgresServer
 from services import Effects, GiveUp, Retry, Service
-from services.app import declared_by, run_workers
-from services.queues import dead_queue, work_queue
+from services.app import run_workers
+from services.queues import dead_queue, declared_by, work_queue
 from tests.conftest import unique
 
 tables = MetaData()

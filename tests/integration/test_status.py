@@ -13,9 +13,10 @@ import aiohttp
 import pytest
 
 from flashsale.broker import RabbitMQ, sale_topology
-from flashsale.domain.orders import encode_order, random_order_id
+from flashsale.domain.order_ids import random_order_id
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger, open_ledger
+from flashsale.messages.orders import encode_order
 from loadtest.processes import Process, process, scrape
 from loadtest.servers import RabbitNode, free_port, rabbitmq
 from tests.conftest import an_order, unique

@@ -18,7 +18,8 @@ from flashsale.broker.dead_letters import DeadQueue, look, replay
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger, open_ledger
 from flashsale.messages.events import OrderEvent, encode_event
-from flashsale.observability.metrics import ConsumerMetrics, GatewayMetrics
+from flashsale.observability.consumer_metrics import ConsumerMetrics
+from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, open_stack
 from gateway.app import create_app, serving
@@ -271,7 +272,7 @@ def test_off_opentelemetry_is_not_even_imported(sqlite_url: str) -> None:
     program = """
 import asyncio, sys
 import consumer.app, gateway.app, services.app, services.installed, flashsale.cli.main
-from flashsale.observability.metrics import GatewayMetrics
+from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.settings import load_settings
 from flashsale.runtime.stack import open_stack
 

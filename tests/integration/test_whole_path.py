@@ -5,7 +5,8 @@ import signal
 import time
 
 from flashsale.broker import Delivery, RabbitMQ, sale_topology
-from flashsale.domain.orders import Status, encode_order
+from flashsale.domain.order_states import Status
+from flashsale.messages.orders import encode_order
 from loadtest.processes import scrape
 from loadtest.servers import RabbitNode, free_port
 from tests.conftest import an_order

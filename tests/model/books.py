@@ -7,11 +7,12 @@ from dataclasses import replace
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flashsale.domain.orders import OrderId, Outcome
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Drain, Ledger
-from flashsale.ledger.errors import named_errors
 from flashsale.ledger.sql.books import audit
+from flashsale.ledger.sql.driver_errors import named_errors
 from flashsale.ledger.sql.sell import as_outcome, as_sale
 from flashsale.ledger.sql.tables import orders, outbox, sales
 from tests.model.quick_ledger import QuickLedger

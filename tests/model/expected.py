@@ -6,7 +6,9 @@ It is written once more from the promises, in the plainest way, and shares no ru
 from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 
-from flashsale.domain.orders import Order, OrderId, Outcome, Status
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Status
+from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, Verdict
 
 # What is released is seen here some turns of the loop later, more or fewer of them.

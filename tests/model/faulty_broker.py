@@ -5,7 +5,7 @@ from typing import Literal
 
 from flashsale.broker import BrokerError, BrokerUnavailable, Topology
 from flashsale.broker.embedded import EmbeddedBroker, _Message
-from flashsale.broker.port import Headers
+from flashsale.messages.headers import Headers
 
 BrokerFault = Literal["lost", "taken, but unanswered", "announcement lost"]
 

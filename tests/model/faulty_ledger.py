@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from flashsale.domain.orders import Order, OrderId, Outcome
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, Verdict
 from flashsale.ledger import Drain, Ledger, LedgerBusy, LedgerRefused, LedgerUnavailable
 from tests.model.expected import Expected

@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from flashsale.domain.orders import Order, OrderId, Outcome, Status
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Status
+from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, Verdict, decide
 from flashsale.ledger import Drain, Ledger
 from flashsale.messages.events import event_topic

@@ -13,11 +13,13 @@ from consumer.drain_speed import Speed
 from consumer.release_gate import Gate
 from flashsale.broker import QueueFull, sale_topology
 from flashsale.broker.dead_letters import DeadQueue, replay
-from flashsale.domain.orders import OrderId, OrderRequest, Outcome, keyed_order_id
+from flashsale.domain.order_ids import OrderId, keyed_order_id
+from flashsale.domain.orders import OrderRequest, Outcome
 from flashsale.domain.pacing import Pacer
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger
-from flashsale.observability.metrics import ConsumerMetrics, GatewayMetrics
+from flashsale.observability.consumer_metrics import ConsumerMetrics
+from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.http.problems import Problem
 from gateway.intake.accept_order import Desk
 from gateway.state.announcements import Hearing

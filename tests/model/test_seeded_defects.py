@@ -12,7 +12,9 @@ from consumer.dead_letters import DeadLetters
 from consumer.drain_loop import Drainer
 from flashsale.broker import Delivery
 from flashsale.broker.embedded import EmbeddedDeliveries
-from flashsale.domain.orders import OrderId, Outcome, Reason, Status, random_order_id
+from flashsale.domain.order_ids import OrderId, random_order_id
+from flashsale.domain.order_states import Reason, Status
+from flashsale.domain.orders import Outcome
 from flashsale.domain.pacing import Pacer
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Drain

@@ -8,9 +8,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from flashsale.domain.orders import OrderId, Outcome, Status, random_order_id
+from flashsale.domain.order_ids import OrderId, random_order_id
+from flashsale.domain.order_states import Status
+from flashsale.domain.orders import Outcome
 from flashsale.ledger import Ledger, LedgerUnavailable
-from flashsale.observability.metrics import GatewayMetrics
+from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.context import LOOKUP, MEMORY, METRICS
 from gateway.routes.order_status import find_order
 from gateway.state.ledger_lookup import Lookup

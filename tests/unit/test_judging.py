@@ -9,18 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashsale.audit.history import Acked, Asked, Committed, Looked, Observation, Released
-from flashsale.audit.rules import (
-    RULES,
-    Decided,
-    Duty,
-    Holdings,
-    Seen,
-    Tally,
-    Verdict,
-    Waiting,
-    judge,
-)
+from flashsale.audit.rules import RULES, Duty, Seen, Verdict, Waiting, judge
 from flashsale.audit.rules.drains import Release, bursts
+from flashsale.ledger.holdings import Decided, Holdings, Tally
 
 RATE = 10
 STOCK = 10

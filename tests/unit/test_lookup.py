@@ -4,9 +4,11 @@ from typing import cast
 
 import pytest
 
-from flashsale.domain.orders import OrderId, Outcome, Status, random_order_id
+from flashsale.domain.order_ids import OrderId, random_order_id
+from flashsale.domain.order_states import Status
+from flashsale.domain.orders import Outcome
 from flashsale.ledger import Ledger, LedgerUnavailable
-from flashsale.observability.metrics import GatewayMetrics
+from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.state import ledger_lookup as lookup
 from gateway.state.ledger_lookup import Lookup
 from tests.conftest import an_order

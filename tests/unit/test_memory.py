@@ -1,6 +1,7 @@
 import asyncio
 
-from flashsale.domain.orders import OrderId, Status
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Status
 from gateway.state.orders import Memory
 from gateway.state.queue_position import Line
 

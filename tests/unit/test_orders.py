@@ -1,11 +1,12 @@
 """Order ids and the message contract."""
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.domain.orders import decode_order, encode_order, keyed_order_id, random_order_id
+from flashsale.domain.order_ids import keyed_order_id, random_order_id
+from flashsale.messages.codec import MessageError
+from flashsale.messages.orders import decode_order, encode_order
 from tests.conftest import an_order
 
 SECRET = b"0123456789abcdef"
@@ -21,13 +22,13 @@ def test_an_order_survives_the_queue() -> None:
 def test_what_is_no_order_is_a_decode_error_and_nothing_else(body: bytes) -> None:
     try:
         decode_order(body)
-    except msgspec.DecodeError:
+    except MessageError:
         return
 
 
 @pytest.mark.parametrize("change", [{"id": "x"}, {"quantity": 0}, {"sku": "a b"}, {"sku": ""}])
 def test_an_order_that_breaks_the_contract_is_not_read(change: dict[str, object]) -> None:
-    with pytest.raises(msgspec.DecodeError):
+    with pytest.raises(MessageError):
         decode_order(encode_order(an_order(**change)))
 
 

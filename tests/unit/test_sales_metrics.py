@@ -5,7 +5,7 @@ import time
 from prometheus_client import CollectorRegistry
 
 from flashsale.domain.sales import Sale
-from flashsale.observability.metrics import SalesCollector
+from flashsale.observability.gateway_metrics import SalesCollector
 
 
 def seen(sales: list[Sale]) -> dict[tuple[str, str], float]:

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.domain.orders import Order, OrderId, Outcome, Reason, Status
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Reason, Status
+from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, decide
 from tests.conftest import an_order
 

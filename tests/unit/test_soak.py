@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 from aiohttp import web
 
-from flashsale.domain.orders import keyed_order_id
+from flashsale.domain.order_ids import keyed_order_id
 from loadtest.bench.soak.flat import BOUNDS, Judged, levels, slope
 from loadtest.bench.soak.plan import SKIPPED, Plan
 from loadtest.bench.soak.run import Soaked, judge

@@ -18,10 +18,13 @@ from structlog.testing import capture_logs
 
 from consumer.batch_tracing import batch_spans
 from flashsale.broker import Delivery
-from flashsale.domain.orders import Order, Outcome, Status, encode_order
+from flashsale.domain.order_states import Status
+from flashsale.domain.orders import Order, Outcome
+from flashsale.messages.headers import copied_headers, trace_headers
+from flashsale.messages.orders import encode_order
+from flashsale.observability.errors import TracingUnavailable
 from flashsale.observability.spans import Tracing, _InOurWords, spans_by_otlp
-from flashsale.observability.tracing import carried, carrying, open_tracing
-from flashsale.runtime.settings import Settings, SettingsError
+from flashsale.observability.tracing import open_tracing
 from tests.conftest import an_order
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -45,18 +48,18 @@ def a_delivery(
     traceparent: str | None = None, order: Order | None = None
 ) -> tuple[Delivery, Order]:
     order = order or an_order()
-    return Delivery(1, encode_order(order), order.id, carrying(traceparent)), order
+    return Delivery(1, encode_order(order), order.id, trace_headers(traceparent)), order
 
 
 async def test_off_there_are_none() -> None:
-    async with open_tracing(Settings(), "gateway") as tracing:
+    async with open_tracing(False, "gateway", "memory") as tracing:
         assert tracing is None
 
 
 def test_a_copy_of_a_message_keeps_its_trace_and_nothing_else() -> None:
-    assert carried({"traceparent": SAMPLED, "attempts": 3}) == {"traceparent": SAMPLED}
-    assert carried({"attempts": 3}) == {}
-    assert carrying(None) == {}
+    assert copied_headers({"traceparent": SAMPLED, "attempts": 3}) == {"traceparent": SAMPLED}
+    assert copied_headers({"attempts": 3}) == {}
+    assert trace_headers(None) == {}
 
 
 def test_what_is_not_sampled_is_carried_nowhere(
@@ -158,7 +161,7 @@ def test_a_wrong_variable_of_opentelemetry_is_a_wrong_setting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
-    with pytest.raises(SettingsError, match=r"OTEL_.*max_queue_size"):
+    with pytest.raises(TracingUnavailable, match=r"OTEL_.*max_queue_size"):
         spans_by_otlp("test", "rabbitmq")
 
 

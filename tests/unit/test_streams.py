@@ -1,7 +1,7 @@
 import asyncio
 from unittest.mock import Mock
 
-from flashsale.observability.metrics import GatewayMetrics
+from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.http.sse import EventStream, Streams, event
 
 

@@ -2,11 +2,10 @@
 
 from prometheus_client import Gauge, generate_latest
 
-from flashsale.observability.metrics import GatewayMetrics
+from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.observability.monitoring import Pulse
 from gateway.server.worker_metrics import (
-    ADDED_GAUGES,
-    LEAST_GAUGES,
+    JOINED_GAUGES,
     Page,
     added,
     counts_of,
@@ -101,4 +100,4 @@ async def test_it_is_known_of_every_gauge_how_it_adds_up() -> None:
     metrics = GatewayMetrics()
     Pulse(metrics.registry)
     gauges = {name for name, family in read_page(page(metrics)).items() if family.type == "gauge"}
-    assert gauges <= SHARED | ADDED_GAUGES | LEAST_GAUGES
+    assert gauges <= SHARED | JOINED_GAUGES.keys()

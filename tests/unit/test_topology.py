@@ -3,6 +3,7 @@
 import pytest
 
 from flashsale.broker import Queue, sale_topology
+from flashsale.broker.rabbitmq.arguments import queue_arguments
 from services.installed import chosen_services
 from services.queues import services_topology
 
@@ -14,7 +15,7 @@ def queues(queue_type: str) -> tuple[Queue, ...]:
 
 
 def test_on_a_cluster_every_queue_that_holds_orders_or_events_is_on_several_nodes() -> None:
-    declared = {queue.name: queue.arguments for queue in queues("quorum")}
+    declared = {queue.name: queue_arguments(queue) for queue in queues("quorum")}
     assert {"a.sale.orders", "a.sale.orders.dead", "a.mail", "a.mail.dead"} <= set(declared)
     assert {arguments["x-queue-type"] for arguments in declared.values()} == {"quorum"}
 
@@ -23,9 +24,9 @@ def test_on_a_cluster_every_queue_that_holds_orders_or_events_is_on_several_node
 def test_no_quorum_queue_drops_what_comes_back(queue_type: str) -> None:
     # 3.10 takes -1 for less than none; 4.x has a limit of 20 if nothing is said.
     limits = [
-        queue.arguments["x-delivery-limit"]
+        queue_arguments(queue)["x-delivery-limit"]
         for queue in queues(queue_type)
-        if queue.arguments["x-queue-type"] == "quorum"
+        if queue_arguments(queue)["x-queue-type"] == "quorum"
     ]
     assert limits
     assert all(int(limit) > 1_000_000_000 for limit in limits)

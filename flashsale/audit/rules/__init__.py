@@ -4,7 +4,8 @@ They do no I/O: `Seen` is made of a history's observations, `Holdings` come from
 `Waiting` from the broker.
 """
 
-from flashsale.audit.rules.evidence import Decided, Duty, Holdings, Tally, Waiting
+from flashsale.audit.rules.evidence import Duty, Waiting
 from flashsale.audit.rules.verdict import RULES, Seen, Verdict, judge
+from flashsale.ledger.holdings import Decided, Holdings, Tally
 
 __all__ = ["RULES", "Decided", "Duty", "Holdings", "Seen", "Tally", "Verdict", "Waiting", "judge"]

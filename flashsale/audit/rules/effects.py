@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from flashsale.audit.rules.evidence import Duty, Holdings, Tally
+from flashsale.audit.rules.evidence import Duty
+from flashsale.ledger.holdings import Holdings, Tally
 from flashsale.messages.events import event_topic
 
 _FAILED = "failed"

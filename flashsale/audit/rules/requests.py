@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flashsale.audit.history import NO_ANSWER, Asked
-from flashsale.audit.rules.evidence import Decided
+from flashsale.ledger.holdings import Decided
 
 _ACCEPTED = 202
 _UNAVAILABLE = 503

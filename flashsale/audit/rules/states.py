@@ -5,11 +5,13 @@ from operator import itemgetter
 from sys import intern
 
 from flashsale.audit.history import Committed, Looked
-from flashsale.audit.rules.evidence import Decided
+from flashsale.domain.order_states import RANK, Status
+from flashsale.ledger.holdings import Decided
 
 _FOUND, _NOT_FOUND = 200, 404
-_NOWHERE, _QUEUED, _FAILED = "nowhere", "queued", "failed"
-_STEPS = {_NOWHERE: 0, _QUEUED: 1, _FAILED: 2, "confirmed": 3, "rejected": 3}
+_NOWHERE = "nowhere"
+_QUEUED, _FAILED = Status.QUEUED.value, Status.FAILED.value
+_STEPS = {_NOWHERE: 0, **{status.value: 1 + rank for status, rank in RANK.items()}}
 
 _State = tuple[float, float, str]
 """Moments of question and answer, and the state."""

@@ -7,9 +7,10 @@ import msgspec
 from flashsale.audit.history import Acked, Asked, Committed, Looked, Observation, Released
 from flashsale.audit.rules.drains import Drains
 from flashsale.audit.rules.effects import effects
-from flashsale.audit.rules.evidence import Duty, Holdings, Waiting
+from flashsale.audit.rules.evidence import Duty, Waiting
 from flashsale.audit.rules.requests import Requests, doubled_and_invented, lost
 from flashsale.audit.rules.states import States
+from flashsale.ledger.holdings import Holdings
 
 RULES = (
     *("lost", "invented", "doubled", "oversold", "over_limit", "books"),

@@ -1,7 +1,6 @@
 """RabbitMQ by pika: confirmed publishing over one supervised connection, consuming over others."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
@@ -11,19 +10,14 @@ import structlog
 from pika.channel import Channel
 from pika.exceptions import AMQPError
 
-from flashsale.broker.port import (
-    Broker,
-    BrokerError,
-    BrokerUnavailable,
-    Deliveries,
-    Depth,
-    Headers,
-)
+from flashsale.broker.port import Broker, BrokerError, BrokerUnavailable, Deliveries, Depth
 from flashsale.broker.rabbitmq.confirms import Confirms
 from flashsale.broker.rabbitmq.connection import Link, declare
 from flashsale.broker.rabbitmq.consumer import RabbitDeliveries
 from flashsale.broker.rabbitmq.publisher import ConfirmedChannel
 from flashsale.broker.topology import Topology
+from flashsale.domain.backoff import Backoff
+from flashsale.messages.headers import Headers
 
 log = structlog.get_logger()
 
@@ -205,9 +199,9 @@ class RabbitMQ(Broker):
             reason = await asyncio.shield(self._link.closed)
             log.warning("broker lost", reason=reason)
             await self._drop(reason)
-            pause = _FIRST_RETRY_SECONDS
+            backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
             while True:
-                await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 not a secret
+                await asyncio.sleep(backoff.next())
                 try:
                     async with asyncio.timeout(10):
                         await self._connect()
@@ -215,7 +209,6 @@ class RabbitMQ(Broker):
                 except (BrokerError, TimeoutError) as error:
                     self._lost = str(error) or "no answer in time"
                     log.warning("broker unreachable", reason=self._lost)
-                pause = min(pause * 2, _LAST_RETRY_SECONDS)
             self.counts.reconnects += 1
             log.info("broker connected again")
 

@@ -13,6 +13,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from flashsale.broker.port import BrokerUnavailable, TopologyMismatch
 from flashsale.broker.rabbitmq.addresses import addresses, without_secrets
+from flashsale.broker.rabbitmq.arguments import queue_arguments
 from flashsale.broker.rabbitmq.inbound_frames import Inbound
 from flashsale.broker.topology import Topology
 
@@ -213,7 +214,7 @@ async def declare(link: Link, topology: Topology) -> None:
         await done(
             f"queue {queue.name}",
             lambda answer, q=queue: channel.queue_declare(  # type: ignore[misc]
-                q.name, durable=True, arguments=dict(q.arguments), callback=answer
+                q.name, durable=True, arguments=queue_arguments(q), callback=answer
             ),
         )
     for binding in topology.bindings:

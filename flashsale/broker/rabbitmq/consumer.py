@@ -10,9 +10,11 @@ from typing import Any
 from pika.channel import Channel
 from pika.exceptions import AMQPError
 
-from flashsale.broker.port import BrokerUnavailable, Deliveries, Delivery, Headers
+from flashsale.broker.port import BrokerUnavailable, Deliveries, Delivery
+from flashsale.broker.rabbitmq.arguments import listener_arguments
 from flashsale.broker.rabbitmq.connection import Link
 from flashsale.broker.topology import HEARD_MESSAGES
+from flashsale.messages.headers import Headers
 
 _NO_HEADERS: Headers = MappingProxyType({})
 
@@ -43,7 +45,7 @@ class RabbitDeliveries(Deliveries):
         channel = await self._link.channel(on_closed=self._link.end)
         declared = await self._link.call(
             lambda answer: channel.queue_declare(
-                "", exclusive=True, arguments={"x-max-length": HEARD_MESSAGES}, callback=answer
+                "", exclusive=True, arguments=listener_arguments(HEARD_MESSAGES), callback=answer
             )
         )
         queue = declared.method.queue

@@ -8,11 +8,11 @@ from pika import BasicProperties, DeliveryMode
 from pika.channel import Channel
 from pika.exceptions import AMQPError
 
-from flashsale.broker.port import Headers
 from flashsale.broker.rabbitmq.confirms import Confirms
 from flashsale.broker.rabbitmq.connection import Link
 from flashsale.broker.rabbitmq.outbound_frames import message_frames
 from flashsale.broker.rabbitmq.write_batching import Nagle
+from flashsale.messages.headers import Headers
 
 _ONE_FRAME_BYTES = 4096 - 8  # the smallest frame that a peer may insist on, less its own bytes
 

@@ -10,10 +10,12 @@ from sqlalchemy import bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from flashsale.domain.orders import Order, OrderId
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.orders import Order
 from flashsale.domain.sales import Verdict
-from flashsale.ledger.errors import LedgerUnavailable, named_errors
+from flashsale.ledger.errors import LedgerUnavailable
 from flashsale.ledger.sql.bulk import insert_columns
+from flashsale.ledger.sql.driver_errors import named_errors
 from flashsale.ledger.sql.sell import Steps, sell
 from flashsale.ledger.sql.tables import orders
 

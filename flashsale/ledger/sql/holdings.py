@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flashsale.audit.rules import Decided, Holdings, Tally
+from flashsale.ledger.holdings import Decided, Holdings, Tally
 from flashsale.ledger.sql.books import audit
 from flashsale.ledger.sql.bulk import among
 from flashsale.ledger.sql.tables import effects, loyalty, orders, outbox, ranking

@@ -9,10 +9,11 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flashsale.audit.rules import Holdings
-from flashsale.domain.orders import OrderId, Outcome
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
 from flashsale.ledger.errors import LedgerRefused
+from flashsale.ledger.holdings import Holdings
 from flashsale.ledger.sql import schema
 from flashsale.ledger.sql.books import Books, audit
 from flashsale.ledger.sql.bulk import among

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 from sqlalchemy import Delete, Row, Select, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flashsale.domain.orders import Order, OrderId, Outcome, Status
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Status
+from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Purchases, Sale, Verdict, decide
 from flashsale.ledger.sql.bulk import Column, among, insert_columns
 from flashsale.ledger.sql.tables import orders, outbox, sales

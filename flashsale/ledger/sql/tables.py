@@ -14,6 +14,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from flashsale.domain.order_states import DECIDED
+
 metadata = MetaData()
 
 
@@ -47,7 +49,7 @@ orders = Table(
     Column("reason", Text),
     Column("accepted_at", Double),
     Column("decided_at", Double, nullable=False),
-    CheckConstraint("status IN ('confirmed', 'rejected', 'failed')", name="orders_status_known"),
+    CheckConstraint(f"status IN {tuple(map(str, DECIDED))}", name="orders_status_known"),
     CheckConstraint(
         "status = 'failed' OR (sku IS NOT NULL AND customer_id IS NOT NULL AND quantity > 0)",
         name="orders_decided_whole",

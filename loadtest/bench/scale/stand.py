@@ -12,9 +12,11 @@ from pathlib import Path
 import psutil
 
 from flashsale.broker import open_broker
-from flashsale.domain.orders import Order, encode_order, random_order_id
+from flashsale.domain.order_ids import random_order_id
+from flashsale.domain.orders import Order
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
+from flashsale.messages.orders import encode_order
 from flashsale.runtime.settings import PREFIX, load_settings
 from flashsale.runtime.stack import topology_of
 from loadtest.measure.usage import family

@@ -14,7 +14,8 @@ import aiohttp
 import asyncpg
 from rich.progress import track
 
-from flashsale.domain.orders import Order, random_order_id
+from flashsale.domain.order_ids import random_order_id
+from flashsale.domain.orders import Order
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
 from loadtest.bench.results import RESULTS, print_figures

@@ -4,7 +4,8 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from flashsale.domain.orders import OrderId, Status
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Status
 from flashsale.ledger import Ledger
 from loadtest.bench.soak.plan import Plan
 from loadtest.bench.soak.shoppers import Shoppers

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-from flashsale.domain.orders import OrderId, keyed_order_id
+from flashsale.domain.order_ids import OrderId, keyed_order_id
 from loadtest.load.connections import Connections
 
 _CONNECTIONS = 512

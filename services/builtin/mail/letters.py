@@ -9,7 +9,7 @@ from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from functools import lru_cache
 
-from flashsale.domain.orders import Reason
+from flashsale.domain.order_states import Reason
 from flashsale.messages.events import OrderEvent
 from services.service import GiveUp
 

@@ -1,0 +1,50 @@
+"""The headers of messages that two processes share, by name and by meaning."""
+
+from collections.abc import Mapping
+from typing import Final
+
+Headers = Mapping[str, str | int]
+"""Headers of a message. pika encodes no float."""
+
+TRACEPARENT: Final = "traceparent"
+"""The context of a span (W3C Trace Context), over HTTP and over AMQP.
+
+Only a recorded trace is carried between our processes, so that all else costs nothing there. Its
+companion `tracestate`, which may hold whatever a client sent, ends at the gateway.
+"""
+
+REPLAYED: Final = "replayed"
+"""Set on a dead letter that an operator sent back to its queue."""
+
+REASON: Final = "reason"
+"""Why the latest attempt failed."""
+
+ATTEMPTS: Final = "attempts"
+"""How many attempts have failed."""
+
+DIED_AT: Final = "died_at"
+"""When the message was put in a dead queue, in whole Unix seconds."""
+
+LONGEST_REASON: Final = 500
+"""Characters of a reason that are kept."""
+
+
+def trace_headers(traceparent: str | None) -> Headers:
+    """Return the headers of a message in that trace; none if it belongs to no recorded trace."""
+    return {} if traceparent is None else {TRACEPARENT: traceparent}
+
+
+def copied_headers(headers: Headers) -> Headers:
+    """Return the headers that the next copy of a message keeps: the trace that it is in."""
+    return {TRACEPARENT: headers[TRACEPARENT]} if TRACEPARENT in headers else {}
+
+
+def failure_headers(reason: str) -> Headers:
+    """Return the headers of a message whose attempt failed for that reason."""
+    return {REASON: reason[:LONGEST_REASON]}
+
+
+def attempts(headers: Headers) -> int:
+    """Return how many attempts have failed, 0 if the message does not say."""
+    count = headers.get(ATTEMPTS, 0)
+    return count if isinstance(count, int) else 0

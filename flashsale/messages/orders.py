@@ -1,0 +1,9 @@
+"""An order on its way through the queue, as bytes."""
+
+import msgspec
+
+from flashsale.domain.orders import Order
+from flashsale.messages.codec import decoder
+
+encode_order = msgspec.msgpack.Encoder().encode
+decode_order = decoder(msgspec.msgpack.Decoder(Order))

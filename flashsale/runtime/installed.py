@@ -1,0 +1,22 @@
+"""What installed packages add, found by entry points.
+
+https://packaging.python.org/en/latest/specifications/entry-points/
+"""
+
+from importlib.metadata import entry_points
+
+from flashsale.runtime.settings import SettingsError
+
+
+def installed(group: str) -> dict[str, object]:
+    """Return what is installed in a group of entry points, by name.
+
+    Raises `SettingsError` if one of them can't be loaded.
+    """
+    found: dict[str, object] = {}
+    for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
+        try:
+            found[entry.name] = entry.load()
+        except Exception as error:  # whatever a stranger's module does when it is imported
+            raise SettingsError(f"{group} {entry.name} ({entry.value}): {error!r}") from error
+    return found
