@@ -9,7 +9,7 @@ import pytest
 from loadtest.servers import Installation, ServerNotFound
 from loadtest.servers.installed import ROOT_VARIABLE
 
-TRIXIE = Path(__file__).parents[2] / "scripts/trixie"
+TRIXIE = Path(__file__).parents[3] / "scripts/trixie"
 
 
 def a_program(path: Path, script: str = "") -> None:

@@ -17,7 +17,7 @@ from flashsale.audit.history import Asked, Looked, body_hash, read_history
 from loadtest.demo.report import orders_sent
 from loadtest.processes import own_environment
 
-LOCUSTFILE = Path(__file__).parents[2] / "loadtest/locustfile.py"
+LOCUSTFILE = Path(__file__).parents[3] / "loadtest/locustfile.py"
 
 
 class Shop:

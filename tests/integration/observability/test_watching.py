@@ -32,7 +32,7 @@ from loadtest.servers import (
 from loadtest.servers.rabbit import METRICS
 from tests.conftest import unique
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RULES = ROOT / "prometheus/rules.yml"
 # What Grafana puts in for its own variables.
 _GRAFANA = {"$__rate_interval": "5s", "$sku": ".*", "$instance": ".*"}

@@ -75,7 +75,7 @@ async def test_a_failure_is_logged_with_its_request_and_order_but_not_what_was_s
     settings: dict[str, str], tmp_path: Path
 ) -> None:
     port = int(settings["FLASHSALE_GATEWAY_PORT"])
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environment = settings | {"PYTHONPATH": str(root)}
     with process(["tests.failing"], tmp_path / "log", environment) as failing:
         failing.await_url(f"http://127.0.0.1:{port}/readyz")

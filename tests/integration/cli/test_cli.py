@@ -12,7 +12,7 @@ from flashsale.runtime.settings import settings_table
 from loadtest.processes import own_environment, process
 from loadtest.servers import free_port
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 
 
 def flashsale(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -23,7 +23,7 @@ from flashsale.messages.orders import encode_order
 from loadtest.processes import process
 from loadtest.servers import free_port
 from tests.conftest import an_order, unique
-from tests.integration.test_cli import flashsale, one_line
+from tests.integration.cli.test_cli import flashsale, one_line
 
 STOCK = 5
 NOBODYS = "f" * 32

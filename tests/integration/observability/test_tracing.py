@@ -27,9 +27,9 @@ from loadtest.processes import get, own_environment, process
 from loadtest.servers import free_port
 from services import Effects, GiveUp
 from tests.conftest import unique
-from tests.integration.collector import Collector, collecting
+from tests.integration.observability.collector import Collector, collecting
+from tests.integration.services.test_services import Bench, a_service, an_event, do
 from tests.integration.shop import Shop
-from tests.integration.test_services import Bench, a_service, an_event, do
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = f"00-{TRACE}-{CALLER}-01"
