@@ -1,4 +1,4 @@
-"""`make dashboards`: write the dashboards as JSON, as Grafana is provisioned with them."""
+"""`make dashboards`: write the dashboards as JSON files for Grafana's provisioning."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ DASHBOARDS = {"sale.json": the_sale, "machine-room.json": the_machine_room}
 
 
 def as_json(dashboard: Dashboard) -> str:
-    """A dashboard as Grafana reads it."""
+    """Return a dashboard as JSON for Grafana."""
     return JSONEncoder(sort_keys=True, indent=2).encode(dashboard.build()) + "\n"
 
 
 def main() -> None:
-    """Write all of them."""
+    """Write all dashboards."""
     for name, dashboard in DASHBOARDS.items():
         (FOLDER / name).write_text(as_json(dashboard()))
 

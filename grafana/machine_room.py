@@ -8,7 +8,7 @@ _HERE = '{instance=~"$instance"}'
 
 
 def the_machine_room() -> Dashboard:
-    """What an operator looks at when something is slow."""
+    """Build the dashboard for an operator who looks for the cause of slowness."""
     return board(
         "flashsale-machine-room",
         "The machine room",
@@ -17,7 +17,7 @@ def the_machine_room() -> Dashboard:
         [
             Stat(
                 "Processes",
-                "Processes of ours that Prometheus reaches.",
+                "Processes of the product that Prometheus scrapes.",
                 "short",
                 Query("count(flashsale_build_info)", "processes"),
             ),
@@ -30,14 +30,14 @@ def the_machine_room() -> Dashboard:
             ),
             Stat(
                 "Outbox lag",
-                "Age of the oldest event that is not published.",
+                "Age of the oldest unsent event in the outbox.",
                 "s",
                 Query("max(flashsale_outbox_lag_seconds)", "lag"),
                 ((None, "green"), (15, "orange"), (60, "red")),
             ),
             Stat(
                 "Dead letters",
-                "Orders and events put in dead queues since the processes started.",
+                "Orders and events moved to dead queues since the processes started.",
                 "short",
                 Query(
                     "sum(flashsale_dead_orders_total)"
@@ -50,7 +50,7 @@ def the_machine_room() -> Dashboard:
         [
             Graph(
                 "What the broker answered",
-                "Messages published, a second, by the broker's answer.",
+                "Messages published a second, by the broker's answer.",
                 "ops",
                 [
                     Query(
@@ -62,7 +62,7 @@ def the_machine_room() -> Dashboard:
             ),
             Graph(
                 "Waiting for the broker's answer",
-                "Messages published and not answered for, and whether the broker blocks.",
+                "Published messages without a confirm, and whether the broker blocks publishers.",
                 "short",
                 [
                     Query(
@@ -74,7 +74,7 @@ def the_machine_room() -> Dashboard:
             ),
             Graph(
                 "Requests by route",
-                "Requests answered a second, by the template of their route.",
+                "Requests answered a second, by method and template of the route.",
                 "reqps",
                 [
                     Query(
@@ -86,7 +86,7 @@ def the_machine_room() -> Dashboard:
             ),
             Graph(
                 "Polls and streams",
-                "Status requests a second, by where the answer was, and open event streams.",
+                "Status requests a second by source of the answer, and open event streams.",
                 "short",
                 [
                     Query(
@@ -99,13 +99,13 @@ def the_machine_room() -> Dashboard:
             ),
             Graph(
                 "Time of a transaction",
-                "One batch of orders, its commit included.",
+                "Time of a batch's transaction, commit included.",
                 "s",
                 quantiles("flashsale_transaction_seconds"),
             ),
             Graph(
                 "Steps of a transaction",
-                "On average: lock the sales, read what is known, write, commit.",
+                "Average time of each step: lock the sales, read, write, commit.",
                 "s",
                 [
                     Query(
@@ -119,7 +119,7 @@ def the_machine_room() -> Dashboard:
             ),
             Graph(
                 "Batches",
-                "Orders in a batch, on average, and transactions tried again.",
+                "Average orders per batch, and retries of transactions a second.",
                 "short",
                 [
                     Query(
@@ -134,7 +134,7 @@ def the_machine_room() -> Dashboard:
             ),
             Graph(
                 "Waiting for the pace",
-                "Share of the time that orders at hand waited for their turn.",
+                "Share of the time that delivered orders waited for the pacer.",
                 "percentunit",
                 [
                     Query(
@@ -145,7 +145,7 @@ def the_machine_room() -> Dashboard:
             ),
             Graph(
                 "Events",
-                "Events published by the relay, and done by each service, a second.",
+                "Events a second: published by the relay, and handled by each service.",
                 "ops",
                 [
                     Query("sum(rate(flashsale_relayed_events_total[$__rate_interval]))", "relayed"),
@@ -158,7 +158,7 @@ def the_machine_room() -> Dashboard:
             ),
             Graph(
                 "Services that fail",
-                "Tries that come again, and events that are dead, a second.",
+                "Retries, and events moved to dead queues, a second.",
                 "ops",
                 [
                     Query(
@@ -175,13 +175,13 @@ def the_machine_room() -> Dashboard:
             ),
             Graph(
                 "Time of a service",
-                "One event's handler.",
+                "Time of an event's handler.",
                 "s",
                 quantiles("flashsale_service_seconds", ", service"),
             ),
             Graph(
                 "Event loop lag",
-                "How much later than it should a process came back to a task that slept.",
+                "Delay by which the event loop of a process resumed a sleeping task.",
                 "s",
                 [
                     Query(
@@ -210,7 +210,7 @@ def the_machine_room() -> Dashboard:
             ),
             Graph(
                 "Open files",
-                "Connections, most of all.",
+                "Open file descriptors, most of them connections.",
                 "short",
                 [Query(f"process_open_fds{_HERE}", "{{job}} {{instance}}")],
             ),

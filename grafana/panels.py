@@ -1,4 +1,4 @@
-"""Panels as our dashboards have them, by grafana-foundation-sdk."""
+"""Build the panels of the dashboards with grafana-foundation-sdk."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 from grafana_foundation_sdk.models.prometheus import QueryEditorMode
 
-# Provisioned under this uid: file provisioning resolves no ${DS_PROMETHEUS}.
+# The fixed uid of the data source, as file provisioning does not resolve ${DS_PROMETHEUS}.
 SOURCE = DataSourceRef(type_val="prometheus", uid="prometheus")
 
 WIDTH = 24
@@ -31,7 +31,7 @@ _STAT_HEIGHT, _GRAPH_HEIGHT = 4, 8
 
 @dataclass(frozen=True)
 class Query:
-    """A PromQL expression and the name of what it shows."""
+    """A PromQL expression and its legend."""
 
     expr: str
     legend: str
@@ -39,7 +39,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Graph:
-    """Values over time. The query named `limit`, if there is one, is a dashed red line."""
+    """A time series panel. A query with the legend `limit` is drawn as a dashed red line."""
 
     title: str
     description: str
@@ -50,7 +50,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Stat:
-    """One number. `steps` are colours from a value on, the first from the beginning."""
+    """A panel with one number. `steps` are thresholds and their colours, in ascending order."""
 
     title: str
     description: str
@@ -60,7 +60,7 @@ class Stat:
 
 
 def quantiles(metric: str, by: str = "") -> list[Query]:
-    """The 50th, 95th and 99th percentile of a histogram."""
+    """Return queries for the 50th, 95th and 99th percentile of a histogram."""
     return [
         Query(
             f"histogram_quantile({share}, sum by (le{by}) (rate({metric}_bucket"
@@ -72,7 +72,7 @@ def quantiles(metric: str, by: str = "") -> list[Query]:
 
 
 def variable(name: str, label: str, values: str) -> builders.QueryVariable:
-    """A choice above the dashboard, all at first."""
+    """Build a drop-down variable of the dashboard; its default is all values."""
     return (
         builders.QueryVariable(name)
         .label(label)
@@ -94,7 +94,7 @@ def board(
     stats: Sequence[Stat],
     graphs: Sequence[Graph],
 ) -> builders.Dashboard:
-    """A dashboard: numbers in the first row, graphs two by two below."""
+    """Build a dashboard with the numbers in the first row and two graphs in each row below."""
     made = (
         builders.Dashboard(title)
         .uid(uid)

@@ -1,4 +1,4 @@
-"""The dashboard *The sale*: the flood, the bounded backlog, the flat drain, the stock."""
+"""The dashboard *The sale*: arrivals, the bounded backlog, the flat drain, the stock."""
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
@@ -11,11 +11,11 @@ _ARRIVED = "sum(rate(flashsale_orders_total[$__rate_interval]))"
 
 
 def the_sale() -> Dashboard:
-    """What an operator looks at while the sale runs."""
+    """Build the dashboard for an operator while a sale runs."""
     return board(
         "flashsale-sale",
         "The sale",
-        "What arrives, what is accepted, what waits, and what the database sees.",
+        "Orders that arrive, are accepted, wait in the queue, and reach the database.",
         [variable("sku", "Sale", "label_values(flashsale_sale_stock_items, sku)")],
         [
             Stat(
@@ -27,34 +27,34 @@ def the_sale() -> Dashboard:
             ),
             Stat(
                 "Backlog",
-                "Orders that wait in the queue. At its limit it refuses more.",
+                "Ready orders in the queue. At its limit the queue refuses more.",
                 "short",
                 Query("max(flashsale_backlog_orders)", "waiting"),
                 ((None, "green"), (1000, "orange"), (1900, "red")),
             ),
             Stat(
                 "Time in line",
-                "How long a shopper who joins the line now will wait, by the drain's limit.",
+                "Expected wait of an order that is accepted now, at the drain's limit.",
                 "s",
                 Query("max(flashsale_backlog_orders) / max(flashsale_drain_rate_limit)", "ETA"),
                 ((None, "green"), (5, "orange"), (30, "red")),
             ),
             Stat(
                 "Active drains",
-                "One, and never more. None means that nothing is sold.",
+                "Must be one. Zero means that nothing is sold.",
                 "short",
                 Query("sum(flashsale_drain_active)", "active"),
                 ((None, "red"), (1, "green"), (2, "red")),
             ),
             Stat(
                 "Most in any second",
-                "The most orders that the database got in any one second, by our own count.",
+                "Most orders released to the database in any second, by the drain's own count.",
                 "short",
                 Query("max(flashsale_released_max_1s_orders)", "most"),
             ),
             Stat(
-                "Sold and not there",
-                "Items sold over the stock. Anything but zero is a broken promise.",
+                "Oversold",
+                "Items sold over the stock. Any value but zero is a broken promise.",
                 "short",
                 Query(f"sum(flashsale_sale_oversold_items{_SKU})", "oversold"),
                 ((None, "green"), (1, "red")),
@@ -62,8 +62,8 @@ def the_sale() -> Dashboard:
         ],
         [
             Graph(
-                "The flood, and what is accepted of it",
-                "Orders a second that arrive, and those that got a 202.",
+                "Arrivals and accepted orders",
+                "Orders a second that arrive, and that are answered with a 202.",
                 "reqps",
                 [
                     Query(_ARRIVED, "arrived"),
@@ -75,7 +75,7 @@ def the_sale() -> Dashboard:
             ),
             Graph(
                 "Drain against its limit",
-                "Orders a second released to the database: never over the limit.",
+                "Orders a second released to the database. They must not exceed the limit.",
                 "ops",
                 [
                     Query(_RELEASED, "released"),
@@ -84,7 +84,7 @@ def the_sale() -> Dashboard:
             ),
             Graph(
                 "Backlog against its limit",
-                "Orders that wait, and those that the drain has in hand.",
+                "Ready orders in the queue, and unacknowledged orders of the drain.",
                 "short",
                 [
                     Query("max(flashsale_backlog_orders)", "waiting"),
@@ -94,7 +94,7 @@ def the_sale() -> Dashboard:
             ),
             Graph(
                 "Refused, by reason",
-                "Orders a second that got another answer than a 202, by the type of the problem.",
+                "Orders a second that are not answered with a 202, by the type of the problem.",
                 "reqps",
                 [
                     Query(
@@ -107,7 +107,7 @@ def the_sale() -> Dashboard:
             ),
             Graph(
                 "Stock and sold",
-                "Items of each sale.",
+                "Stock and items sold of each sale.",
                 "short",
                 [
                     Query(f"max by (sku) (flashsale_sale_stock_items{_SKU})", "stock {{sku}}"),
@@ -128,13 +128,13 @@ def the_sale() -> Dashboard:
             ),
             Graph(
                 "Time to a 202",
-                "From the request to its answer, the broker's confirm included.",
+                "Time from the request to its answer, the broker's confirm included.",
                 "s",
                 quantiles("flashsale_accept_seconds"),
             ),
             Graph(
                 "Time in line",
-                "How long the order that was released last had waited since its 202.",
+                "Time from the 202 to the release, of the order released last.",
                 "s",
                 [Query("max(flashsale_backlog_oldest_seconds)", "oldest")],
             ),
