@@ -10,7 +10,7 @@ import sys
 from prometheus_client import CollectorRegistry, generate_latest
 
 from flashsale.observability.gateway_metrics import GatewayMetrics
-from flashsale.observability.monitoring import Pulse
+from flashsale.observability.monitoring import LoopMonitor
 from flashsale.runtime.process import run, settings_or_fail
 from flashsale.runtime.settings import Settings
 from gateway.app import serve_gateway
@@ -26,7 +26,7 @@ def main() -> None:
 async def _work(settings: Settings, stop: asyncio.Event) -> None:
     metrics = GatewayMetrics()
     talking = asyncio.create_task(_talk(metrics.registry, stop), name="talk")
-    async with Pulse(metrics.registry).beating():
+    async with LoopMonitor(metrics.registry).running():
         await serve_gateway(settings, metrics, stop, on_ready=lambda: _tell(READY))
     talking.cancel()
 

@@ -1,30 +1,30 @@
-r"""Shoppers of a flash sale, for Locust: a calm shop, a spike, a calm shop.
+r"""Shoppers of a flash sale, for Locust: calm, a spike, calm again.
 
     locust -f loadtest/locustfile.py --host http://127.0.0.1:8080 --headless --processes 2 \
         --html sale.html --csv sale
 
-A shopper orders one item under a key of its own, some after a look at the sale. Who is told that
-the queue is full comes back after `Retry-After` with the same key, some times; who was taken
-follows the order, some of them, until it is decided. Orders leave at the rate of the shape, those
-who come back among them.
+A shopper orders one item under its own key; some shoppers look at the sale first. If the queue is
+full, a shopper retries after `Retry-After` with the same key, a limited number of times. Some
+shoppers follow an accepted order until it is decided. Orders are sent at the rate of the shape,
+retries included.
 
-The exit code is 1 if a promise was broken: an answer that is none of the documented ones, an order
-that was taken and is not known, or failed, or a p99 over the one that is asked for.
+The exit code is 1 if a promise was broken: an answer is undocumented, an accepted order is unknown
+or failed, or the p99 is over its limit.
 
-What they do is set by environment variables, with these defaults:
+Environment variables set the load, with these defaults:
 
-    FLASHSALE_LOAD_SKU=tv-55        what they buy, one item each
+    FLASHSALE_LOAD_SKU=tv-55        the item to order
     FLASHSALE_LOAD_BASE=50          orders a second before and after the spike
-    FLASHSALE_LOAD_SPIKE=5000       orders a second in it
-    FLASHSALE_LOAD_SECONDS=10       how long it lasts
+    FLASHSALE_LOAD_SPIKE=5000       orders a second in the spike
+    FLASHSALE_LOAD_SECONDS=10       seconds of the spike
     FLASHSALE_LOAD_BEFORE=3         seconds of calm before it
     FLASHSALE_LOAD_AFTER=4          seconds of calm after it
-    FLASHSALE_LOAD_LOOK=0.05        the share of shoppers who look at the sale first
-    FLASHSALE_LOAD_FOLLOW=0.05      the share of orders taken that are followed to their end
-    FLASHSALE_LOAD_RETRIES=5        how often a shopper comes back to a full queue
-    FLASHSALE_LOAD_P99_MS=          the longest that all but one in a hundred 202s may take
-    FLASHSALE_LOAD_HISTORY=FOLDER   write what is told into this folder, if given, in the form
-                                    that `flashsale check --history` reads
+    FLASHSALE_LOAD_LOOK=0.05        share of shoppers who look at the sale first
+    FLASHSALE_LOAD_FOLLOW=0.05      share of accepted orders that shoppers follow to the decision
+    FLASHSALE_LOAD_RETRIES=5        most retries of a shopper
+    FLASHSALE_LOAD_P99_MS=          limit for the p99 of 202s in milliseconds; none by default
+    FLASHSALE_LOAD_HISTORY=FOLDER   write the answers to this folder, if given, in the form that
+                                    `flashsale check --history` reads
 """
 
 import hashlib
@@ -56,12 +56,12 @@ RETRIES = int(os.environ.get("FLASHSALE_LOAD_RETRIES", "5"))
 P99_MS = float(os.environ.get("FLASHSALE_LOAD_P99_MS") or "inf")
 HISTORY = os.environ.get("FLASHSALE_LOAD_HISTORY")
 
-_ORDERS_A_USER = 10  # a second; few busy users cost a small machine less than many idle ones
+_ORDERS_A_USER = 10  # a second; few busy users need less processor time than many idle ones
 _WAIT_SECONDS = 10
 _LAST_ANSWERS_SECONDS = 4
 _FLUSH_SECONDS = 0.2
 
-# Answers that a sale gives on purpose, counted apart from errors.
+# Documented refusals of a sale, which are not errors.
 _REFUSALS = frozenset({409, 429, 503})
 _COME_BACK = frozenset({429, 503})
 _DECIDED = frozenset({"confirmed", "rejected"})
@@ -69,9 +69,9 @@ _DECIDED = frozenset({"confirmed", "rejected"})
 _encode = msgspec.json.Encoder().encode
 
 
-# The form of flashsale.history, which is not there where this file runs alone.
-class Asked(msgspec.Struct, tag_field="event", tag="asked"):
-    """An order that was sent: when, seconds to the answer, and the answer."""
+# The same form as in flashsale.audit.history, which is missing where this file runs alone.
+class OrderAttempt(msgspec.Struct, tag_field="event", tag="asked"):
+    """An order that was sent, and the answer `seconds` later."""
 
     at: float
     seconds: float
@@ -85,8 +85,8 @@ class Asked(msgspec.Struct, tag_field="event", tag="asked"):
     by: str
 
 
-class Looked(msgspec.Struct, tag_field="event", tag="looked"):
-    """An order's state, as somebody who followed it was told."""
+class StatusPoll(msgspec.Struct, tag_field="event", tag="looked"):
+    """An order's state, as a shopper who follows it was told."""
 
     at: float
     seconds: float
@@ -97,28 +97,28 @@ class Looked(msgspec.Struct, tag_field="event", tag="looked"):
 
 
 class HistoryFile:
-    """A line for every answer: the account that the report is made from."""
+    """Writes a line for every answer. The report is made from these lines."""
 
     def __init__(self) -> None:
         self._file: TextIO | None = None
         self._flushed_at = 0.0
 
-    def write(self, line: Asked | Looked) -> None:
-        """Append a line, if a history was asked for."""
+    def write(self, line: OrderAttempt | StatusPoll) -> None:
+        """Append a line, if there is a folder for the history."""
         if HISTORY is None:
             return
-        if self._file is None:  # opened after the fork, by each worker for itself
+        if self._file is None:  # each worker opens its own file after the fork
             self._file = (Path(HISTORY) / f"history-{os.getpid()}.jsonl").open(
                 "a", buffering=1 << 20
             )
         self._file.write(_encode(line).decode() + "\n")
-        # Locust ends its workers the hard way if their last answers take long.
+        # Locust kills workers whose last answers take too long.
         if line.at - self._flushed_at > _FLUSH_SECONDS:
             self.flush()
             self._flushed_at = line.at
 
     def flush(self, **_: object) -> None:
-        """Write what is gathered."""
+        """Write the buffered lines."""
         if self._file is not None:
             self._file.flush()
 
@@ -127,15 +127,15 @@ history = HistoryFile()
 
 
 class Shopper(NamedTuple):
-    """Somebody who wants the item; `due` is when to order."""
+    """A shopper; `due` is the moment of the next attempt, in seconds on the monotonic clock."""
 
     due: float
     key: str
     retries: int
 
 
-class Till(FastHttpUser):
-    """A stream of shoppers, ten orders a second: one who is due to come back, else a new one."""
+class ShopperStream(FastHttpUser):
+    """A stream of ten orders a second, each a retry that is due or the order of a new shopper."""
 
     wait_time = constant_throughput(_ORDERS_A_USER)
     network_timeout = _WAIT_SECONDS + 5
@@ -143,13 +143,13 @@ class Till(FastHttpUser):
     concurrency = 50
 
     def on_start(self) -> None:
-        """Begin at a random moment, so that not all shoppers of a spike click in step."""
+        """Start at a random moment, so that the streams do not send in step."""
         self._coming_back: list[Shopper] = []
         self._aside = Group()
         time.sleep(random.random() / _ORDERS_A_USER)
 
     def on_stop(self) -> None:
-        """Let those who look or follow have their last answers."""
+        """Wait for the last answers to lookups and polls."""
         self._aside.join(_LAST_ANSWERS_SECONDS)
         self._aside.kill()
 
@@ -185,13 +185,13 @@ class Till(FastHttpUser):
             hashed = hashlib.sha256(body.encode()).hexdigest()[:16]
             by = str(self.host)
             history.write(
-                Asked(
+                OrderAttempt(
                     *(at, seconds, SKU, customer, shopper.key, hashed),
                     *(status, order_id, problem, by),
                 )
             )
             if status in _REFUSALS:
-                # Under a name of its own: neither an error, nor an order that was taken.
+                # Count refusals under their own name: they are neither errors nor accepted orders.
                 answer.request_meta["name"] = f"POST /orders ({status} {problem})"
                 answer.success()
             elif status != 202:
@@ -214,18 +214,18 @@ class Till(FastHttpUser):
                 status = told.status_code
                 now = msgspec.json.decode(told.content)["status"] if status == 200 else ""
                 seconds = time.monotonic() - at
-                history.write(Looked(at, seconds, order_id, status, now, str(self.host)))
+                history.write(StatusPoll(at, seconds, order_id, status, now, str(self.host)))
                 if status != 200:
-                    told.failure(f"an order that was taken is {status}")
+                    told.failure(f"status {status} for an accepted order")
                 elif now not in _DECIDED and now != "queued":
-                    told.failure(f"an order that was taken is {now}")
+                    told.failure(f"an accepted order is {now}")
             if now != "queued":
                 return
             gevent.sleep(0.1)
 
 
 def _told(answer: ResponseContextManager) -> tuple[str, str]:
-    """The order id and the problem that the answer names."""
+    """Return the order id and the problem type in the answer."""
     try:
         body = msgspec.json.decode(answer.content or b"")
         if answer.status_code == 202:
@@ -236,9 +236,9 @@ def _told(answer: ResponseContextManager) -> tuple[str, str]:
 
 
 def judge(environment: Environment, **_: Any) -> None:
-    """Set the exit code: 1 if a promise was broken."""
+    """Set the exit code to 1 if a promise was broken."""
     if isinstance(environment.runner, WorkerRunner):
-        return  # it knows a part
+        return  # a worker has only its own share of the statistics
     accepted = environment.stats.get("POST /orders", "POST")
     p99 = accepted.get_response_time_percentile(0.99) or 0
     if environment.stats.total.num_failures or p99 > P99_MS or not accepted.num_requests:
@@ -252,14 +252,14 @@ events.test_stop.add_listener(history.flush)  # type: ignore[no-untyped-call]
 
 
 class Spike(LoadTestShape):
-    """Calm, spike, calm, and the end."""
+    """The shape of the load: calm, a spike, calm again."""
 
     def tick(self) -> tuple[int, float] | None:
-        """How many tills there are now; Locust asks about once a second."""
+        """Return the number of streams now; Locust calls this about once a second."""
         at = self.get_run_time()  # type: ignore[no-untyped-call]
         if at >= BEFORE + SECONDS + AFTER:
             return None
         in_spike = BEFORE <= at < BEFORE + SECONDS
         users = max(1, round((SPIKE if in_spike else BASE) / _ORDERS_A_USER))
-        # Locust starts and stops users at this rate: all at once, either way.
+        # The second value is the spawn rate: start and stop all users at once.
         return users, SPIKE

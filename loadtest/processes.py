@@ -1,4 +1,4 @@
-"""The product's own processes, started as anybody would, for demo, benchmarks and tests."""
+"""Start the product's processes, for demo, benchmarks and tests."""
 
 import os
 import signal
@@ -20,11 +20,11 @@ _STOP_SECONDS = 30
 
 
 class ProcessFailed(FlashsaleError):
-    """A process ended, or did not get ready. The message holds the end of what it printed."""
+    """A process ended or did not get ready. The message is the end of its output."""
 
 
 class Process:
-    """A running process and what it prints."""
+    """A running process and its output."""
 
     def __init__(self, popen: subprocess.Popen[bytes], output: Path) -> None:
         self._popen = popen
@@ -32,17 +32,17 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._popen.pid
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process has not ended."""
         return self._popen.poll() is None
 
     @property
     def output(self) -> str:
-        """All it printed."""
+        """The output so far."""
         return self._output.read_text(errors="replace")
 
     def await_url(self, url: str) -> None:
@@ -54,15 +54,15 @@ class Process:
             time.sleep(0.05)
 
     def wait(self, seconds: float = _STOP_SECONDS) -> int:
-        """Wait for its end; the exit code."""
+        """Wait up to `seconds` for the end; return the exit code."""
         return self._popen.wait(seconds)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         self._popen.send_signal(number)
 
     def stop(self) -> int:
-        """End it in good order, by force if that takes too long; the exit code."""
+        """Send SIGTERM, and SIGKILL if it does not end in time; return the exit code."""
         if self.running:
             self.signal(signal.SIGTERM)
         try:
@@ -71,7 +71,7 @@ class Process:
             return self.kill()
 
     def kill(self) -> int:
-        """SIGKILL."""
+        """Send SIGKILL; return the exit code."""
         self._popen.kill()
         return self.wait()
 
@@ -80,7 +80,7 @@ class Process:
 def process(
     arguments: list[str], output: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[Process]:
-    """Run a Python module of ours, such as `["flashsale", "gateway"]`, and stop it at the end."""
+    """Run a Python module, such as `["flashsale", "gateway"]`, while the context is entered."""
     with output.open("ab") as file:
         popen = subprocess.Popen(
             [sys.executable, "-m", *arguments],
@@ -88,7 +88,7 @@ def process(
             stdout=file,
             stderr=subprocess.STDOUT,
             env=own_environment() | dict(environment or {}),
-            cwd=output.parent,  # mail and other files of a sale go there
+            cwd=output.parent,  # the folder for mail and other files of a sale
         )
     running = Process(popen, output)
     try:
@@ -98,12 +98,12 @@ def process(
 
 
 def own_environment() -> dict[str, str]:
-    """The environment without settings of ours, which are not meant for private processes."""
+    """Return the environment without FLASHSALE_... variables: private processes need their own."""
     return {k: v for k, v in os.environ.items() if not k.startswith("FLASHSALE_")}
 
 
 def get(url: str, timeout: float = 2) -> str | None:
-    """What the URL answers with 200; None for everything else."""
+    """Return the body of a 200 from the URL, else None. `timeout` is in seconds."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310 our own
             return str(answer.read().decode()) if answer.status == 200 else None
@@ -115,7 +115,10 @@ Samples = dict[tuple[str, str], float]
 
 
 def scrape(port: int) -> Samples:
-    """All samples at a `/metrics` port: (name, first label's value) -> value; {} if silent."""
+    """Return the samples of a metrics port: (name, first label's value) -> value.
+
+    Return {} if the port does not answer.
+    """
     text = get(f"http://127.0.0.1:{port}/metrics") or ""
     return {
         (sample.name, next(iter(sample.labels.values()), "")): sample.value

@@ -38,7 +38,12 @@ def services_topology(
         work = work_queue(prefix, service)
         queues.append(Queue(work, queue_type))
         queues += [
-            Queue(retry_queue(prefix, service, pause), queue_type, delay_seconds=pause, then=work)
+            Queue(
+                retry_queue(prefix, service, pause),
+                queue_type,
+                delay_seconds=pause,
+                expires_to=work,
+            )
             for pause in sorted(set(service.retry.pauses))
         ]
         queues.append(Queue(dead_queue(prefix, service), queue_type))

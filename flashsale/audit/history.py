@@ -1,8 +1,8 @@
-"""What was seen of a sale, a line an observation: the evidence that `flashsale check` judges.
+"""The history of a sale: one observation a line, which `flashsale check --history` judges.
 
-Shoppers write what they were told, the drain of a test run what it did. Moments are seconds on the
-machine's monotonic clock, which all of its processes share, so that a clock that is set by an hour
-changes no verdict. A file holds the lines of one process or of several, in any order.
+Shoppers record the answers they get; in a test run the drain records what it does. Moments are
+seconds on the machine's monotonic clock, which all its processes share, so a change of the wall
+clock changes no verdict. A file holds the lines of one or more processes, in any order.
 """
 
 import hashlib
@@ -14,24 +14,24 @@ import msgspec
 from flashsale.domain.errors import FlashsaleError
 
 NO_ANSWER = 0
-"""The status of a request that was cut off or not answered in time."""
+"""The status of a request whose connection broke or that was not answered in time."""
 
 
 class HistoryError(FlashsaleError):
-    """A history that can't be read. The message names the file and the line."""
+    """A history can't be read. The message names the file and the line."""
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="event"):
-    """An observation; `at` is when it began."""
+    """An observation. `at` is its start, in seconds on the monotonic clock."""
 
     at: float
 
 
-class Asked(Line, frozen=True, tag="asked"):
-    """A shopper sent an order, and this was the answer, `seconds` later.
+class OrderAttempt(Line, frozen=True, tag="asked"):
+    """An order that a shopper sent, and the answer `seconds` later.
 
-    `body` is the hash of what was sent, and `by` the gateway's address. Without a key, `key` is
-    empty.
+    `body` is the hash of the request body, `by` the gateway's address. `key` is empty if the
+    request had no Idempotency-Key.
     """
 
     seconds: float
@@ -45,8 +45,8 @@ class Asked(Line, frozen=True, tag="asked"):
     by: str = ""
 
 
-class Looked(Line, frozen=True, tag="looked"):
-    """A shopper asked for an order's state, and this was the answer, `seconds` later.
+class StatusPoll(Line, frozen=True, tag="looked"):
+    """A request for an order's state, and the answer `seconds` later.
 
     `state` is empty unless `status` is 200.
     """
@@ -59,47 +59,46 @@ class Looked(Line, frozen=True, tag="looked"):
 
 
 class Released(Line, frozen=True, tag="released"):
-    """A drain let `count` orders go to the database, for the first time or again."""
+    """A drain released `count` orders to the database, retries included."""
 
     count: int
     process: int
 
 
 class Committed(Line, frozen=True, tag="committed"):
-    """A drain's transaction is committed: the state of each order by its id."""
+    """A drain committed a transaction. `states` maps each order id to the state it got."""
 
     process: int
     states: dict[str, str]
 
 
 class Acked(Line, frozen=True, tag="acked"):
-    """A drain acknowledges the deliveries of these orders from now on."""
+    """A drain acknowledges the deliveries of these orders from this moment on."""
 
     process: int
     orders: list[str]
 
 
-Observation = Asked | Looked | Released | Committed | Acked
+Observation = OrderAttempt | StatusPoll | Released | Committed | Acked
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Observation).decode
 
 
 def encode_line(observation: Observation) -> bytes:
-    """One line of a history, with its end."""
+    """Return a line of a history, line break included."""
     return _encode(observation) + b"\n"
 
 
 def body_hash(body: bytes) -> str:
-    """What stands for a body in a history."""
+    """Return the hash that represents a request body in a history."""
     return hashlib.sha256(body).hexdigest()[:16]
 
 
 def read_history(paths: Iterable[Path]) -> Iterator[Observation]:
-    """All observations of these files, and of the `*.jsonl` in these folders.
+    """Yield all observations of these files, and of the `*.jsonl` files in these folders.
 
-    Raises `HistoryError`. A last line without its end is the one that a killed process was at,
-    and is left out.
+    Ignore a last line without a line break: a killed process left it. Raises `HistoryError`.
     """
     for path in paths:
         files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]

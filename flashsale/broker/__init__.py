@@ -1,4 +1,4 @@
-"""The broker port and its two adapters."""
+"""The broker port and its adapters."""
 
 from flashsale.broker.embedded import EmbeddedBroker
 from flashsale.broker.port import (

@@ -1,4 +1,4 @@
-"""Dead letters: look at them, give them another try, or drop them."""
+"""Dead letters: read them, replay them, or delete them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from flashsale.broker import Broker, Deliveries, Delivery
 from flashsale.messages.headers import REPLAYED, copied_headers
 
-_MOST = 65_535  # what a consumer may hold unacknowledged
+_MAX_LETTERS = 65_535  # the largest prefetch: AMQP has 16 bits for it
 _NEXT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class DeadQueue:
-    """A queue of dead letters, and where its letters came from."""
+    """A queue of dead letters, and the exchange and key to which a replay publishes them."""
 
     name: str
     queue: str
@@ -22,20 +22,21 @@ class DeadQueue:
     routing_key: str
 
 
-async def look(broker: Broker, dead: DeadQueue) -> Sequence[Delivery]:
-    """The oldest 65,535 letters of a queue, which stay there. Raises `BrokerUnavailable`."""
-    async with _in_hand(broker, dead) as (_, letters):
+async def peek(broker: Broker, dead: DeadQueue) -> Sequence[Delivery]:
+    """Return up to 65,535 letters, oldest first; they stay queued. Raises `BrokerUnavailable`."""
+    async with _held_letters(broker, dead) as (_, letters):
         return letters
 
 
 async def replay(broker: Broker, dead: DeadQueue, ids: Collection[str] | None) -> int:
-    """Send letters back to where they came from, all if no ids are given; how many.
+    """Publish letters again to where they came from, all if `ids` is None; return the count.
 
-    Each is removed after the broker has confirmed it there. Dying in between leaves it in both
-    places, and what is done is not done twice: to repeat this does no harm. Raises `BrokerError`.
+    A letter is removed after the broker has confirmed the copy. A crash between the two leaves it
+    in both places; that does no harm, as consumers ignore what they have done before. Raises
+    `BrokerError`.
     """
     count = 0
-    async with _in_hand(broker, dead) as (deliveries, letters):
+    async with _held_letters(broker, dead) as (deliveries, letters):
         for letter in letters:
             if ids is None or letter.message_id in ids:
                 await broker.publish(
@@ -51,9 +52,9 @@ async def replay(broker: Broker, dead: DeadQueue, ids: Collection[str] | None) -
 
 
 async def drop(broker: Broker, dead: DeadQueue, ids: Collection[str] | None) -> int:
-    """Remove letters for good, all if no ids are given; how many. Raises `BrokerUnavailable`."""
+    """Delete letters, all if `ids` is None; return the count. Raises `BrokerUnavailable`."""
     count = 0
-    async with _in_hand(broker, dead) as (deliveries, letters):
+    async with _held_letters(broker, dead) as (deliveries, letters):
         for letter in letters:
             if ids is None or letter.message_id in ids:
                 deliveries.ack(letter)
@@ -62,11 +63,11 @@ async def drop(broker: Broker, dead: DeadQueue, ids: Collection[str] | None) -> 
 
 
 @asynccontextmanager
-async def _in_hand(
+async def _held_letters(
     broker: Broker, dead: DeadQueue
 ) -> AsyncIterator[tuple[Deliveries, Sequence[Delivery]]]:
-    """The letters that are there now. What is not acknowledged goes back, in its old order."""
-    count = min((await broker.depth(dead.queue)).ready, _MOST)
+    """Take the letters that are ready now. On exit, return unacknowledged ones in their order."""
+    count = min((await broker.depth(dead.queue)).ready, _MAX_LETTERS)
     letters: list[Delivery] = []
     async with broker.consume(dead.queue, max(1, count)) as deliveries:
         try:
@@ -75,5 +76,5 @@ async def _in_hand(
                     await deliveries.wait()
                 letters += deliveries.take(count - len(letters))
         except TimeoutError:
-            pass  # somebody else has the others in hand
+            pass  # another consumer holds the other letters
         yield deliveries, letters

@@ -1,4 +1,4 @@
-"""A broker in this process, for trying things out and for tests: the port's contract in memory.
+"""A broker in this process's memory, for trials and tests. It keeps the port's whole contract.
 
 Its messages do not survive the process.
 """
@@ -19,7 +19,13 @@ from flashsale.broker.port import (
     QueueFull,
     Unroutable,
 )
-from flashsale.broker.topology import HEARD_MESSAGES, Exchange, Queue, Topology, topic_matches
+from flashsale.broker.topology import (
+    MAX_SUBSCRIBER_MESSAGES,
+    Exchange,
+    Queue,
+    Topology,
+    topic_matches,
+)
 from flashsale.messages.headers import Headers
 
 
@@ -34,7 +40,7 @@ class _Message:
 
 
 class _Queue:
-    """Ready messages, and the consumers that share them in turn."""
+    """Ready messages, and the consumers that share them round robin."""
 
     def __init__(self, declared: Queue) -> None:
         self.declared = declared
@@ -47,7 +53,7 @@ class _Queue:
         return limit is not None and len(self.ready) >= limit
 
     def dispatch(self) -> None:
-        """Hand ready messages to consumers whose prefetch allows it, round robin."""
+        """Deliver ready messages to consumers below their prefetch, round robin."""
         idle = 0
         while self.ready and idle < len(self.consumers):
             consumer = self.consumers[0]
@@ -73,11 +79,11 @@ class EmbeddedDeliveries(Deliveries):
 
     @property
     def wants_more(self) -> bool:
-        """Whether its prefetch allows another message."""
+        """Whether the prefetch allows another message."""
         return len(self._unacked) < self._prefetch
 
     def deliver(self, message: _Message) -> None:
-        """Put a message at hand."""
+        """Add a message that must be acknowledged."""
         self._number += 1
         self._unacked[self._number] = message
         self._at_hand.append(
@@ -91,8 +97,8 @@ class EmbeddedDeliveries(Deliveries):
         )
         self._arrived.set()
 
-    def hear(self, message: _Message) -> None:
-        """Put a message at hand that nobody acknowledges."""
+    def deliver_unacknowledged(self, message: _Message) -> None:
+        """Add a message without acknowledgement. Drop the oldest ones over the prefetch."""
         self.deliver(message)
         self._unacked.clear()
         while len(self._at_hand) > self._prefetch:
@@ -121,7 +127,7 @@ class EmbeddedDeliveries(Deliveries):
         self._queue.dispatch()
 
     def close(self) -> None:
-        """Give back what is not acknowledged, in its old order, ahead of what is ready."""
+        """Return unacknowledged messages to the head of the queue, in their old order."""
         self._closed = True
         for message in reversed(self._unacked.values()):
             message.redelivered = True
@@ -139,7 +145,7 @@ class EmbeddedBroker(Broker):
         self._topology = topology
         self._exchanges: dict[str, Exchange] = {e.name: e for e in topology.exchanges}
         self._queues = {q.name: _Queue(q) for q in topology.queues}
-        self._listeners: dict[str, list[EmbeddedDeliveries]] = {}
+        self._subscribers: dict[str, list[EmbeddedDeliveries]] = {}
         self._open = False
 
     def publish(
@@ -155,13 +161,13 @@ class EmbeddedBroker(Broker):
         if not self._open:
             raise BrokerUnavailable("the embedded broker is closed")
         queues = self._route(exchange, routing_key)
-        listeners = self._listeners.get(exchange, ())
-        for listener in listeners:
-            listener.hear(_Message(body, message_id, headers or {}))
-        if mandatory and not queues and not listeners:
+        subscribers = self._subscribers.get(exchange, ())
+        for subscriber in subscribers:
+            subscriber.deliver_unacknowledged(_Message(body, message_id, headers or {}))
+        if mandatory and not queues and not subscribers:
             self.counts.returned += 1
             raise Unroutable(f"nothing is bound to {exchange} for {routing_key}")
-        # As RabbitMQ does it: every queue with room takes the message, and one without refuses.
+        # As in RabbitMQ: queues below their limit take the message even if another one refuses it.
         refused = False
         for queue in queues:
             if queue.full:
@@ -180,16 +186,16 @@ class EmbeddedBroker(Broker):
         queue.ready.append(message)
         queue.dispatch()
         declared = queue.declared
-        if declared.delay_seconds is not None and declared.then is not None:
+        if declared.delay_seconds is not None and declared.expires_to is not None:
             asyncio.get_running_loop().call_later(
-                declared.delay_seconds, self._move, queue, message, declared.then
+                declared.delay_seconds, self._move, queue, message, declared.expires_to
             )
 
-    def _move(self, queue: _Queue, message: _Message, then: str) -> None:
-        """Its delay is over: to the other queue, unless it is gone from here."""
+    def _move(self, queue: _Queue, message: _Message, target: str) -> None:
+        """Move a message whose delay is over, unless a consumer has taken it from this queue."""
         with suppress(ValueError):
             queue.ready.remove(message)
-            self._put(self._queues[then], message)
+            self._put(self._queues[target], message)
 
     def _route(self, exchange: str, key: str) -> list[_Queue]:
         if not exchange:
@@ -234,14 +240,14 @@ class EmbeddedBroker(Broker):
     async def subscribe(self, exchange: str) -> AsyncIterator[Deliveries]:
         if not self._open:
             raise BrokerUnavailable("the embedded broker is closed")
-        listening = EmbeddedDeliveries(_Queue(Queue("")), HEARD_MESSAGES)
-        listeners = self._listeners.setdefault(exchange, [])
-        listeners.append(listening)
+        subscription = EmbeddedDeliveries(_Queue(Queue("")), MAX_SUBSCRIBER_MESSAGES)
+        subscribers = self._subscribers.setdefault(exchange, [])
+        subscribers.append(subscription)
         try:
-            yield listening
+            yield subscription
         finally:
-            listeners.remove(listening)
-            listening.close()
+            subscribers.remove(subscription)
+            subscription.close()
 
     async def depth(self, queue: str) -> Depth:
         found = self._queues[queue]
@@ -273,6 +279,6 @@ class EmbeddedBroker(Broker):
         for queue in self._queues.values():
             for deliveries in queue.consumers:
                 deliveries.close()
-        for listeners in self._listeners.values():
-            for listening in listeners:
-                listening.close()
+        for subscribers in self._subscribers.values():
+            for subscription in subscribers:
+                subscription.close()

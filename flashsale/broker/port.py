@@ -1,8 +1,8 @@
-"""The broker port: what gateway, consumer and services ask of a broker, and how it may refuse."""
+"""The broker port: the operations that gateway, consumer and services need, and their errors."""
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -10,34 +10,32 @@ from typing import Self
 
 from flashsale.broker.topology import Topology
 from flashsale.domain.errors import FlashsaleError
-
-Headers = Mapping[str, str | int]
-"""pika encodes no float."""
+from flashsale.messages.headers import Headers
 
 
 class BrokerError(FlashsaleError):
-    """A broker did not do what it was asked."""
+    """Base class of the errors of a broker."""
 
 
 class QueueFull(BrokerError):
-    """The queue is at its limit: the message was refused and is nowhere."""
+    """The queue is at its limit. It refused the message, which is in no queue."""
 
 
 class Unroutable(BrokerError):
-    """No queue is bound for the message: it is nowhere."""
+    """No queue is bound for the message, which is in no queue."""
 
 
 class BrokerUnavailable(BrokerError):
-    """No answer from the broker: the message may or may not be in the queue."""
+    """The broker did not answer. A message that was sent may or may not be in the queue."""
 
 
 class TopologyMismatch(BrokerError):
-    """The broker holds a queue or exchange of this name with other arguments."""
+    """The broker has a queue or exchange of this name with other arguments."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Delivery:
-    """A message in hand, unacknowledged. `number` counts up within its `Deliveries`."""
+    """An unacknowledged message. `number` counts up within its `Deliveries`."""
 
     number: int
     body: bytes
@@ -48,7 +46,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Depth:
-    """How many messages wait in a queue, delivered ones not counted, and who reads it."""
+    """The number of ready messages in a queue, unacknowledged ones excluded, and of consumers."""
 
     ready: int
     consumers: int
@@ -56,34 +54,34 @@ class Depth:
 
 @dataclass
 class Counts:
-    """What became of the messages that were published, since the start."""
+    """Published messages since the start by the broker's answer, and reconnects."""
 
     confirmed: int = 0
     refused: int = 0
     returned: int = 0
     unanswered: int = 0
-    """No answer in time, or the connection lost: taken or not, nobody knows."""
+    """The answer did not come in time or the connection was lost: the outcome is unknown."""
     reconnects: int = 0
 
 
 class Deliveries(ABC):
-    """A running consumer of one queue. What is not acknowledged at its end goes back in order."""
+    """A running consumer of one queue. Its end requeues unacknowledged messages in order."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many messages are at hand."""
+        """Return the number of messages that have arrived and are not taken."""
 
     @abstractmethod
     async def wait(self) -> None:
-        """Return once a message is at hand. Raises `BrokerUnavailable` when none can come."""
+        """Return once a message has arrived. Raises `BrokerUnavailable` if none can come."""
 
     @abstractmethod
     def take(self, at_most: int) -> Sequence[Delivery]:
-        """Take the oldest messages at hand."""
+        """Take up to `at_most` messages, the oldest first."""
 
     @abstractmethod
     def ack(self, delivery: Delivery) -> None:
-        """Acknowledge this delivery alone."""
+        """Acknowledge only this delivery."""
 
     @abstractmethod
     def ack_through(self, delivery: Delivery) -> None:
@@ -91,7 +89,7 @@ class Deliveries(ABC):
 
 
 class Publisher(ABC):
-    """The part of the port that puts messages in."""
+    """The part of the port that publishes messages."""
 
     @abstractmethod
     def publish(
@@ -104,17 +102,18 @@ class Publisher(ABC):
         headers: Headers | None = None,
         mandatory: bool = True,
     ) -> asyncio.Future[None]:
-        """Publish a persistent message; the future ends once the broker has confirmed it.
+        """Publish a persistent message; return a future that ends with the broker's confirm.
 
-        The exchange `""` puts it in the queue that the routing key names. Either may raise
-        `QueueFull`, `Unroutable` (if `mandatory`) or `BrokerUnavailable`.
+        With the exchange `""` the message goes to the queue that the routing key names. The call
+        or its future raises `QueueFull`, `Unroutable` (if `mandatory`) or `BrokerUnavailable`.
         """
 
 
 class Broker(Publisher):
-    """A connection to a broker on which the topology stands. Enter it to connect.
+    """A connection to a broker, on which the topology is declared. Enter it to connect.
 
-    Entering raises `BrokerUnavailable` or `TopologyMismatch`; later losses are mended by itself.
+    Entering raises `BrokerUnavailable` or `TopologyMismatch`. It reconnects by itself if the
+    connection is lost later.
     """
 
     def __init__(self) -> None:
@@ -122,38 +121,38 @@ class Broker(Publisher):
 
     @abstractmethod
     async def extend(self, topology: Topology) -> None:
-        """Have this stand on the broker as well. Raises `TopologyMismatch`, `BrokerUnavailable`."""
+        """Declare this topology, too. Raises `TopologyMismatch` or `BrokerUnavailable`."""
 
     @abstractmethod
     def consume(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[Deliveries]:
-        """Consume a queue with at most `prefetch` unacknowledged. Raises `BrokerUnavailable`."""
+        """Consume a queue, at most `prefetch` unacknowledged. Raises `BrokerUnavailable`."""
 
     @abstractmethod
     def subscribe(self, exchange: str) -> AbstractAsyncContextManager[Deliveries]:
-        """Hear what is published to a fanout exchange from now on, for as long as it is entered.
+        """Receive what is published to a fanout exchange while the context is entered.
 
-        Nothing is acknowledged: a listener that falls far behind misses the oldest. Raises
-        `BrokerUnavailable`.
+        Messages need no acknowledgement. A subscriber that is far behind loses the oldest ones.
+        Raises `BrokerUnavailable`.
         """
 
     @abstractmethod
     async def depth(self, queue: str) -> Depth:
-        """Count a queue. Raises `BrokerUnavailable`."""
+        """Return the depth of a queue. Raises `BrokerUnavailable`."""
 
     @property
     @abstractmethod
     def in_flight(self) -> int:
-        """How many messages wait for their confirm."""
+        """The number of published messages without a confirm."""
 
     @property
     @abstractmethod
     def blocked(self) -> bool:
-        """Whether the broker has asked publishers to hold back, as it is short of something."""
+        """Whether the broker blocks publishers because it is short of memory or disk."""
 
     @property
     @abstractmethod
     def trouble(self) -> str | None:
-        """Why publishing can't work now, in words; None if it can."""
+        """The reason why publishing can't work now; None if it can."""
 
     @abstractmethod
     async def __aenter__(self) -> Self: ...

@@ -1,4 +1,4 @@
-"""Which broker a URL names. Its scheme decides, here and nowhere else."""
+"""Select the broker adapter by the scheme of a URL. This is the only place that does."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from flashsale.broker.topology import Topology
 
 EMBEDDED_URL: Final = "memory://"
 
-Open = Callable[[str, Topology, float], Broker]
-"""Make a broker of a URL, a topology and the seconds that a publish may wait for its confirm."""
+OpenBroker = Callable[[str, Topology, float], Broker]
+"""Makes a broker from a URL, a topology and the seconds that a publish waits for its confirm."""
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A kind of broker. `accepts` checks a whole URL of one of its schemes."""
+    """A kind of broker. `accepts` checks a URL of one of its schemes."""
 
     name: str
-    """What OpenTelemetry's conventions call it."""
+    """The value of `messaging.system` in OpenTelemetry's conventions."""
     shared: bool
     """Whether other processes can reach it."""
     accepts: Callable[[str], bool]
-    open: Open
+    open: OpenBroker
 
 
 def _embedded(url: str, topology: Topology, publish_timeout: float) -> Broker:
@@ -52,7 +52,7 @@ _BY_SCHEME = {
 
 
 def adapter_of(url: str) -> Adapter:
-    """Return the adapter for a URL. Raises `ValueError` that says what a URL may be."""
+    """Return the adapter for a URL. Raises `ValueError`, whose message names the valid forms."""
     adapter = _BY_SCHEME.get(url.partition(":")[0].strip().lower())
     if adapter is None or not adapter.accepts(url):
         raise ValueError(
@@ -63,7 +63,7 @@ def adapter_of(url: str) -> Adapter:
 
 
 def open_broker(url: str, topology: Topology, publish_timeout: float) -> Broker:
-    """Return the broker that the URL names; entering it connects. Raises `ValueError`.
+    """Return the broker for the URL; entering it connects. Raises `ValueError`.
 
     A publish waits `publish_timeout` seconds for its confirm.
     """

@@ -1,4 +1,4 @@
-"""What stands on the broker: the data that declares it."""
+"""The topology: the exchanges, queues and bindings to declare on the broker."""
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -17,23 +17,23 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Queue:
-    """A durable queue. At `max_length` messages, if given, it refuses more (`reject-publish`).
+    """A durable queue. It refuses messages over `max_length`, if given (`reject-publish`).
 
-    With `delay_seconds` it holds each message that long and then moves it to the queue `then`.
-    A classic queue puts what it would drop into the queue `spills_to`, which is consumed with it.
+    With `delay_seconds` it holds each message for so long and then moves it to `expires_to`. A
+    classic queue moves messages that it would drop to `spills_to`, which is consumed with it.
     """
 
     name: str
     type: QueueType = "classic"
     max_length: int | None = None
     delay_seconds: float | None = None
-    then: str | None = None
+    expires_to: str | None = None
     spills_to: str | None = None
 
 
 @dataclass(frozen=True)
 class Binding:
-    """Messages of `exchange` whose key matches `key` go to `queue`."""
+    """A binding: messages of `exchange` whose routing key matches `key` go to `queue`."""
 
     exchange: str
     queue: str
@@ -42,7 +42,7 @@ class Binding:
 
 @dataclass(frozen=True)
 class Topology:
-    """All exchanges, queues and bindings of a sale."""
+    """All exchanges, queues and bindings of a sale, and the names that processes use."""
 
     exchanges: tuple[Exchange, ...]
     queues: tuple[Queue, ...]
@@ -53,7 +53,7 @@ class Topology:
     events: str = field(default="sale.events")
 
     def __add__(self, other: "Topology") -> "Topology":
-        """Both, under the names of the first."""
+        """Return the union of both, with the names of the first."""
         return replace(
             self,
             exchanges=(*self.exchanges, *other.exchanges),
@@ -62,14 +62,15 @@ class Topology:
         )
 
 
-HEARD_MESSAGES = 10_000
-"""How many messages wait for a listener of a fanout exchange; of more the oldest is dropped."""
+MAX_SUBSCRIBER_MESSAGES = 10_000
+"""The number of messages that wait for a subscriber of a fanout exchange before the oldest goes."""
 
 
 def sale_topology(prefix: str, max_length: int, queue_type: QueueType) -> Topology:
-    """Topology of a sale. Nothing else may be bound to the orders exchange.
+    """Return the topology of a sale. Bind no further queue to the orders exchange.
 
-    If one of several queues refuses a message, its publisher gets a nack and the others keep it.
+    If one of several queues refuses a message, the publisher gets a nack although the others keep
+    the message.
     """
     orders = f"{prefix}sale.orders"
     spilled = f"{orders}.spilled"
@@ -96,7 +97,7 @@ def sale_topology(prefix: str, max_length: int, queue_type: QueueType) -> Topolo
 
 
 def topic_matches(pattern: list[str], words: list[str]) -> bool:
-    """Whether a topic key matches: `*` stands for one word, `#` for any number of them."""
+    """Return whether a topic pattern matches: `*` is one word, `#` any number of words."""
     if not pattern:
         return not words
     if pattern[0] == "#":

@@ -1,4 +1,4 @@
-"""The topology for people: as tables, and as a Mermaid diagram (https://mermaid.js.org)."""
+"""Show the topology as tables, or as a Mermaid diagram (https://mermaid.js.org)."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from flashsale.broker.topology import Queue, Topology
 
 
 def tables(topology: Topology) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
-    """Exchanges, queues and bindings: title, names of the columns, rows."""
+    """Return title, column names and rows of a table each for exchanges, queues and bindings."""
     return [
         ("exchanges", ("name", "type"), [(e.name, e.type) for e in topology.exchanges]),
         (
@@ -24,7 +24,7 @@ def tables(topology: Topology) -> list[tuple[str, tuple[str, ...], list[tuple[st
 
 
 def mermaid(topology: Topology) -> str:
-    """A flowchart: exchanges are hexagons, queues are cylinders."""
+    """Return a Mermaid flowchart: exchanges are hexagons, queues are cylinders."""
     return "\n".join(("flowchart LR", *_lines(topology))) + "\n"
 
 
@@ -41,12 +41,12 @@ def _lines(topology: Topology) -> Iterator[str]:
         yield f'    {here} -- "{binding.key}" --> {there}'
     for exchange in topology.exchanges:
         if exchange.type == "fanout":
-            # A gateway binds a queue of its own for as long as it runs.
+            # Each gateway binds a queue of its own while it runs.
             yield f'    {nodes[exchange.name]} --> g{nodes[exchange.name]}[["every gateway"]]'
     for queue in topology.queues:
-        if queue.then is not None:
+        if queue.expires_to is not None:
             later = f'"after {queue.delay_seconds:g} s"'
-            here, there = nodes[f"queue {queue.name}"], nodes[f"queue {queue.then}"]
+            here, there = nodes[f"queue {queue.name}"], nodes[f"queue {queue.expires_to}"]
             yield f"    {here} -. {later} .-> {there}"
 
 

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from flashsale.audit.history import HistoryError, read_history
-from flashsale.audit.rules import Duty, Seen, Verdict, Waiting, judge
+from flashsale.audit.rules import Backlog, ExpectedEffects, HistorySummary, Verdict, judge
 from flashsale.broker import open_broker, topic_matches
 from flashsale.cli.ledger_command import with_ledger
 from flashsale.ledger import Books, Ledger, open_ledger
@@ -69,12 +69,12 @@ def check_history(paths: Sequence[Path], json_file: Path | None) -> None:
     gc.disable()
     try:
         services = chosen_services(settings.services)
-        seen = Seen(read_history(paths))
+        seen = HistorySummary(read_history(paths))
     except (HistoryError, SettingsError) as error:
         fail(str(error))
     if not seen.observations:
         fail(f"{', '.join(map(str, paths))}: a history without a line: nothing can be told by it")
-    found: list[tuple[Holdings, Waiting]] = []
+    found: list[tuple[Holdings, Backlog]] = []
 
     async def go(_: asyncio.Event) -> None:
         # The queues first: what leaves them meanwhile is then found in the ledger, not nowhere.
@@ -94,7 +94,7 @@ def check_history(paths: Sequence[Path], json_file: Path | None) -> None:
     _tell(verdict)
 
 
-def _duty(service: "AnyService") -> Duty:
+def _duty(service: "AnyService") -> ExpectedEffects:
     from services.builtin.loyalty import POINTS_PER_ITEM, loyalty
 
     patterns = [topic.split(".") for topic in service.topics]
@@ -103,15 +103,15 @@ def _duty(service: "AnyService") -> Duty:
         return any(topic_matches(pattern, topic.split(".")) for pattern in patterns)
 
     per_item = POINTS_PER_ITEM if service.name == loyalty.name else 1
-    return Duty(service.name, wants, per_item)
+    return ExpectedEffects(service.name, wants, per_item)
 
 
-async def _waiting(settings: Settings, services: Sequence["AnyService"]) -> Waiting:
+async def _waiting(settings: Settings, services: Sequence["AnyService"]) -> Backlog:
     """What waits on the broker. An embedded one is gone with its process, and all it had."""
     from services.queues import retry_queue, services_topology, work_queue
 
     if settings.embedded:
-        return Waiting()
+        return Backlog()
     topology = topology_of(settings)
     prefix = settings.broker_prefix
     topology += services_topology(prefix, topology.events, settings.queue_type, services)
@@ -124,7 +124,7 @@ async def _waiting(settings: Settings, services: Sequence["AnyService"]) -> Wait
             queues = [work_queue(prefix, service)]
             queues += [retry_queue(prefix, service, pause) for pause in set(service.retry.pauses)]
             events[service.name] = sum([(await broker.depth(queue)).ready for queue in queues])
-    return Waiting(orders, events)
+    return Backlog(orders, events)
 
 
 def _tell(verdict: Verdict) -> None:

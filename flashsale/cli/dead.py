@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flashsale.broker import Broker, Delivery, open_broker
-from flashsale.broker.dead_letters import DeadQueue, drop, look, replay
+from flashsale.broker.dead_letters import DeadQueue, drop, peek, replay
 from flashsale.messages.codec import MessageError
 from flashsale.messages.headers import ATTEMPTS, DIED_AT, REASON
 from flashsale.messages.orders import decode_order
@@ -39,7 +39,7 @@ def list_letters(queue: QueueName = None) -> None:
     """List dead letters: id, tries, when they died, and why."""
     table = Table("queue", "id", "tries", "died", "reason")
     count = 0
-    for dead, letters in _on_each(queue, look):
+    for dead, letters in _on_each(queue, peek):
         for letter in letters:
             count += 1
             table.add_row(
@@ -58,7 +58,7 @@ def list_letters(queue: QueueName = None) -> None:
 def show(letter_id: Annotated[str, typer.Argument(metavar="ID")], queue: QueueName = None) -> None:
     """Show a dead letter: its headers and its body."""
     found = False
-    for dead, letters in _on_each(queue, look):
+    for dead, letters in _on_each(queue, peek):
         for letter in letters:
             if letter.message_id == letter_id:
                 found = True

@@ -1,4 +1,4 @@
-"""How a command that asks the database one thing does it."""
+"""Run one operation on the ledger for a command."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -11,7 +11,10 @@ T = TypeVar("T")
 
 
 def with_ledger(ask: Callable[[Ledger], Coroutine[Any, Any, T]]) -> T:
-    """The answer of the ledger that the settings name; a failure ends the process in one line."""
+    """Return the result of `ask` with the ledger of the settings.
+
+    An expected failure prints one line and ends the process.
+    """
     settings = settings_or_fail()
     answers: list[T] = []
 

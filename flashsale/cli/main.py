@@ -1,4 +1,4 @@
-"""`flashsale ...`: the composition root, the one place that knows and starts every process."""
+"""`flashsale ...`: the composition root, the only module that imports every process."""
 
 from typing import Annotated
 
@@ -20,8 +20,8 @@ from flashsale.runtime.settings import settings_table
 from flashsale.runtime.stack import installed_topology, topology_of
 
 app = typer.Typer(
-    help="Take the flood of a flash sale, drain it into the database at a fixed rate, and tell"
-    " every shopper the truth. Settings come from FLASHSALE_... variables: see `flashsale"
+    help="Accept the orders of a flash sale, drain them into the database at a fixed rate, and"
+    " tell every shopper the outcome. Settings come from FLASHSALE_... variables: see `flashsale"
     " settings`.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -57,7 +57,7 @@ def _options(
 
 @app.command()
 def migrate() -> None:
-    """Create the tables, or bring them to this version. Does no harm when they are."""
+    """Create or upgrade the tables. Safe to repeat."""
     print(f"the database is at revision {with_ledger(Ledger.migrate)}")
 
 
@@ -70,10 +70,10 @@ def settings() -> None:
 @app.command()
 def topology(
     diagram: Annotated[
-        bool, typer.Option("--mermaid", help="As a Mermaid diagram instead of tables.")
+        bool, typer.Option("--mermaid", help="Print a Mermaid diagram instead of tables.")
     ] = False,
 ) -> None:
-    """Print what is declared on the broker, from the data that declares it."""
+    """Print the exchanges, queues and bindings that are declared on the broker."""
     settings = settings_or_fail()
     with expected_failures_in_one_line():
         declared = topology_of(settings) + installed_topology(settings)

@@ -1,6 +1,6 @@
 """`flashsale run`, `gateway`, `consumer` and `services`: start processes.
 
-Each imports what it starts, and nothing else, when it is called.
+Each command imports only the process that it starts, and only when it is called.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 
 def run_all() -> None:
-    """Run everything in one process: the way to try it out, with no broker to install."""
+    """Run everything in one process. By default no broker has to be installed."""
     settings = settings_or_fail()
     if settings.gateway_workers > 1:
         workers = f"FLASHSALE_GATEWAY_WORKERS={settings.gateway_workers}"
@@ -30,14 +30,14 @@ def run_all() -> None:
 
 
 def gateway() -> None:
-    """Run a gateway: it takes orders over HTTP and puts them in the queue."""
+    """Run a gateway, which accepts orders over HTTP and puts them in the queue."""
     from gateway.__main__ import main
 
     main()
 
 
 def consumer() -> None:
-    """Run a consumer: it drains the queue into the database. Further ones stand by."""
+    """Run a consumer, which drains the queue into the database. Further ones stand by."""
     from consumer.__main__ import main
 
     main()
@@ -46,10 +46,10 @@ def consumer() -> None:
 def services(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Which ones. All of FLASHSALE_SERVICES if none."),
+        typer.Argument(metavar="NAME", help="Services to run. Default: all of FLASHSALE_SERVICES."),
     ] = None,
 ) -> None:
-    """Run what happens after a sale: mail, loyalty, ranking, and any other that is installed."""
+    """Run the services that follow a sale: mail, loyalty, ranking, and other installed ones."""
     from services.__main__ import main
 
     main(names or ())
@@ -74,8 +74,8 @@ async def _run_all(settings: Settings, stop: asyncio.Event) -> None:
         asyncio.TaskGroup() as tasks,
     ):
         if settings.embedded:
-            log.warning("the embedded broker's queued orders do not survive this process")
-            # What its services have not done is still in the outbox, and comes again.
+            log.warning("the embedded broker loses queued orders when this process ends")
+            # Events that the services have not handled are still in the outbox: send them again.
             if chosen:
                 await stack.ledger.outbox.send_again(len(chosen))
         secret = await gateway_app.gateway_secret(settings, stack)
@@ -87,7 +87,7 @@ async def _run_all(settings: Settings, stop: asyncio.Event) -> None:
         async with gateway_app.serving(web):
             await stop.wait()
             await gateway_app.retire(web)
-        # Nothing new comes in now. What was taken is decided before its queue is gone.
+        # No new orders come in. Decide the accepted ones before their queue ends with the process.
         if settings.embedded:
             await _until_empty(stack, stack.topology.orders)
         stop_drain.set()

@@ -1,4 +1,4 @@
-"""`flashsale sale ...`: create sales, and look at them."""
+"""`flashsale sale ...`: create and show sales."""
 
 import re
 import time
@@ -15,9 +15,9 @@ from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger
 from flashsale.runtime.process import fail
 
-sale_app = typer.Typer(help="Create and look at sales.", no_args_is_help=True)
+sale_app = typer.Typer(help="Create and show sales.", no_args_is_help=True)
 
-Sku = Annotated[str, typer.Argument(help="What is sold, such as tv-55.")]
+Sku = Annotated[str, typer.Argument(help="The item for sale, such as tv-55.")]
 
 
 @sale_app.command("create")
@@ -25,18 +25,18 @@ def create_sale(
     sku: Sku,
     stock: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Items for sale.")],
     customer_limit: Annotated[
-        int | None, typer.Option(min=1, max=2**31 - 1, help="Items one customer may have.")
+        int | None, typer.Option(min=1, max=2**31 - 1, help="Most items for one customer.")
     ] = None,
     opens_at: Annotated[
-        datetime | None, typer.Option(help="When it begins, UTC. Now, if not given.")
+        datetime | None, typer.Option(help="When the sale opens, UTC. Default: now.")
     ] = None,
     closes_at: Annotated[
-        datetime | None, typer.Option(help="When it ends, UTC. Never, if not given.")
+        datetime | None, typer.Option(help="When the sale closes, UTC. Default: never.")
     ] = None,
 ) -> None:
     """Create a sale. Gateways offer it within a second."""
     if not re.match(SKU_PATTERN, sku):
-        fail(f"sku {sku!r}: 1 to 64 letters, digits, dots, underscores and hyphens")
+        fail(f"sku {sku!r}: must be 1 to 64 letters, digits, dots, underscores and hyphens")
     if opens_at and closes_at and closes_at <= opens_at:
         fail("the sale would end before it begins")
     sale = Sale(sku, stock, 0, customer_limit, _seconds(opens_at), _seconds(closes_at))

@@ -1,4 +1,4 @@
-"""Pauses between attempts that fail: growing, bounded and random."""
+"""Exponential back-off with jitter between failed attempts."""
 
 import random
 

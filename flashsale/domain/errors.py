@@ -1,5 +1,5 @@
-"""The base of every error that this project raises on purpose."""
+"""The base class of the project's errors."""
 
 
 class FlashsaleError(Exception):
-    """Base class: catch it to handle whatever the product reports, and no other failure."""
+    """Base class of all errors that the product raises on purpose."""

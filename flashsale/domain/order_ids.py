@@ -18,12 +18,12 @@ def random_order_id() -> OrderId:
 
 
 def keyed_order_id(secret: bytes, customer_id: str, key: str) -> OrderId:
-    """Return the one id that this customer's key stands for, on any gateway with the secret.
+    """Return the id for this customer's key. Every gateway with the secret returns the same id.
 
-    An HMAC (RFC 2104), so that nobody can guess another shopper's id.
+    The id is an HMAC (RFC 2104), so that nobody can guess another shopper's id.
     """
     customer = customer_id.encode()
-    # The length in front keeps ("ab", "c") and ("a", "bc") apart.
+    # The length makes ("ab", "c") and ("a", "bc") different messages.
     message = len(customer).to_bytes(2) + customer + key.encode()
     mac = _keyed(secret).copy()
     mac.update(message)
@@ -32,5 +32,5 @@ def keyed_order_id(secret: bytes, customer_id: str, key: str) -> OrderId:
 
 @lru_cache(maxsize=8)
 def _keyed(secret: bytes) -> hmac.HMAC:
-    # Setting the key up costs more than the digest of so short a message.
+    # The key set-up costs more than the digest of a short message.
     return hmac.new(secret, digestmod=hashlib.sha256)

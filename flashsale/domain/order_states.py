@@ -28,7 +28,7 @@ class Reason(StrEnum):
 
 TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.CONFIRMED, Status.REJECTED, Status.FAILED}),
-    # An operator may replay a dead letter: then the order is decided after all.
+    # An operator may replay a dead letter, and the drain then decides the order.
     Status.FAILED: frozenset({Status.CONFIRMED, Status.REJECTED}),
     Status.CONFIRMED: frozenset(),
     Status.REJECTED: frozenset(),
@@ -49,10 +49,10 @@ def is_final(status: Status) -> bool:
     return not TRANSITIONS[status]
 
 
-def _longest_way(status: Status) -> int:
-    before = [_longest_way(s) + 1 for s, after in TRANSITIONS.items() if status in after]
+def _longest_path(status: Status) -> int:
+    before = [_longest_path(s) + 1 for s, after in TRANSITIONS.items() if status in after]
     return max(before, default=0)
 
 
-RANK: Mapping[Status, int] = {status: _longest_way(status) for status in Status}
-"""How many transitions at most lie before each state. A state of a lower rank never follows."""
+RANK: Mapping[Status, int] = {status: _longest_path(status) for status in Status}
+"""The length of the longest path to each state. A state of a lower rank never follows."""

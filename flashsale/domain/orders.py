@@ -1,4 +1,4 @@
-"""An order: what a shopper asks for, what is queued, and what was decided about it."""
+"""An order: the request of a shopper, the queued order, and its outcome."""
 
 from typing import Annotated
 
@@ -11,9 +11,9 @@ from flashsale.domain.order_states import Status
 SKU_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"
 
 Sku = Annotated[str, Meta(pattern=SKU_PATTERN)]
-"""What is sold. It is part of routing keys and paths, hence the narrow alphabet."""
+"""The id of an item for sale. It is part of routing keys and paths, so few characters are valid."""
 
-# PostgreSQL's text holds no NUL, UTF-8 no surrogate; other controls only serve to forge log lines.
+# PostgreSQL's text holds no NUL, UTF-8 no surrogate. Other control characters can forge log lines.
 CustomerId = Annotated[
     str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")
 ]
@@ -22,7 +22,7 @@ Quantity = Annotated[int, Meta(ge=1, le=1_000)]
 
 
 class OrderRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a shopper asks for: the body of `POST /orders`."""
+    """The body of `POST /orders`."""
 
     sku: Sku
     customer_id: CustomerId
@@ -30,7 +30,7 @@ class OrderRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True):
-    """An order on its way through the queue. `accepted_at` is in Unix seconds, by the gateway."""
+    """A queued order. `accepted_at` is in Unix seconds, by the gateway's clock."""
 
     id: Annotated[str, Meta(pattern=ORDER_ID_PATTERN)]
     sku: Sku
@@ -40,7 +40,7 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What was decided about an order. `reason` says why: a `Reason` if it was rejected."""
+    """The decision on an order. `reason` is a `Reason` if the order was rejected."""
 
     order: Order
     status: Status

@@ -1,4 +1,4 @@
-"""The rule of the sale: a batch, the stock and what customers hold already -> outcomes."""
+"""The rule of the sale: decide a batch by the stock, the limits and earlier purchases."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from flashsale.domain.orders import Order, Outcome
 
 @dataclass(frozen=True)
 class Sale:
-    """The terms of a sale and how far it is sold. Times are Unix seconds, limits are items."""
+    """The terms of a sale, and the items sold. Times are Unix seconds, limits are items."""
 
     sku: str
     stock: int
@@ -22,15 +22,15 @@ class Sale:
 
     @property
     def remaining(self) -> int:
-        """Items still to be sold."""
+        """The items that can still be sold; negative if the sale is oversold."""
         return self.stock - self.sold
 
     def opened(self, at: float) -> bool:
-        """Whether the sale had begun at that time."""
+        """Return whether the sale had opened by Unix time `at`."""
         return self.opens_at is None or self.opens_at <= at
 
     def closed(self, at: float) -> bool:
-        """Whether the sale was over by that time."""
+        """Return whether the sale had closed by Unix time `at`."""
         return self.closes_at is not None and self.closes_at <= at
 
 
@@ -38,7 +38,7 @@ SaleState = Literal["scheduled", "open", "sold_out", "closed"]
 
 
 def sale_state(sale: Sale, now: float) -> SaleState:
-    """What a shopper may do with the sale at Unix time `now`."""
+    """Return the state of the sale at Unix time `now`."""
     if sale.closed(now):
         return "closed"
     if not sale.opened(now):
@@ -48,14 +48,14 @@ def sale_state(sale: Sale, now: float) -> SaleState:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was decided about a batch, in its order, and how far its sales are sold by it."""
+    """The outcomes of a batch, in the batch's order, and its sales after the batch."""
 
     outcomes: list[Outcome]
     sales: list[Sale]
 
 
 Purchases = Mapping[tuple[str, str], int]
-"""(sku, customer) -> items confirmed for that customer so far."""
+"""(sku, customer) -> the items confirmed for that customer so far."""
 
 
 def decide(
@@ -64,10 +64,11 @@ def decide(
     bought: Purchases,
     decided: Mapping[OrderId, Outcome],
 ) -> list[Outcome]:
-    """Decide a batch in queue order; one outcome an order, in the same order.
+    """Decide a batch in queue order; return one outcome for each order, in the same order.
 
-    An order decided before, in an earlier delivery or earlier in this batch, keeps its outcome.
-    An order is judged by the moment it was accepted, not by how long it had to queue.
+    An order that was decided before, in an earlier delivery or earlier in this batch, keeps its
+    outcome. Whether a sale is open depends on the moment when the order was accepted, not on its
+    time in the queue.
     """
     remaining = {sku: sale.remaining for sku, sale in sales.items()}
     held = dict(bought)

@@ -1,4 +1,4 @@
-"""What gateways hear over the fanout exchange: what arrives, is taken and is decided."""
+"""Announcements on the fanout exchange: arrivals, accepted orders and decisions."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from flashsale.messages.codec import decoder
 
 
 class Taken(msgspec.Struct, frozen=True, array_like=True):
-    """An order that a gateway has taken, its confirm in hand."""
+    """An order that a gateway has accepted after the broker's confirm."""
 
     id: str
     sku: str
@@ -15,7 +15,7 @@ class Taken(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True):
-    """What became of an order. Of a failed one only the id may be known."""
+    """The decision on an order. A failed order may have an id only."""
 
     id: str
     status: Status
@@ -25,7 +25,7 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):
-    """How far a sale is sold."""
+    """The stock of a sale, and the items sold."""
 
     sku: str
     stock: int
@@ -33,16 +33,16 @@ class Progress(msgspec.Struct, frozen=True, array_like=True):
 
 
 class OrdersTaken(msgspec.Struct, frozen=True, array_like=True, tag="taken"):
-    """Orders that a gateway took lately, in their order. The message's id is the gateway's name."""
+    """Orders that a gateway accepted, in order. The message id is the gateway's name."""
 
     orders: list[Taken]
 
 
 class Arrivals(msgspec.Struct, frozen=True, array_like=True, tag="arrivals"):
-    """Orders that arrived at a gateway in the second that ends at `at`, Unix time.
+    """Orders that arrived at a gateway in the second that ends at Unix time `at`.
 
-    What was not accepted was refused: as the queue was full, or for any other reason. The
-    message's id is the gateway's name.
+    `queue_full` counts orders refused because the queue was full, `turned_away` all other refused
+    orders. The message id is the gateway's name.
     """
 
     at: int
@@ -53,7 +53,7 @@ class Arrivals(msgspec.Struct, frozen=True, array_like=True, tag="arrivals"):
 
 
 class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
-    """A batch that was decided; `drain_rate` is what the drain does, in orders a second."""
+    """A decided batch. `drain_rate` is the measured rate of the drain, in orders a second."""
 
     decisions: list[Decision]
     sales: list[Progress]

@@ -1,4 +1,4 @@
-"""Reading messages: one decoder and one error for every kind of message."""
+"""Decode messages: one decoder and one error for all kinds of message."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -11,11 +11,11 @@ T = TypeVar("T", covariant=True)
 
 
 class MessageError(FlashsaleError):
-    """A message is not what its queue or exchange holds: malformed, or of another kind."""
+    """A message is malformed, or of another kind than its queue or exchange holds."""
 
 
 class Decoder(Protocol[T]):
-    """A decoder of msgspec, for any format."""
+    """A msgspec decoder of any format."""
 
     def decode(self, body: bytes, /) -> T:
         """Decode a body."""

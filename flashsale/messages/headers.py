@@ -1,16 +1,16 @@
-"""The headers of messages that two processes share, by name and by meaning."""
+"""The names and meanings of message headers that two processes share."""
 
 from collections.abc import Mapping
 from typing import Final
 
 Headers = Mapping[str, str | int]
-"""Headers of a message. pika encodes no float."""
+"""The headers of a message. Floats are excluded because pika can't encode them."""
 
 TRACEPARENT: Final = "traceparent"
-"""The context of a span (W3C Trace Context), over HTTP and over AMQP.
+"""The context of a span (W3C Trace Context), over HTTP and AMQP.
 
-Only a recorded trace is carried between our processes, so that all else costs nothing there. Its
-companion `tracestate`, which may hold whatever a client sent, ends at the gateway.
+Only recorded traces are passed on between the processes, so that unrecorded ones cost nothing. The
+header `tracestate` is not passed on, as a client may put anything in it.
 """
 
 REPLAYED: Final = "replayed"
@@ -23,10 +23,10 @@ ATTEMPTS: Final = "attempts"
 """How many attempts have failed."""
 
 DIED_AT: Final = "died_at"
-"""When the message was put in a dead queue, in whole Unix seconds."""
+"""When the message was moved to a dead queue, in whole Unix seconds."""
 
 LONGEST_REASON: Final = 500
-"""Characters of a reason that are kept."""
+"""The longest reason in characters. Longer ones are cut off."""
 
 
 def trace_headers(traceparent: str | None) -> Headers:

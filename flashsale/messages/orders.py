@@ -1,4 +1,4 @@
-"""An order on its way through the queue, as bytes."""
+"""Encode and decode the orders in the queue, as MessagePack."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""What a consumer counts."""
+"""The metrics of a consumer."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -9,16 +9,18 @@ _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
 
 
 class ConsumerMetrics(ProcessMetrics):
-    """What a consumer counts."""
+    """The metrics of a consumer."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         super().__init__(registry)
         self.active = Gauge(
-            "flashsale_drain_active", "1 if this is the one drain", registry=self.registry
+            "flashsale_drain_active",
+            "1 if this consumer is the active drain",
+            registry=self.registry,
         )
         self.rate_limit = Gauge(
             "flashsale_drain_rate_limit",
-            "Orders a second that the database gets at the most",
+            "Limit of the drain, in orders a second",
             registry=self.registry,
         )
         self.released = Counter(
@@ -28,62 +30,62 @@ class ConsumerMetrics(ProcessMetrics):
         )
         self.released_max = Gauge(
             "flashsale_released_max_1s_orders",
-            "The most orders released in any one second so far",
+            "Most orders released in any window of one second so far",
             registry=self.registry,
         )
         self.pacing_wait_seconds = Counter(
             "flashsale_pacing_wait_seconds",
-            "Time that orders at hand waited for their pace",
+            "Seconds that delivered orders waited for the pacer",
             registry=self.registry,
         )
         self.unacked = Gauge(
             "flashsale_backlog_unacked_orders",
-            "Orders that the drain has in hand",
+            "Orders delivered to the drain and not acknowledged",
             registry=self.registry,
         )
         self.oldest_seconds = Gauge(
             "flashsale_backlog_oldest_seconds",
-            "How long the order that was released last had waited since its 202",
+            "Seconds from the 202 to the release, of the order released last",
             registry=self.registry,
         )
         self.decided = Counter(
             "flashsale_decided_orders",
-            "Orders decided: confirmed, or the reason of the rejection",
+            "Orders decided, by outcome: confirmed, or the reason of the rejection",
             ["outcome"],
             registry=self.registry,
         )
         self.dead = Counter(
-            "flashsale_dead_orders", "Orders put in the dead queue", registry=self.registry
+            "flashsale_dead_orders", "Orders moved to the dead queue", registry=self.registry
         )
         self.retries = Counter(
-            "flashsale_ledger_retries", "Transactions tried again", registry=self.registry
+            "flashsale_ledger_retries", "Retries of transactions", registry=self.registry
         )
         self.transaction_seconds = Histogram(
             "flashsale_transaction_seconds",
-            "One batch's transaction, its commit included",
+            "Seconds of a batch's transaction, commit included",
             buckets=_TRANSACTION_BUCKETS,
             registry=self.registry,
         )
         self.step_seconds = Histogram(
             "flashsale_transaction_step_seconds",
-            "The steps of that transaction: lock the sales, read what is known, write, commit",
+            "Seconds of each step of a batch's transaction: lock, read, write, commit",
             ["step"],
             buckets=_TRANSACTION_BUCKETS,
             registry=self.registry,
         )
         self.relayed = Counter(
             "flashsale_relayed_events",
-            "Events that the broker has confirmed",
+            "Events relayed from the outbox and confirmed by the broker",
             registry=self.registry,
         )
         self.outbox_lag_seconds = Gauge(
             "flashsale_outbox_lag_seconds",
-            "Age of the oldest event that the relay found unsent",
+            "Age of the oldest unsent event in the outbox, in seconds",
             registry=self.registry,
         )
         self.batch_orders = Histogram(
             "flashsale_batch_orders",
-            "Orders in a batch",
+            "Orders per batch",
             buckets=_BATCH_BUCKETS,
             registry=self.registry,
         )

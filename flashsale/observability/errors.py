@@ -1,7 +1,7 @@
-"""How observability may fail."""
+"""Errors of the observability modules."""
 
 from flashsale.domain.errors import FlashsaleError
 
 
 class TracingUnavailable(FlashsaleError):
-    """Tracing is on and can't work. The message names the variable and what to do."""
+    """Tracing is on but can't work. The message names the variable and the remedy."""

@@ -1,7 +1,7 @@
-"""Counters and histograms in plain tables: a spike has no time for a lock at every count.
+"""Counters and histograms without locks, as a lock for each count costs too much in a spike.
 
-One event loop counts, and Prometheus reads in a thread of its own; a read in the middle of a count
-is off by that one.
+One event loop counts and Prometheus reads in another thread. A read during a count may miss that
+count.
 """
 
 from bisect import bisect_left
@@ -15,13 +15,13 @@ from prometheus_client.utils import floatToGoString
 Labels = tuple[str | int, ...]
 
 
-class Tally(Collector):
-    """A counter."""
+class FastCounter(Collector):
+    """A counter with labels and without a lock."""
 
     def __init__(
         self, name: str, help_text: str, labels: Sequence[str], registry: CollectorRegistry
     ) -> None:
-        """Count by the values of these labels, which must be bounded."""
+        """Count by the values of these labels, whose number must be bounded."""
         self._name = name
         self._help = help_text
         self._labels = labels
@@ -29,28 +29,28 @@ class Tally(Collector):
         registry.register(self)
 
     def add(self, *values: str | int) -> None:
-        """Count one of these."""
+        """Add one to the count of these label values."""
         self._counts[values] = self._counts.get(values, 0) + 1
 
     def counts(self) -> dict[Labels, int]:
-        """How many of which there were."""
+        """Return the counts by label values."""
         return dict(self._counts)
 
     def collect(self) -> Iterator[Metric]:
-        """What Prometheus asks for."""
+        """Yield the metrics for a scrape."""
         family = CounterMetricFamily(self._name, self._help, labels=self._labels)
         for values, count in self.counts().items():
             family.add_metric([str(value) for value in values], count)
         yield family
 
 
-class Latencies(Collector):
-    """A histogram of seconds."""
+class FastHistogram(Collector):
+    """A histogram of seconds without a lock."""
 
     def __init__(
         self, name: str, help_text: str, buckets: Sequence[float], registry: CollectorRegistry
     ) -> None:
-        """Count by the upper bounds of these buckets, which ascend."""
+        """Count into buckets with these upper bounds in seconds, in ascending order."""
         self._name = name
         self._help = help_text
         self._bounds = buckets
@@ -59,12 +59,12 @@ class Latencies(Collector):
         registry.register(self)
 
     def observe(self, seconds: float) -> None:
-        """Count one that took so long."""
+        """Add an observation of so many seconds."""
         self._counts[bisect_left(self._bounds, seconds)] += 1
         self._sum += seconds
 
     def collect(self) -> Iterator[Metric]:
-        """What Prometheus asks for."""
+        """Yield the metrics for a scrape."""
         total = 0
         buckets = []
         for bound, count in zip((*self._bounds, float("inf")), tuple(self._counts), strict=True):

@@ -1,4 +1,4 @@
-"""What a gateway counts."""
+"""The metrics of a gateway."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,41 +8,41 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from flashsale.domain.sales import Sale
-from flashsale.observability.fast_metrics import Latencies, Tally
-from flashsale.observability.process_metrics import Joined, ProcessMetrics
+from flashsale.observability.fast_metrics import FastCounter, FastHistogram
+from flashsale.observability.process_metrics import Aggregation, ProcessMetrics
 
-JOINED_GAUGES: Mapping[str, Joined] = {"flashsale_streams_open": "sum"}
+GAUGE_AGGREGATIONS: Mapping[str, Aggregation] = {"flashsale_streams_open": "sum"}
 
-# From a confirm on an idle machine to a client that gave up.
+# From the confirm of an idle broker to the timeout of a client.
 _ACCEPT_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 )  # fmt: skip
-# Time enough to be asked a few times after the last order was decided.
+# Enough for a few scrapes after the last order is decided.
 _SHOWN_SECONDS = 60
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
-class RequestCounts(Tally):
+class RequestCounts(FastCounter):
     """Requests by method, route and status.
 
-    A path is never a label, only the template of a route that there is; nor is a method that
-    HTTP does not know.
+    To bound the labels, the route is the template of an existing route and never a path, and
+    unknown methods count as `other`.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(
             "flashsale_http_requests",
-            "Requests that were answered, by the template of their route",
+            "Requests answered, by method, template of the route, and status",
             ["method", "route", "status"],
             registry,
         )
 
     def answered(self, method: str, route: str, status: int) -> None:
-        """Count a request that was answered."""
+        """Count an answered request."""
         self.add(method if method in _METHODS else "other", route, status)
 
     def of(self, method: str, route: str) -> dict[int, int]:
-        """The answers of one route, by status."""
+        """Return the number of answers of a route by status."""
         return {
             int(status): count
             for (counted, template, status), count in self.counts().items()
@@ -51,23 +51,23 @@ class RequestCounts(Tally):
 
 
 class SalesCollector(Collector):
-    """The sales, as they are when Prometheus asks: between, a thousand of them cost nothing.
+    """Collects the state of the sales at each scrape, so that sales cost nothing in between.
 
-    One that closed more than a minute ago has no series any more, or every sale there ever was
-    would have. It keeps them if it is oversold.
+    A sale that closed more than a minute ago has no series, or their number would grow for ever. An
+    oversold sale keeps its series.
     """
 
     def __init__(self, sales: Iterable[Sale]) -> None:
         self._sales = sales
 
     def collect(self) -> Iterator[Metric]:
-        """What Prometheus asks for."""
+        """Yield the metrics for a scrape."""
         since = time.time() - _SHOWN_SECONDS
         shown = [s for s in self._sales if not s.closed(since) or s.remaining < 0]
         for name, help_text, values in (
             ("stock", "Stock of the sale", [s.stock for s in shown]),
             ("sold", "Items sold", [s.sold for s in shown]),
-            ("oversold", "Items sold that were not there", [max(0, -s.remaining) for s in shown]),
+            ("oversold", "Items sold over the stock", [max(0, -s.remaining) for s in shown]),
         ):
             family = GaugeMetricFamily(f"flashsale_sale_{name}_items", help_text, labels=["sku"])
             for sale, value in zip(shown, values, strict=True):
@@ -76,48 +76,50 @@ class SalesCollector(Collector):
 
 
 class GatewayMetrics(ProcessMetrics):
-    """What a gateway counts."""
+    """The metrics of a gateway."""
 
     def __init__(self) -> None:
         super().__init__()
         self.requests = RequestCounts(self.registry)
-        self.orders = Tally(
+        self.orders = FastCounter(
             "flashsale_orders",
-            "POST /orders by outcome: accepted, or the type of the problem",
+            "Answers to POST /orders by outcome: accepted, or the type of the problem",
             ["outcome"],
             self.registry,
         )
-        self.accept_seconds = Latencies(
+        self.accept_seconds = FastHistogram(
             "flashsale_accept_seconds",
-            "From the request for an order to its 202, the broker's confirm included",
+            "Seconds from the request for an order to its 202, the broker's confirm included",
             _ACCEPT_BUCKETS,
             self.registry,
         )
         self.polls = Counter(
             "flashsale_status_requests",
-            "Requests for an order's status, by where the answer was: memory, ledger, nowhere",
+            "Requests for an order's status, by source of the answer: memory, ledger, nowhere",
             ["source"],
             registry=self.registry,
         )
         self.lookups = Counter(
             "flashsale_status_queries",
-            "Queries to the database for orders that the gateway did not know",
+            "Queries to the database for orders that are not in the gateway's memory",
             registry=self.registry,
         )
         self.remembered = Gauge(
-            "flashsale_status_orders", "Orders whose status is in memory", registry=self.registry
+            "flashsale_status_orders", "Orders with their status in memory", registry=self.registry
         )
         self.streams = Gauge("flashsale_streams_open", "Open event streams", registry=self.registry)
         self.streams_dropped = Counter(
             "flashsale_streams_dropped",
-            "Event streams ended because their reader was too slow",
+            "Event streams closed because the client read too slowly",
             registry=self.registry,
         )
         self.backlog = Gauge(
             "flashsale_backlog_orders",
-            "Orders ready in the queue, by the latest count",
+            "Ready orders in the queue, at the latest count",
             registry=self.registry,
         )
         self.backlog_limit = Gauge(
-            "flashsale_backlog_limit_orders", "Where the queue refuses more", registry=self.registry
+            "flashsale_backlog_limit_orders",
+            "Limit of the queue, in orders",
+            registry=self.registry,
         )

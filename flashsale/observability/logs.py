@@ -1,4 +1,4 @@
-"""Logs: one line an event, for people or as JSON, on standard error."""
+"""Logs: one line an event on standard error, for people or as JSON."""
 
 import logging
 import sys
@@ -9,12 +9,12 @@ from typing import Literal
 import structlog
 
 log_fields: ContextVar[Callable[[], Mapping[str, str]] | None] = ContextVar("log_fields")
-"""Tells what a line is about, such as its request. Asked only when there is a line to write: a
-spike of requests that log nothing pays for nothing."""
+"""A function that returns the fields of the current request. It is called only for a line that is
+written, so that requests without a log line cost nothing."""
 
 
 def configure_logs(form: Literal["console", "json"]) -> None:
-    """Set structlog up for this process, and have the libraries' warnings in the same form."""
+    """Set up structlog for this process, and log the warnings of libraries in the same form."""
     shared: list[structlog.typing.Processor] = [
         _add_fields,
         structlog.processors.add_log_level,
@@ -27,7 +27,7 @@ def configure_logs(form: Literal["console", "json"]) -> None:
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             pad_event_to=0,
-            # The other formatters show local variables: bodies and secrets among them.
+            # The other formatters show local variables, which may hold bodies and secrets.
             exception_formatter=structlog.dev.plain_traceback,
         )
     )
@@ -47,7 +47,7 @@ def configure_logs(form: Literal["console", "json"]) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    # pika tells of every lost connection in five ways; ours is the one that is kept.
+    # pika logs a lost connection five times; the broker adapter logs it once.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 

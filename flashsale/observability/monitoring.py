@@ -1,4 +1,4 @@
-"""`/metrics` and `/healthz` of a process, on a port of their own."""
+"""Serve `/metrics` and `/healthz` of a process on a port of their own."""
 
 import asyncio
 import time
@@ -16,56 +16,57 @@ _Start = Callable[[str, list[tuple[str, str]]], object]
 _Wsgi = Callable[[dict[str, Any], _Start], Iterable[bytes]]
 
 
-class Pulse:
-    """Whether the event loop turns: it leaves a mark ten times a second."""
+class LoopMonitor:
+    """Measures the lag of the event loop ten times a second, and detects a stuck loop."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        """Add how late each mark is to the registry."""
+        """Register the histogram of the lag."""
         self._lag = Histogram(
             "flashsale_loop_lag_seconds",
-            "How much later than it should the event loop came back to a task that slept",
+            "Seconds by which the event loop resumed a sleeping task too late",
             buckets=_LAG_BUCKETS,
             registry=registry,
         )
-        self._beat_at = time.monotonic()
+        self._turned_at = time.monotonic()
 
     @property
     def stuck(self) -> bool:
-        """Whether the loop has not turned for five seconds. May be asked from any thread."""
-        return time.monotonic() - self._beat_at > _STUCK_SECONDS
+        """Whether the loop has not turned for five seconds. Safe to read from any thread."""
+        return time.monotonic() - self._turned_at > _STUCK_SECONDS
 
     @asynccontextmanager
-    async def beating(self) -> AsyncIterator[None]:
-        """Keep marking."""
-        beat = asyncio.create_task(self._beat(), name="pulse")
+    async def running(self) -> AsyncIterator[None]:
+        """Measure while the context is entered."""
+        measuring = asyncio.create_task(self._measure(), name="pulse")
         try:
             yield
         finally:
-            beat.cancel()
-            await asyncio.wait((beat,))
+            measuring.cancel()
+            await asyncio.wait((measuring,))
 
-    async def _beat(self) -> None:
+    async def _measure(self) -> None:
         while True:
             due = time.monotonic() + _PROBE_SECONDS
             await asyncio.sleep(_PROBE_SECONDS)
-            self._beat_at = time.monotonic()
-            self._lag.observe(max(0.0, self._beat_at - due))
+            self._turned_at = time.monotonic()
+            self._lag.observe(max(0.0, self._turned_at - due))
 
 
 @asynccontextmanager
 async def monitored(
-    registry: CollectorRegistry, host: str, port: int, *, pulse: Pulse | None = None
+    registry: CollectorRegistry, host: str, port: int, *, loop_monitor: LoopMonitor | None = None
 ) -> AsyncIterator[int]:
-    """Serve `/metrics`, and `/healthz` that is 503 while the event loop is stuck; the port.
+    """Serve `/metrics`, and `/healthz` with 503 while the event loop is stuck; yield the port.
 
-    In a thread of its own, so that both answer when the loop does not. The registry gets the
-    loop's lag, unless a pulse that tells of it elsewhere is given. Raises `OSError`.
+    A thread serves both, so that they answer while the loop is stuck. The registry gets the lag of
+    the loop unless the caller passes a `loop_monitor` with a registry of its own. Raises `OSError`
+    if the port is taken.
     """
-    pulse = pulse or Pulse(registry)
+    loop_monitor = loop_monitor or LoopMonitor(registry)
     server, thread = start_http_server(port, host, registry)
-    server.set_app(_with_health(server.get_app(), pulse))
+    server.set_app(_with_healthz(server.get_app(), loop_monitor))
     try:
-        async with pulse.beating():
+        async with loop_monitor.running():
             yield server.server_port
     finally:
         server.shutdown()
@@ -73,13 +74,13 @@ async def monitored(
         thread.join()
 
 
-def _with_health(metrics: Any, pulse: Pulse) -> _Wsgi:
+def _with_healthz(metrics: Any, loop_monitor: LoopMonitor) -> _Wsgi:
     def app(environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/healthz":
             answer: Iterable[bytes] = metrics(environ, start)
             return answer
         status, word = (
-            ("503 Service Unavailable", b"stuck") if pulse.stuck else ("200 OK", b"alive")
+            ("503 Service Unavailable", b"stuck") if loop_monitor.stuck else ("200 OK", b"alive")
         )
         start(status, [("Content-Type", "application/json")])
         return [b'{"status":"%s"}' % word]

@@ -1,6 +1,6 @@
-"""The registry of a process, and what every process says of itself.
+"""The registry of a process, and the metrics that every process has.
 
-Labels are bounded everywhere: no customer, order or raw path is ever one.
+All labels are bounded: no customer, order or raw path is a label.
 """
 
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from prometheus_client import (
 
 from flashsale import __version__
 
-Joined = Literal["sum", "min", "max"]
-"""How the values of a gauge in several worker processes become one value.
+Aggregation = Literal["sum", "min", "max"]
+"""How to combine the values of a gauge in several worker processes into one.
 
-`max` is the rule for all gauges without one: they show something that the workers share, such as
-the backlog, and differ by who looked last.
+The default is `max`: other gauges show something that the workers share, such as the backlog, and
+differ only by the time of the latest measurement.
 """
 
-JOINED_GAUGES: Mapping[str, Joined] = {
+GAUGE_AGGREGATIONS: Mapping[str, Aggregation] = {
     "process_open_fds": "sum",
     "process_resident_memory_bytes": "sum",
     "process_virtual_memory_bytes": "sum",
@@ -35,16 +35,21 @@ class ProcessMetrics:
     """The metrics of one process, in one registry."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        """Count in a registry of its own, or in one that another part of the process has."""
+        """Use a new registry, or the given one of another part of the process."""
         self.registry = _new_registry() if registry is None else registry
 
 
 def _new_registry() -> CollectorRegistry:
-    # Else every counter has a second series, which nothing here reads.
+    # The client adds a `_created` series to every counter, which nothing here reads.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
-    build = Gauge("flashsale_build_info", "1, of this version", ["version"], registry=registry)
+    build = Gauge(
+        "flashsale_build_info",
+        "Always 1, with the version as label",
+        ["version"],
+        registry=registry,
+    )
     build.labels(__version__).set(1)
     return registry

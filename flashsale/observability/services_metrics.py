@@ -1,4 +1,4 @@
-"""What the services count."""
+"""The metrics of the services."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -8,37 +8,37 @@ _SERVICE_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.
 
 
 class ServicesMetrics(ProcessMetrics):
-    """What the services count. The label is a service's name, of which there are a few."""
+    """The metrics of the services. The label is the name of a service."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         super().__init__(registry)
         self.handled = Counter(
             "flashsale_service_handled_events",
-            "Events whose effect was recorded",
+            "Events handled, their effect recorded",
             ["service"],
             registry=self.registry,
         )
         self.repeated = Counter(
             "flashsale_service_repeated_events",
-            "Events that came again after they were done, and changed nothing",
+            "Redelivered events that were done before and changed nothing",
             ["service"],
             registry=self.registry,
         )
         self.retried = Counter(
             "flashsale_service_retried_events",
-            "Tries that failed and come again",
+            "Failed attempts that will be retried",
             ["service"],
             registry=self.registry,
         )
         self.dead = Counter(
             "flashsale_service_dead_events",
-            "Events put in a dead queue",
+            "Events moved to a dead queue",
             ["service"],
             registry=self.registry,
         )
         self.seconds = Histogram(
             "flashsale_service_seconds",
-            "One event's handler, without its wait in the queue",
+            "Seconds of an event's handler, without the wait in the queue",
             ["service"],
             buckets=_SERVICE_BUCKETS,
             registry=self.registry,

@@ -1,8 +1,8 @@
-"""Spans by OpenTelemetry: what is told of an order on its way.
+"""OpenTelemetry spans of an order's way through gateway, broker, consumer and services.
 
-Names and attributes are those of its conventions for HTTP and for messaging
-(https://opentelemetry.io/docs/specs/semconv/). No span holds a customer's id, an Idempotency-Key or
-a body; an error is told by its type alone, as the words of a database may quote what it was given.
+Names and attributes follow the conventions for HTTP and messaging
+(https://opentelemetry.io/docs/specs/semconv/). No span holds a customer id, an Idempotency-Key or a
+body. An error is recorded by its type only, as a database may quote values in its messages.
 """
 
 import logging
@@ -27,7 +27,7 @@ from flashsale.observability.errors import TracingUnavailable
 
 log = structlog.get_logger()
 
-_LAST_SPANS_SECONDS = 3.0
+_FLUSH_SECONDS = 3.0
 
 Attributes = Mapping[str, str | int]
 
@@ -35,28 +35,28 @@ _w3c = TraceContextTextMapPropagator()
 
 
 class Span:
-    """Something under way, from its making until `end`."""
+    """An operation, from the creation of this object until `end`."""
 
     __slots__ = ("_span", "origin")
 
     def __init__(self, span: trace.Span, origin: SpanContext) -> None:
         self._span = span
         self.origin = origin
-        """What it came from."""
+        """The context of the parent."""
 
     @property
     def context(self) -> SpanContext:
-        """What others refer to it by."""
+        """The context by which other spans refer to this one."""
         return self._span.get_span_context()
 
     @property
     def recorded(self) -> bool:
-        """Whether the sampler wants it."""
+        """Whether the sampler has selected this span."""
         return self.context.trace_flags.sampled
 
     @property
     def traceparent(self) -> str | None:
-        """What to send along, so that what follows is part of it; None if it is not recorded."""
+        """The header that continues the trace in a message; None if the span is not recorded."""
         if not self.recorded:
             return None
         carrier: dict[str, str] = {}
@@ -64,15 +64,15 @@ class Span:
         return carrier[TRACEPARENT]
 
     def set(self, name: str, value: str | int) -> None:
-        """Tell something more of it."""
+        """Set an attribute."""
         self._span.set_attribute(name, value)
 
     def link(self, other: "Span") -> None:
-        """Tell that it has to do with another one."""
+        """Add a link to another span."""
         self._span.add_link(other.context)
 
     def end(self, error: BaseException | str | None = None) -> None:
-        """It is over, by that error if one is given."""
+        """End the span, as failed if there is an error."""
         if error is not None:
             kind = error if isinstance(error, str) else type(error).__name__
             self._span.set_attribute("error.type", kind)
@@ -81,25 +81,25 @@ class Span:
 
 
 class Tracing:
-    """Makes the spans of one process."""
+    """Starts the spans of one process."""
 
     def __init__(self, processor: SpanProcessor, process: str, system: str) -> None:
-        """Give ended spans to the processor. `system` is what the conventions call the broker."""
+        """Pass ended spans to the processor. `system` is the broker's `messaging.system`."""
         self._processor = processor
         self._system = system
         resource = Resource.create(
             {"service.name": f"flashsale-{process}", "service.version": __version__}
         ).merge(OTELResourceDetector().detect())
         self._tracer = _tracer(processor, resource, None)
-        # A batch is worth telling of if one of its orders is, whatever the sampler thinks of it.
+        # A batch is recorded if one of its orders is, so the sampler does not decide on it.
         self._batches = _tracer(processor, resource, ALWAYS_ON)
 
     def request(self, method: str, route: str, scheme: str, traceparent: str | None) -> Span:
-        """A request that is served; it goes on with the client's trace, if that is well-formed."""
+        """Start the span of a served request; continue the client's trace if it is well-formed."""
         return self._start(
             f"{method} {route}",
             SpanKind.SERVER,
-            _remote(traceparent),
+            _remote_context(traceparent),
             {
                 "http.request.method": method,
                 "http.route": route,
@@ -111,7 +111,7 @@ class Tracing:
     def publish(
         self, parent: Span, exchange: str, routing_key: str, message_id: str, body: bytes
     ) -> Span:
-        """A message on its way to the broker, until the confirm."""
+        """Start the span of a publish, from the send to the broker's confirm."""
         return self._start(
             f"publish {exchange}",
             SpanKind.PRODUCER,
@@ -127,15 +127,15 @@ class Tracing:
     def process(
         self, operation: str, queue: str, delivery: Delivery, since: float | None = None
     ) -> Span | None:
-        """Work on a message, in the message's own trace; None if it is in none, or unrecorded.
+        """Start a span for work on a message, in its trace; None if there is no recorded trace.
 
-        It began at `since`, in Unix seconds, or now.
+        The span starts at `since`, in Unix seconds, or now.
         """
         traceparent = delivery.headers.get(TRACEPARENT)
         if traceparent is None:
             return None
-        context = _remote(str(traceparent))
-        if not _of(context).is_valid:
+        context = _remote_context(str(traceparent))
+        if not _span_context(context).is_valid:
             return None
         span = self._start(
             f"{operation} {queue}",
@@ -152,9 +152,9 @@ class Tracing:
     def batch(
         self, operation: str, queue: str, count: int, parts: Sequence[Span], since: float
     ) -> Span:
-        """Work on `count` messages at once, since that Unix second; a trace of its own.
+        """Start a span for work on `count` messages at once, in a new trace, at that Unix second.
 
-        It is linked to where its recorded parts came from, and these are linked to it.
+        Link it to the parents of its recorded parts, and the parts to it.
         """
         began = self._batches.start_span(
             f"{operation} {queue}",
@@ -173,12 +173,12 @@ class Tracing:
         return span
 
     def close(self) -> None:
-        """Send off what is left, for as long as three seconds. Blocks."""
-        # OpenTelemetry's own way waits for half a minute if nobody takes them. A daemon thread
-        # ends with the process.
+        """Send the remaining spans, for three seconds at most. Blocks."""
+        # Without a collector OpenTelemetry's shutdown takes half a minute. A daemon thread does not
+        # keep the process alive for so long.
         closing = threading.Thread(target=self._processor.shutdown, name="last spans", daemon=True)
         closing.start()
-        closing.join(_LAST_SPANS_SECONDS)
+        closing.join(_FLUSH_SECONDS)
 
     def _start(
         self,
@@ -190,7 +190,7 @@ class Tracing:
     ) -> Span:
         started = None if since is None else _nanoseconds(since)
         span = self._tracer.start_span(name, parent, kind, attributes, start_time=started)
-        return Span(span, _of(parent))
+        return Span(span, _span_context(parent))
 
     def _messaging(self, operation: str, kind: str, destination: str) -> Attributes:
         return {
@@ -201,25 +201,27 @@ class Tracing:
         }
 
 
-def spans_by_otlp(process: str, system: str) -> Tracing:
-    """Spans sent by a thread of their own to where OpenTelemetry's own variables say.
+def otlp_tracing(process: str, system: str) -> Tracing:
+    """Return tracing that sends spans by OTLP in a thread, as the OTEL_... variables configure it.
 
-    https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. Raises
-    `TracingUnavailable` if one of them is wrong.
+    See https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. Raises
+    `TracingUnavailable` if a variable is wrong.
     """
     try:
-        tracing = Tracing(BatchSpanProcessor(_InOurWords(OTLPSpanExporter())), process, system)
+        tracing = Tracing(
+            BatchSpanProcessor(_OutageLoggingExporter(OTLPSpanExporter())), process, system
+        )
     except ValueError as error:
         raise TracingUnavailable(f"OTEL_...: {error}") from error
-    # One tells of each try that fails, where ours is the line that is kept; the other of each
-    # header that is too long, and those are a client's.
+    # The exporter logs each failed attempt, which is logged once below. The tracer logs each
+    # header that is too long, and clients send headers of any length.
     for name in ("opentelemetry.exporter", "opentelemetry.trace"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return tracing
 
 
-class _InOurWords(SpanExporter):
-    """An exporter whose collector may be away: one line when it goes, and one when it is back."""
+class _OutageLoggingExporter(SpanExporter):
+    """Logs one line when the collector stops accepting spans, and one when it accepts again."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
@@ -248,13 +250,13 @@ def _tracer(processor: SpanProcessor, resource: Resource, sampler: Sampler | Non
     return provider.get_tracer("flashsale", __version__)
 
 
-def _remote(traceparent: str | None) -> Context:
-    # Without a context of its own, it would be that of whatever runs just now.
+def _remote_context(traceparent: str | None) -> Context:
+    # An empty context, as the default is the context of the running task.
     carrier = {} if traceparent is None else {TRACEPARENT: traceparent}
     return _w3c.extract(carrier, Context())
 
 
-def _of(context: Context) -> SpanContext:
+def _span_context(context: Context) -> SpanContext:
     return trace.get_current_span(context).get_span_context()
 
 

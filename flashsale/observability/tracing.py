@@ -1,4 +1,4 @@
-"""Whether there are spans. Off, as by default, OpenTelemetry is not even imported."""
+"""Open tracing if it is enabled. If it is off, the default, OpenTelemetry is not imported."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def open_tracing(enabled: bool, process: str, broker: str) -> AsyncIterator["Tracing | None"]:
-    """Yield what makes the spans of this process, or None if tracing is not `enabled`.
+    """Yield the tracing of this process, or None if tracing is not `enabled`.
 
-    `broker` is what OpenTelemetry's conventions call the kind of broker. Spans that are left are
+    `broker` is the value of `messaging.system` in OpenTelemetry's conventions. Remaining spans are
     sent at the end. Raises `TracingUnavailable`.
     """
     if not enabled:
         yield None
         return
     try:
-        from flashsale.observability.spans import spans_by_otlp
+        from flashsale.observability.spans import otlp_tracing
     except ImportError as error:
         raise TracingUnavailable(
             f"FLASHSALE_TRACING=true: needs OpenTelemetry ({error.name} is missing): `pip install"
             " flashsale-gateway[tracing]`"
         ) from error
-    tracing = spans_by_otlp(process, broker)
+    tracing = otlp_tracing(process, broker)
     try:
         yield tracing
     finally:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
 from prometheus_client.registry import Collector
 
 from flashsale.domain.backoff import Backoff
-from flashsale.observability.monitoring import Pulse, monitored
+from flashsale.observability.monitoring import LoopMonitor, monitored
 from flashsale.runtime.settings import PREFIX, Settings
 from gateway.server.worker_metrics import Family, Page, added, counts_of, read_page
 
@@ -38,8 +38,8 @@ async def run_workers(settings: Settings, metrics_port: int, stop: asyncio.Event
     with _reserved(settings.gateway_host, settings.gateway_port) as port:
         crew = Crew({**os.environ, f"{PREFIX}GATEWAY_PORT": str(port)}, registry)
         # The workers' loops are those that shoppers wait for.
-        own = Pulse(CollectorRegistry())
-        async with monitored(registry, settings.metrics_host, metrics_port, pulse=own):
+        own = LoopMonitor(CollectorRegistry())
+        async with monitored(registry, settings.metrics_host, metrics_port, loop_monitor=own):
             patience = settings.shutdown_seconds + _LAST_WORK_SECONDS
             await crew.run(settings.gateway_workers, patience, stop)
 

@@ -6,12 +6,12 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from flashsale.observability import broker_metrics, gateway_metrics, process_metrics
-from flashsale.observability.process_metrics import Joined
+from flashsale.observability.process_metrics import Aggregation
 
-JOINED_GAUGES: Mapping[str, Joined] = {
-    **process_metrics.JOINED_GAUGES,
-    **broker_metrics.JOINED_GAUGES,
-    **gateway_metrics.JOINED_GAUGES,
+GAUGE_AGGREGATIONS: Mapping[str, Aggregation] = {
+    **process_metrics.GAUGE_AGGREGATIONS,
+    **broker_metrics.GAUGE_AGGREGATIONS,
+    **gateway_metrics.GAUGE_AGGREGATIONS,
 }
 """The rule by which each gauge of a worker becomes one of the gateway, kept beside the gauge."""
 
@@ -39,7 +39,7 @@ class Family:
             self.samples[key] = value if mine is None else self._joined(mine, value)
 
     def _joined(self, one: float, other: float) -> float:
-        rule = "sum" if self.type in _GROWING else JOINED_GAUGES.get(self.name, "max")
+        rule = "sum" if self.type in _GROWING else GAUGE_AGGREGATIONS.get(self.name, "max")
         match rule:
             case "sum":
                 return one + other

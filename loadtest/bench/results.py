@@ -1,4 +1,4 @@
-"""Where benchmarks write their figures, and how they print them."""
+"""The folder for the figures of benchmarks, and a table of them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ RESULTS = Path("bench-results")
 
 
 def print_figures(figures: Mapping[str, float]) -> None:
-    """Print the figures of a benchmark for people."""
+    """Print the figures of a benchmark as a table."""
     table = Table("figure", "value")
     for name, value in figures.items():
         table.add_row(name, f"{value:,}")

@@ -1,4 +1,4 @@
-"""The report of a sale: what the shoppers were told, held against what the ledger says."""
+"""The report of a sale: compare the answers to the shoppers with the ledger."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from flashsale.audit.history import Asked, read_history
+from flashsale.audit.history import OrderAttempt, read_history
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Outcome
 from flashsale.ledger import Books, Journey
@@ -20,7 +20,7 @@ _CALM_RATE = 100
 
 
 class Report(msgspec.Struct):
-    """The figures of a sale. Rates are orders a second."""
+    """The figures of a sale. Rates are orders a second; `broken` lists the broken promises."""
 
     offered: int
     offered_rate_peak: int
@@ -46,9 +46,9 @@ class Report(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the report is made from."""
+    """The data for the report."""
 
-    history: Sequence[Asked]
+    history: Sequence[OrderAttempt]
     outcomes: Mapping[str, Outcome]
     books: Books
     stock: int
@@ -60,14 +60,16 @@ class Evidence:
     journeys: Sequence[Journey]
 
 
-def orders_sent(folder: Path) -> list[Asked]:
-    """All orders that the shoppers sent, by the time they were sent. Raises `HistoryError`."""
+def orders_sent(folder: Path) -> list[OrderAttempt]:
+    """Return all orders that the shoppers sent, in order of time. Raises `HistoryError`."""
     lines = read_history(folder.glob("history-*.jsonl"))
-    return sorted((line for line in lines if isinstance(line, Asked)), key=lambda sent: sent.at)
+    return sorted(
+        (line for line in lines if isinstance(line, OrderAttempt)), key=lambda sent: sent.at
+    )
 
 
 def judge(evidence: Evidence) -> Report:
-    """Make the report; `broken` names the promises that were not kept."""
+    """Build the report, with the promises that were broken."""
     history, outcomes, journeys = evidence.history, evidence.outcomes, evidence.journeys
     accepted = [entry for entry in history if entry.status == 202]
     refused = Counter(entry.problem for entry in history if entry.status in (409, 429, 503))
@@ -102,13 +104,13 @@ def judge(evidence: Evidence) -> Report:
         broken=list(evidence.books.wrong),
     )
     for count, words in (
-        (report.oversold, "items sold that were not there"),
+        (report.oversold, "items sold over the stock"),
         (report.lost, "accepted orders lost"),
         (max(0, report.drain_rate_max_1s - report.drain_rate_limit), "orders over the limit"),
         (report.failed, "orders in the dead queue"),
         (report.effects_missing, "effects of services missing"),
         (report.client_errors, "requests without a proper answer"),
-        (int(not history), "orders sent by no shopper: the load test did not run"),
+        (int(not history), "load test without an order: it did not run"),
     ):
         if count:
             report.broken.append(f"{count} {words}")
@@ -116,7 +118,10 @@ def judge(evidence: Evidence) -> Report:
 
 
 def _after_sale(journeys: Sequence[Journey]) -> dict[str, float]:
-    """Milliseconds from a 202 to the last service; `calm`: the median outside of the spike."""
+    """Return the percentiles of the time from a 202 to the last service, in milliseconds.
+
+    `calm` is the median outside the spike.
+    """
     found = _percentiles([(j.done_at - j.accepted_at) * 1000 for j in journeys])
     in_second = Counter(int(j.accepted_at) for j in journeys)
     calm = [
@@ -128,12 +133,12 @@ def _after_sale(journeys: Sequence[Journey]) -> dict[str, float]:
 
 
 def _more_seconds(took: Mapping[str, float]) -> float:
-    """What it would add if none began before another was done: the sum and not the longest."""
+    """Return the extra seconds of services that run in sequence: the sum minus the longest."""
     return sum(took.values()) - max(took.values(), default=0.0)
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print the report for people."""
+    """Print the report as a table."""
     table = Table(title="The sale", show_header=False, title_justify="left")
     table.add_row("offered", f"{report.offered:,} orders, {report.offered_rate_peak:,}/s at peak")
     table.add_row("accepted (202)", f"{report.accepted:,}")

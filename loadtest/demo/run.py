@@ -1,4 +1,4 @@
-"""`flashsale demo`: a whole sale, from its first order to its report."""
+"""`flashsale demo`: run a whole sale, from its first order to its report."""
 
 import tempfile
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ from loadtest.processes import ProcessFailed
 from loadtest.servers import free_port
 
 LATENCY_MS = {"mail": 200, "loyalty": 300, "ranking": 500}
-"""What the services take in addition, as the real ones of a shop would."""
+"""The simulated latency of each service, in milliseconds, as in a real shop."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be shown, and where the report and the picture go."""
+    """The spike of the demo, and the files for the report and the chart."""
 
     spike: Spike
     json_file: Path | None
@@ -33,7 +33,7 @@ class Plan:
 
 
 def run_demo(plan: Plan, overrides: Mapping[str, str]) -> int:
-    """Run a sale and report; the exit code: 0 if every promise was kept."""
+    """Run a sale and print its report; return the exit code: 0 if every promise was kept."""
     console = Console()
     try:
         with ExitStack() as exits:
@@ -47,14 +47,14 @@ def run_demo(plan: Plan, overrides: Mapping[str, str]) -> int:
         fail("stopped before the end of the sale")
     draw(outcome.watch, plan.chart)
     print_report(outcome.report, console)
-    console.print(f"The picture of it: {plan.chart}")
+    console.print(f"The chart: {plan.chart}")
     if plan.json_file is not None:
         write_report(outcome.report, plan.json_file)
     return 1 if outcome.report.broken else 0
 
 
 def own_settings(folder: Path, **overrides: str) -> Settings:
-    """The settings of the environment, on ports of our own and, unless named, a new database."""
+    """Return the settings of the environment, with private ports and by default a new database."""
     own = {
         "database_url": f"sqlite+aiosqlite:///{folder / 'demo.db'}",
         "gateway_port": free_port(),

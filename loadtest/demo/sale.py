@@ -1,4 +1,4 @@
-"""A whole sale on a stack that runs: shoppers, a live view, and what came of it."""
+"""Run a whole sale on a running stack: shoppers, a live view, and the outcome."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from flashsale.audit.history import Asked
+from flashsale.audit.history import OrderAttempt
 from flashsale.domain.order_states import Status
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
@@ -30,7 +30,7 @@ _CALM_ORDERS = 4 * _BASE_RATE
 
 @dataclass(frozen=True)
 class Spike:
-    """How the shoppers come: for `seconds`, at `rate` orders a second. `stock` items are sold."""
+    """The load: for `seconds`, at `rate` orders a second. The sale has `stock` items."""
 
     seconds: int
     rate: int
@@ -39,19 +39,19 @@ class Spike:
 
 @dataclass(frozen=True)
 class Stack:
-    """Processes of ours that run: where the gateway is, and the `/metrics` ports of all."""
+    """The running processes: the gateway's URL, and the metrics ports of all."""
 
     url: str
     ports: Sequence[int]
-    """The consumer's first, the gateway's last."""
+    """The consumer's port is the first, the gateway's the last."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a sale: what was seen of it, what shoppers were told, and the report."""
+    """The outcome of a sale: samples of its metrics, the shoppers' history, and the report."""
 
     watch: Watch
-    history: Sequence[Asked]
+    history: Sequence[OrderAttempt]
     report: Report
 
 
@@ -63,7 +63,7 @@ def run_sale(
     console: Console,
     cores: Cores | None = None,
 ) -> Outcome:
-    """Hold a sale, with its own sku. Raises `ProcessFailed` if the shoppers can't come."""
+    """Run a sale with a new sku. Raises `ProcessFailed` if Locust can't run."""
     sku = f"demo-{time.time_ns() // 1_000_000:x}"
     sold_within = spike.seconds * _SHARE_OF_SPIKE_UNTIL_SOLD
     stock = spike.stock or max(1, round(settings.drain_rate * sold_within))
@@ -86,18 +86,18 @@ def run_sale(
                 cores.sample()
             view.show()
             time.sleep(_SAMPLE_SECONDS)
-        if shoppers.wait() not in (0, 1):  # 1: it counted failures, and so do we
+        if shoppers.wait() not in (0, 1):  # 1: Locust counted failures, which the report has, too
             raise ProcessFailed(shoppers.output[-2000:])
-        # The backlog drains by itself; the picture shows that too.
+        # Wait for the backlog to drain, so that the chart shows it.
         deadline = time.monotonic() + _DRAINED_WITHIN_SECONDS
         while watch.sample().decided < watch.samples[-1].accepted:
             view.show()
             if time.monotonic() > deadline:
                 break
             time.sleep(_SAMPLE_SECONDS)
-        console.print("Everything is decided; the services finish.")
+        console.print("Every order is decided. Waiting for the services.")
         asyncio.run(_services_done(settings, sku))
-        time.sleep(1)  # the gateways' own counts of backlog and stock follow
+        time.sleep(1)  # the gateway updates its metrics of backlog and stock
         watch.sample()
         view.show()
     history = orders_sent(folder)
@@ -106,7 +106,7 @@ def run_sale(
 
 
 async def _services_done(settings: Settings, sku: str) -> None:
-    """Wait until every service has done every confirmed order, or for three minutes."""
+    """Wait until every service has handled every confirmed order, for three minutes at most."""
     services = len(chosen_services(settings.services))
     async with open_ledger(settings.database_url) as ledger:
         confirmed = sum(
@@ -121,7 +121,7 @@ async def _services_done(settings: Settings, sku: str) -> None:
 
 
 def _service_seconds(ports: Sequence[int]) -> dict[str, float]:
-    """What each service took for an event, on average."""
+    """Return the average seconds of each service for an event."""
     seen: Samples = {}
     for port in ports:
         seen |= scrape(port)
@@ -163,7 +163,7 @@ def _shoppers(
 async def _judge(
     settings: Settings,
     watch: Watch,
-    history: Sequence[Asked],
+    history: Sequence[OrderAttempt],
     took: tuple[dict[str, float], dict[str, float]],
 ) -> Report:
     async with open_ledger(settings.database_url) as ledger:

@@ -1,4 +1,4 @@
-"""The product's processes for a sale of our own, on given settings."""
+"""Start the product's processes for a sale."""
 
 import asyncio
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ from loadtest.servers import free_port
 def start_stack(
     exits: ExitStack, settings: Settings, folder: Path, cores: Cores | None = None
 ) -> Stack:
-    """Start the processes that the settings are for. Raises `ProcessFailed`, `LedgerError`."""
+    """Start the processes with these settings. Raises `ProcessFailed` or `LedgerError`."""
     asyncio.run(_migrate(settings.database_url))
     environment = _environment(settings)
     if settings.embedded:

@@ -1,4 +1,4 @@
-"""Watch a sale while it runs: sample its metrics, show them, draw them."""
+"""Watch a running sale: sample its metrics, show them live, and draw the chart."""
 
 import time
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from loadtest.processes import Samples, scrape
 
 @dataclass(frozen=True)
 class Sample:
-    """The sale at one moment: totals since its beginning, and levels."""
+    """The sale at one moment: totals since the start, and current levels."""
 
     at: float
     arrived: int
@@ -32,7 +32,7 @@ class Sample:
 
 @dataclass
 class Watch:
-    """Samples of a sale, taken from its processes' `/metrics`."""
+    """Samples of a sale, from the metrics of its processes. `drain_rate` is the limit."""
 
     ports: Sequence[int]
     sku: str
@@ -41,9 +41,9 @@ class Watch:
     samples: list[Sample] = field(default_factory=list)
 
     def sample(self) -> Sample:
-        """Look once more."""
+        """Take and return a sample."""
         asked = time.monotonic()
-        # A busy process answers late. The drain's, asked first, counted about half-way.
+        # A busy process answers late. The consumer, scraped first, counted about half-way.
         seen: Samples = scrape(self.ports[0])
         at = (asked + time.monotonic()) / 2
         for port in self.ports[1:]:
@@ -77,7 +77,7 @@ class Watch:
         return sample
 
     def rate(self, name: str, at: int = -1) -> float:
-        """How fast a total grew in the second before a sample."""
+        """Return the growth of a total in the second before a sample, per second."""
         now = self.samples[at]
         before = next(
             (s for s in reversed(self.samples[: len(self.samples) + at]) if now.at - s.at >= 0.9),
@@ -88,7 +88,7 @@ class Watch:
 
 
 class View:
-    """The live view on a terminal; elsewhere a line a second."""
+    """A live view on a terminal; without a terminal, a line a second."""
 
     def __init__(self, watch: Watch, console: Console) -> None:
         self._watch = watch
@@ -147,7 +147,7 @@ class View:
 
 
 def draw(watch: Watch, file: Path) -> None:
-    """Draw the sale: the flood, the bounded backlog, the flat drain."""
+    """Draw the chart of a sale: arrivals, the bounded backlog, the flat drain."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -166,7 +166,7 @@ def draw(watch: Watch, file: Path) -> None:
         flow.plot(at, [watch.rate(name, i) for i in indices], label=label, color=colour)
     flow.axhline(watch.drain_rate, color="#c2410c", linestyle=":", label="drain limit")
     flow.set_ylabel("orders / s")
-    flow.set_title("The flood, and what the database sees of it")
+    flow.set_title("Arrivals, and orders that reach the database")
     flow.legend(loc="upper right")
     level.fill_between(at, [s.backlog for s in samples], color="#e0a526", alpha=0.6)
     level.plot(at, [s.backlog for s in samples], color="#b07d0a", label="backlog")

@@ -1,11 +1,11 @@
-"""A closed loop by wrk: every connection sends its next request once the last one is answered."""
+"""A closed loop by wrk: each connection sends its next request after the last answer."""
 
 import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtest.servers.base import await_port
+from loadtest.servers.server import await_port
 
 CONNECTIONS = 64
 
@@ -24,7 +24,7 @@ _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 @dataclass(frozen=True)
 class Answers:
-    """What wrk counted. Its percentiles are those of a loop that waits while the server does."""
+    """The figures of wrk. Its percentiles suffer from coordinated omission: see `open_loop`."""
 
     count: int
     per_second: float
@@ -33,7 +33,7 @@ class Answers:
 
 
 def closed_loop(port: int, script: Path, seconds: int, connections: int = CONNECTIONS) -> Answers:
-    """Run a wrk script. Raises if any answer was not the one that the script wants."""
+    """Run a wrk script for `seconds`. Raises `RuntimeError` if an answer was not as expected."""
     url = f"http://127.0.0.1:{port}"
     await_port(port)
     output = subprocess.run(
@@ -46,17 +46,19 @@ def closed_loop(port: int, script: Path, seconds: int, connections: int = CONNEC
         text=True,
     ).stdout
     if "not 2xx: 0\n" not in output or "Socket errors" in output:
-        raise RuntimeError(f"not the answers that were asked for:\n{output}")
+        raise RuntimeError(f"unexpected answers:\n{output}")
     return read_answers(output)
 
 
-def wrk(port: int, script: Path, seconds: int, connections: int = CONNECTIONS) -> float:
-    """Answers a second, by a closed loop. Raises if any was not the one that the script wants."""
+def closed_loop_rate(
+    port: int, script: Path, seconds: int, connections: int = CONNECTIONS
+) -> float:
+    """Return the answers a second. Raises `RuntimeError` if an answer was not as expected."""
     return closed_loop(port, script, seconds, connections).per_second
 
 
 def read_answers(output: str) -> Answers:
-    """Read what wrk printed. Raises `RuntimeError` if it is not what wrk prints."""
+    """Parse the output of wrk. Raises `RuntimeError` if it has another form."""
     count = re.search(r"(\d+) requests in", output)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if count is None or rate is None:

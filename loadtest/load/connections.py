@@ -1,4 +1,4 @@
-"""Connections of a load generator: HTTP/1.1, kept alive, more of them while all are busy."""
+"""The connections of a load generator: HTTP/1.1, kept alive, growing while all are busy."""
 
 import asyncio
 from collections import deque
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import cast
 
 Answered = Callable[[int, int], None]
-"""Told the number of a request and the status of its answer; 0 if its connection broke."""
+"""Called with the number of a request and the status of its answer; 0 if the connection broke."""
 
 
 class Connections:
     """Sends each request at once, over an idle connection or a new one, up to a limit.
 
-    Of the idle ones it takes the last used, so that no more are open than it needs.
+    It prefers the idle connection that was used last, to keep their number small.
     """
 
     def __init__(self, host: str, port: int, limit: int, answered: Answered) -> None:
@@ -29,12 +29,12 @@ class Connections:
         self.held = 0
 
     async def open_one(self) -> None:
-        """Connect. Raises `OSError`."""
+        """Open a connection. Raises `OSError`."""
         loop = asyncio.get_running_loop()
         await loop.create_connection(lambda: _Connection(self), self._host, self._port)
 
     def send(self, number: int, request: bytes) -> None:
-        """Send the request, or have it wait for the next connection."""
+        """Send the request, or queue it for the next free connection."""
         if self._idle:
             self._idle.pop().send(number, request)
             return
@@ -45,7 +45,7 @@ class Connections:
             self.held += 1
 
     async def close(self) -> None:
-        """Close all, whatever is under way."""
+        """Close all connections, without waiting for answers."""
         self._limit = 0
         self._waiting.clear()
         for task in self._opening:
@@ -54,7 +54,7 @@ class Connections:
         for connection in self._open:
             connection.abort()
         if self._open:
-            self._closed.clear()  # it was so before, if all connections broke
+            self._closed.clear()  # it is set if all connections broke before
             await self._closed.wait()
 
     def _grow(self) -> None:
@@ -66,29 +66,29 @@ class Connections:
         try:
             await self.open_one()
         except OSError:
-            # No connection for it, and none to come: a request that a shopper would see fail.
+            # No connection can be opened: the request fails, as it would for a shopper.
             if self._waiting:
                 self._answered(self._waiting.popleft()[0], 0)
 
     def opened(self, connection: "_Connection") -> None:
-        """A connection is there."""
+        """Add an open connection."""
         self._open.add(connection)
         self.most = max(self.most, len(self._open))
         self.rest(connection)
 
     def rest(self, connection: "_Connection") -> None:
-        """A connection has nothing to do: give it what waits, or keep it."""
+        """Give an idle connection the next queued request, or keep it for later."""
         if self._waiting:
             connection.send(*self._waiting.popleft())
         else:
             self._idle.append(connection)
 
     def answer(self, number: int, status: int) -> None:
-        """An answer came."""
+        """Pass on an answer."""
         self._answered(number, status)
 
     def lost(self, connection: "_Connection", number: int | None) -> None:
-        """A connection ended, perhaps with a request under way."""
+        """Remove a closed connection; fail its request `number` if it had one."""
         self._open.discard(connection)
         if not self._open:
             self._closed.set()
@@ -101,7 +101,7 @@ class Connections:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, with one request under way at the most."""
+    """A connection with at most one request in flight."""
 
     _transport: asyncio.Transport
 
@@ -134,7 +134,7 @@ class _Connection(asyncio.Protocol):
         status, stays_open = answer
         self._received = b""
         self._number = None
-        if number is not None:  # a server may say unasked that it closes the connection
+        if number is not None:  # without a request a server may announce that it closes
             self._owner.answer(number, status)
         if number is not None and stays_open:
             self._owner.rest(self)
@@ -146,10 +146,10 @@ class _Connection(asyncio.Protocol):
 
 
 def read_answer(received: bytes) -> tuple[int, bool] | None:
-    """Its status, and whether the connection stays open; None while it is not whole.
+    """Return status and whether the connection stays open; None while the answer is incomplete.
 
-    No more of HTTP than servers of JSON use: a length, and no body in chunks. Raises `ValueError`
-    for everything else.
+    Parse only answers with a Content-Length, as JSON servers send. Raises `ValueError` for others,
+    such as chunked ones.
     """
     end = received.find(b"\r\n\r\n")
     if end < 0:

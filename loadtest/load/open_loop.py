@@ -1,8 +1,8 @@
-"""An open loop: requests leave on schedule, whether or not answers came.
+"""An open loop: requests are sent on schedule, without waiting for answers.
 
-A closed loop sends its next request when the last one is answered, so it holds its breath while
-the server stalls, and the stall all but vanishes from its percentiles (coordinated omission). Here
-a latency counts from the moment the request was *due*: all that were due in a stall show it.
+A closed loop sends its next request after the last answer, so it sends almost nothing while the
+server stalls, and its percentiles hide the stall (coordinated omission). Here a latency counts from
+the moment the request was *due*, so every request that was due in a stall shows it.
 
 `python -m loadtest.load.open_loop --url http://127.0.0.1:8080/orders --rate 5000 --seconds 10`
 """
@@ -24,12 +24,12 @@ import uvloop
 
 from loadtest.load.connections import Connections
 
-# Load is bounded, whoever asks for it.
+# Upper bounds for every load.
 MOST_REQUESTS = 1_000_000
 MOST_SECONDS = 300
 MOST_CONNECTIONS = 4_096
 
-# What the timers of an event loop can tell apart.
+# The resolution of an event loop's timers.
 _TICK_SECONDS = 0.001
 
 _PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9, "max": 100}
@@ -37,10 +37,10 @@ _PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9, "max": 100}
 
 @dataclass(frozen=True)
 class Load:
-    """What is to be sent: evenly, or with the random gaps of shoppers who don't know each other.
+    """The load: `rate` requests a second for `seconds`, at even or exponential (`poisson`) gaps.
 
-    `patience` is how long answers are waited for after the last request, in seconds. The same
-    `seed` makes the same gaps.
+    `patience` is the time to wait for answers after the last request, in seconds. The same `seed`
+    gives the same gaps.
     """
 
     rate: float
@@ -51,14 +51,14 @@ class Load:
     seed: int = 0
 
     def schedule(self) -> list[float]:
-        """When each request is due, in seconds from the start. Raises `ValueError` over a bound."""
+        """Return the due time of each request in seconds. Raises `ValueError` over a bound."""
         for value, limit, name in (
             (self.rate * self.seconds, MOST_REQUESTS, "requests"),
             (self.seconds + self.patience, MOST_SECONDS, "seconds"),
             (self.connections, MOST_CONNECTIONS, "connections"),
         ):
             if not 0 < value <= limit:
-                raise ValueError(f"{value:,.0f} {name}: more than 0, and {limit:,} at the most")
+                raise ValueError(f"{value:,.0f} {name}: must be more than 0 and at most {limit:,}")
         if not self.poisson:
             count = round(self.rate * self.seconds)
             return [number / self.rate for number in range(count)]
@@ -74,12 +74,11 @@ class Load:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it.
+    """The figures of a run.
 
-    A request that was never answered counts with the time that it has waited, which is too short:
-    `unanswered` says how many did. `late_ms` is how far behind its schedule the generator itself
-    was, `at_once` how many connections it had, `held` how many requests found none of them idle
-    and no other allowed.
+    An unanswered request counts with the time that it has waited, which is too short; `unanswered`
+    is the number of them. `late_ms` is the delay of the generator itself, `at_once` the most open
+    connections, `held` the number of requests that had to wait for a free connection.
     """
 
     sent: int
@@ -97,8 +96,8 @@ class Outcome:
 async def open_loop(url: str, load: Load, requests: Sequence[bytes]) -> Outcome:
     """Send each request when it is due; there must be one for each moment of the schedule.
 
-    Raises `ValueError` if the load is over its bounds or would leave this machine, and `OSError` if
-    nobody listens there.
+    Raises `ValueError` if the load is over a bound or the URL is not of this machine, and `OSError`
+    if nothing listens there.
     """
     schedule = load.schedule()
     if not schedule:
@@ -109,7 +108,7 @@ async def open_loop(url: str, load: Load, requests: Sequence[bytes]) -> Outcome:
     host, port = loopback(url)
     connections = Connections(host, port, load.connections, run.answered)
     cpu = time.process_time()
-    await connections.open_one()  # nobody there: say so before the clock runs
+    await connections.open_one()  # fail before the clock runs if nothing listens
     try:
         await run.through(connections, load.patience)
         return run.outcome(connections, time.process_time() - cpu)
@@ -118,7 +117,7 @@ async def open_loop(url: str, load: Load, requests: Sequence[bytes]) -> Outcome:
 
 
 class _Run:
-    """The requests of one run: when they were due, and when they were answered."""
+    """The requests of one run, with the times they were due and answered."""
 
     def __init__(self, schedule: list[float], requests: Sequence[bytes]) -> None:
         self._schedule = schedule
@@ -127,12 +126,12 @@ class _Run:
         self._latency: list[float | None] = [None] * len(schedule)
         self._statuses: Counter[int] = Counter()
         self._unanswered = len(schedule)
-        self._clock = time.monotonic  # an event loop's own clock may count milliseconds
+        self._clock = time.monotonic  # uvloop's own clock has a resolution of milliseconds
         self._start = self._end = 0.0
         self._done = asyncio.Event()
 
     async def through(self, connections: Connections, patience: float) -> None:
-        """Send everything, and return once it is answered or patience is at its end."""
+        """Send all requests; return once they are answered or `patience` has passed."""
         sending = asyncio.create_task(self._send(connections))
         try:
             async with asyncio.timeout(self._schedule[-1] + patience):
@@ -147,7 +146,7 @@ class _Run:
         count = len(self._schedule)
         number = 0
         while number < count:
-            # What became due since the last tick leaves together.
+            # Send all requests that became due since the last tick.
             now = self._clock() - self._start
             while number < count and self._schedule[number] <= now:
                 self._late.append(now - self._schedule[number])
@@ -158,7 +157,7 @@ class _Run:
                 await asyncio.sleep(max(due_in, _TICK_SECONDS))
 
     def answered(self, number: int, status: int) -> None:
-        """Called for each request; status 0 if its connection broke."""
+        """Record an answer; status 0 means that the connection broke."""
         self._latency[number] = self._clock() - self._start - self._schedule[number]
         self._statuses[status] += 1
         self._unanswered -= 1
@@ -166,7 +165,7 @@ class _Run:
             self._done.set()
 
     def outcome(self, connections: Connections, cpu_seconds: float) -> Outcome:
-        """The figures."""
+        """Return the figures of the run."""
         latency = [
             max(0.0, self._end - due) if taken is None else taken
             for taken, due in zip(self._latency, self._schedule, strict=True)
@@ -187,7 +186,7 @@ class _Run:
 
 
 def percentiles_ms(seconds: Sequence[float]) -> dict[str, float]:
-    """In milliseconds, the smallest values that so many percent are not above."""
+    """Return nearest-rank percentiles in milliseconds."""
     ordered = sorted(seconds)
     return {
         name: round(1000 * ordered[math.ceil(len(ordered) * percent / 100) - 1], 3)
@@ -196,7 +195,7 @@ def percentiles_ms(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def orders(url: str, sku: str, count: int) -> list[bytes]:
-    """Requests for one item each, every one by another customer and under a key of its own."""
+    """Return requests for one item each, with a customer and a key of their own."""
     parts = urlsplit(url)
     head = f"POST {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
     run = random.randrange(16**8)
@@ -212,26 +211,26 @@ def orders(url: str, sku: str, count: int) -> list[bytes]:
 
 
 def loopback(url: str) -> tuple[str, int]:
-    """Address and port. Raises `ValueError` if it is not this machine's own."""
+    """Return address and port. Raises `ValueError` unless it is a loopback address."""
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
         raise ValueError(f"not http://...: {url}")
     address = socket.getaddrinfo(parts.hostname, None, type=socket.SOCK_STREAM)[0][4][0]
     if not ipaddress.ip_address(address).is_loopback:
-        raise ValueError(f"load goes to this machine only, and {parts.hostname} is not on it")
+        raise ValueError(f"{parts.hostname} is not this machine: load must stay on this machine")
     return str(address), parts.port or 80
 
 
 def main() -> None:
-    """Send orders and print what came of it, as JSON."""
+    """Send orders and print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--url", required=True, help="of this machine, as /orders of a gateway")
-    parser.add_argument("--sku", default="tv-55", help="what is ordered (default: tv-55)")
+    parser.add_argument("--url", required=True, help="/orders of a gateway on this machine")
+    parser.add_argument("--sku", default="tv-55", help="the item to order (default: tv-55)")
     parser.add_argument("--rate", type=float, required=True, help="requests a second")
     parser.add_argument("--seconds", type=float, default=10, help="(default: 10)")
     parser.add_argument("--connections", type=int, default=512, help="at most (default: 512)")
     parser.add_argument("--patience", type=float, default=5, help="seconds (default: 5)")
-    parser.add_argument("--poisson", action="store_true", help="random gaps, as shoppers have")
+    parser.add_argument("--poisson", action="store_true", help="random gaps, as of real shoppers")
     arguments = parser.parse_args()
     load = Load(
         rate=arguments.rate,

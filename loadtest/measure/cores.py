@@ -1,4 +1,4 @@
-"""The share of a processor that each process takes, while a load runs."""
+"""Measure the processor cores that each process uses during a load."""
 
 import time
 from contextlib import suppress
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from loadtest.measure.usage import family, usage
+from loadtest.measure.usage import process_tree, usage
 
 
 @dataclass
 class Cores:
-    """CPU seconds of processes by name, their children included, sampled side by side."""
+    """Samples of the CPU seconds of processes by name, children included."""
 
     at: list[float] = field(default_factory=list)
     seconds: dict[str, list[float]] = field(default_factory=dict)
@@ -23,24 +23,24 @@ class Cores:
         self.seconds[name] = [0.0] * len(self.at)
 
     def sample(self) -> None:
-        """Look once more."""
+        """Take a sample of each process."""
         self.at.append(time.monotonic())
         for name, root in self._roots.items():
             spent = self.seconds[name]
             seconds = 0.0
             with suppress(psutil.NoSuchProcess):
-                seconds = usage(family(root)).cpu_seconds
-            # A child that ended takes its seconds along: a total never falls.
+                seconds = usage(process_tree(root)).cpu_seconds
+            # The seconds of an ended child are lost, but a total must not fall.
             spent.append(max(seconds, spent[-1] if spent else 0.0))
 
     def shares(self) -> dict[str, float]:
-        """Cores that each took on average, over the busiest half of the time."""
+        """Return the average cores used by each process in the busiest half of the time."""
         return {
             name: _busiest(self.at, spent) for name, spent in self.seconds.items() if len(spent) > 2
         }
 
     def rate(self, name: str, at: int) -> float:
-        """Cores that it took in the time before a sample."""
+        """Return the cores used by a process between a sample and the one before."""
         if at == 0:
             return 0.0
         spent = self.seconds[name]
@@ -54,7 +54,7 @@ def _busiest(at: list[float], spent: list[float]) -> float:
 
 
 def listener(port: int) -> int | None:
-    """The process that listens on this loopback port, if it may be known."""
+    """Return the id of the process that listens on this port; None if unknown."""
     with suppress(psutil.AccessDenied):
         for connection in psutil.net_connections("tcp"):
             address = connection.laddr

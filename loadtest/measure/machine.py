@@ -1,4 +1,4 @@
-"""On what a benchmark ran: figures without it mean little."""
+"""Describe the machine of a benchmark, without which its figures mean little."""
 
 import os
 import platform
@@ -9,14 +9,14 @@ import psutil
 
 
 def machine() -> str:
-    """Cores that may be used, processor, memory, system."""
+    """Return usable cores, processor, memory and operating system in one line."""
     cores = len(os.sched_getaffinity(0))
     gigabytes = psutil.virtual_memory().total / 2**30
     return f"{cores} cores of {_processor()}, {gigabytes:.0f} GB, {platform.system()}"
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Of Python and of these packages."""
+    """Return the versions of Python and of these packages."""
     return {"Python": platform.python_version()} | {name: version(name) for name in packages}
 
 

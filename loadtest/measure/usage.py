@@ -1,4 +1,4 @@
-"""What processes use of the machine."""
+"""Measure the processor time and memory of processes."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -9,14 +9,14 @@ import psutil
 
 @dataclass(frozen=True)
 class Usage:
-    """Of some processes together: processor time since they began, memory at this moment."""
+    """The sum over some processes: processor time since their start, memory now."""
 
     cpu_seconds: float
     rss_bytes: int
 
 
 def usage(processes: Iterable[psutil.Process]) -> Usage:
-    """Look once. A process that has ended uses nothing."""
+    """Return the usage of some processes together. An ended process counts 0."""
     cpu, rss = 0.0, 0
     for process in processes:
         with suppress(psutil.NoSuchProcess), process.oneshot():
@@ -26,12 +26,12 @@ def usage(processes: Iterable[psutil.Process]) -> Usage:
     return Usage(cpu, rss)
 
 
-def family(pid: int) -> list[psutil.Process]:
-    """A process and all that it has started."""
+def process_tree(pid: int) -> list[psutil.Process]:
+    """Return a process and its descendants."""
     process = psutil.Process(pid)
     return [process, *process.children(recursive=True)]
 
 
 def megabytes(count: float) -> float:
-    """Of so many bytes, to a tenth."""
+    """Convert bytes to mebibytes, rounded to a tenth."""
     return round(count / 2**20, 1)

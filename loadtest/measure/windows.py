@@ -1,13 +1,13 @@
-"""How exactly a rate is kept: how many orders fall into a window of time, wherever it begins."""
+"""Measure how exactly a rate is kept: count the orders in sliding windows of time."""
 
 from collections.abc import Sequence
 
 Batches = Sequence[tuple[float, int]]
-"""(when, how many), by time."""
+"""Batches as (moment in seconds, number of orders), in order of time."""
 
 
 def most(batches: Batches, seconds: float) -> int:
-    """The most orders in any window of that length."""
+    """Return the most orders in any window of `seconds`."""
     total = found = oldest = 0
     for moment, count in batches:
         total += count
@@ -19,16 +19,16 @@ def most(batches: Batches, seconds: float) -> int:
 
 
 def fewest(batches: Batches, seconds: float) -> int:
-    """The fewest orders in any window of that length, of those that end before the last batch.
+    """Return the fewest orders in any window of `seconds` that ends before the last batch.
 
-    All orders, if the batches span less than such a window.
+    Return the number of all orders if the batches span less than a window.
     """
     total = newest = 0
     found = None
     for oldest, (start, _) in enumerate(batches):
         if start + seconds > batches[-1][0]:
             break
-        # What came just after this batch, up to the end of the window.
+        # Add the batches after this one, up to the end of the window.
         while newest < len(batches) and batches[newest][0] <= start + seconds:
             total += batches[newest][1]
             newest += 1
@@ -38,13 +38,13 @@ def fewest(batches: Batches, seconds: float) -> int:
 
 
 def per_second(batches: Batches) -> float:
-    """The rate. The first batch is where the clock starts: the others took the time."""
+    """Return the rate. The first batch starts the clock and does not count."""
     span = batches[-1][0] - batches[0][0]
     return sum(count for _, count in batches[1:]) / span
 
 
-def tally(batches: Batches, seconds: float) -> list[int]:
-    """Orders in each window of that length, one after the other, from the first batch on."""
+def counts_per_window(batches: Batches, seconds: float) -> list[int]:
+    """Return the orders in consecutive windows of `seconds`, starting at the first batch."""
     start = batches[0][0]
     counts = [0] * (int((batches[-1][0] - start) / seconds) + 1)
     for moment, count in batches:

@@ -1,1 +1,1 @@
-"""What people would use instead, each as its users would write it: to be measured beside ours."""
+"""Common alternatives to the product, each as its users would write it, for the benchmarks."""

@@ -1,4 +1,4 @@
-"""aio-pika and asyncpg: `python -m loadtest.peers.aio_pika_consumer`."""
+"""A consumer by aio-pika and asyncpg: `python -m loadtest.peers.aio_pika_consumer`."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ PREFETCH = 100
 
 
 async def main() -> None:
-    """Take orders, as many at a time as the prefetch allows, each in its own transaction."""
+    """Handle orders concurrently up to the prefetch, each in its own transaction."""
     limiter = Limiter(float(os.environ["DRAIN_RATE"]))
     connection = await aio_pika.connect_robust(os.environ["AMQP_URL"])
     async with connection, asyncpg.create_pool(os.environ["DATABASE_URL"]) as pool:

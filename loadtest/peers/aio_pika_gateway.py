@@ -1,4 +1,4 @@
-"""aiohttp and aio-pika: `python -m loadtest.peers.aio_pika_gateway PORT`."""
+"""A gateway by aiohttp and aio-pika: `python -m loadtest.peers.aio_pika_gateway PORT`."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ CHANNEL = web.AppKey("channel", AbstractChannel)
 
 
 async def broker(app: web.Application) -> AsyncIterator[None]:
-    """Keep a channel with publisher confirms."""
+    """Open a channel with publisher confirms while the app runs."""
     connection = await aio_pika.connect_robust(os.environ["AMQP_URL"])
     async with connection:
         app[CHANNEL] = await connection.channel(publisher_confirms=True)
@@ -50,7 +50,7 @@ async def post_order(request: web.Request) -> web.Response:
 
 
 def create_app() -> web.Application:
-    """The gateway."""
+    """Return the gateway's application."""
     app = web.Application()
     app.cleanup_ctx.append(broker)
     app.router.add_post("/orders", post_order)

@@ -1,4 +1,4 @@
-"""FastAPI and Celery: `uvicorn loadtest.peers.celery_gateway:app`."""
+"""A gateway by FastAPI and Celery: `uvicorn loadtest.peers.celery_gateway:app`."""
 
 import time
 import uuid
@@ -13,7 +13,7 @@ app = FastAPI()
 
 @app.post("/orders", status_code=202)
 def post_order(asked: OrderRequest, response: Response) -> Receipt:
-    """Answer 202 once the broker has confirmed the order: `delay` blocks, hence a plain `def`."""
+    """Answer 202 once the broker has confirmed the order. `delay` blocks, so this is a `def`."""
     order = Order(**asked.model_dump(), id=uuid.uuid4().hex, accepted_at=time.time())
     sell.delay(order.model_dump())
     response.headers["Location"] = f"/orders/{order.id}"

@@ -1,4 +1,4 @@
-"""Celery and psycopg: `celery -A loadtest.peers.celery_worker worker`."""
+"""A consumer by Celery and psycopg: `celery -A loadtest.peers.celery_worker worker`."""
 
 import functools
 import os
@@ -19,13 +19,13 @@ app.conf.update(
 
 @functools.cache
 def database() -> psycopg.Connection:
-    """The connection of this worker process."""
+    """Return the database connection of this worker process."""
     return psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
 
 
 @app.task(rate_limit=os.environ.get("RATE_LIMIT"))  # type: ignore[untyped-decorator]
 def sell(order: dict[str, Any]) -> None:
-    """Sell the order if there is stock, and record what became of it, in one transaction."""
+    """Sell the order if there is stock, and record the outcome, in one transaction."""
     now = time.time()
     with database().transaction() as transaction, database().cursor() as cursor:
         cursor.execute(
@@ -40,4 +40,4 @@ def sell(order: dict[str, Any]) -> None:
             {**order, "status": status, "now": now},
         )
         if not cursor.rowcount:
-            raise psycopg.Rollback(transaction)  # the broker delivered it once more
+            raise psycopg.Rollback(transaction)  # a redelivery

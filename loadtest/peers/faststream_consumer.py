@@ -1,4 +1,4 @@
-"""FastStream and asyncpg: `faststream run loadtest.peers.faststream_consumer:app`."""
+"""A consumer by FastStream and asyncpg: `faststream run loadtest.peers.faststream_consumer:app`."""
 
 import os
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from loadtest.peers.shop import Order
 QUEUE = RabbitQueue("faststream-orders", durable=True)
 PREFETCH = 100
 
-# Its logger has a line for each message.
+# No logger, as FastStream logs a line for each message.
 broker = RabbitBroker(
     os.environ["AMQP_URL"], default_channel=Channel(prefetch_count=PREFETCH), logger=None
 )
@@ -24,7 +24,7 @@ broker = RabbitBroker(
 
 @asynccontextmanager
 async def lifespan(context: ContextRepo) -> AsyncIterator[None]:
-    """Keep a pool of connections to the database, and the limiter."""
+    """Open a pool of database connections, and create the limiter."""
     limiter = Limiter(float(os.environ["DRAIN_RATE"]))
     async with asyncpg.create_pool(os.environ["DATABASE_URL"]) as pool:
         context.set_global("pool", pool)
@@ -36,7 +36,7 @@ async def lifespan(context: ContextRepo) -> AsyncIterator[None]:
 async def handle(
     order: Order, pool: Annotated[Pool, Context()], limiter: Annotated[Limiter, Context()]
 ) -> None:
-    """Take an order, as many at a time as the prefetch allows, each in its own transaction."""
+    """Handle orders concurrently up to the prefetch, each in its own transaction."""
     await limiter.acquire()
     with suppress(AlreadyDecided):
         await sell(pool, order)

@@ -1,4 +1,4 @@
-"""FastAPI and FastStream: `uvicorn loadtest.peers.faststream_gateway:app`."""
+"""A gateway by FastAPI and FastStream: `uvicorn loadtest.peers.faststream_gateway:app`."""
 
 import os
 import time
@@ -18,7 +18,7 @@ router = RabbitRouter(os.environ["AMQP_URL"])
 
 @router.after_startup
 async def declare(app: FastAPI) -> None:
-    """See that the queue is there."""
+    """Declare the queue."""
     await router.broker.declare_queue(QUEUE)
 
 

@@ -1,4 +1,4 @@
-"""An order in one transaction: of the stock, and on the record, once."""
+"""Sell an order in one transaction, exactly once."""
 
 import time
 from typing import TYPE_CHECKING
@@ -14,13 +14,13 @@ else:
 
 
 class AlreadyDecided(Exception):
-    """The broker delivered the order once more."""
+    """The order was decided before: this is a redelivery."""
 
 
 async def sell(pool: Pool, order: Order) -> None:
-    """Sell the order if there is stock, and record what became of it.
+    """Sell the order if there is stock, and record the outcome.
 
-    Raises `AlreadyDecided`, and then nothing has changed.
+    Raises `AlreadyDecided` for a redelivery, after which nothing has changed.
     """
     async with pool.acquire() as connection, connection.transaction():
         now = time.time()

@@ -1,11 +1,11 @@
-"""The leaky bucket that limiters for asyncio are, aiolimiter's for one."""
+"""A leaky bucket, like most limiters for asyncio, such as aiolimiter."""
 
 import asyncio
 import time
 
 
 class Limiter:
-    """Admits `rate` a second: after a pause as many at once, then one whenever one has leaked."""
+    """Admits `rate` a second: after a pause a burst of `rate` at once, then one per interval."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate

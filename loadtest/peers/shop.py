@@ -1,4 +1,4 @@
-"""What the peers share: the body they validate, what they answer, and their two tables."""
+"""The models of request and answer, and the two tables, that all peers share."""
 
 from typing import Literal
 
@@ -33,14 +33,14 @@ class OrderRequest(BaseModel):
 
 
 class Order(OrderRequest):
-    """An order on its way through the queue."""
+    """A queued order."""
 
     id: str
     accepted_at: float
 
 
 class Receipt(BaseModel):
-    """The answer. The peers don't know places in line."""
+    """The body of a 202. The peers do not know the position in the queue."""
 
     order_id: str
     status: Literal["queued"] = "queued"

@@ -1,4 +1,4 @@
-"""Where servers are installed: on this machine, or in a folder that holds another Debian."""
+"""Find the programs of servers: on this machine, or in a root folder with another Debian."""
 
 import os
 import pwd
@@ -9,8 +9,8 @@ from typing import Self
 
 ROOT_VARIABLE = "FLASHSALE_TEST_SERVERS_ROOT"
 
-# The mounts are in a namespace of the server's own, and end with it however it ends. Each command
-# becomes the next one, so that the process which is started is the server.
+# The mounts are in a namespace of the server's own, so they always end with it. Each command execs
+# the next one, so that the started process is the server.
 _ENTER = """
 root=$1 data=$2
 shift 2
@@ -24,14 +24,14 @@ exec chroot "$root" "$@"
 
 
 class ServerNotFound(Exception):
-    """The server is not installed. The message says what to install."""
+    """The server is not installed. The message names the package."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """The programs under a root. In one that is not the machine's, only root can run them.
+    """The programs under a root folder. Under another root than `/`, only root can run them.
 
-    They see the folder `data` where everybody does.
+    Programs find the folder `data` at the same path as on the machine.
     """
 
     root: Path = Path("/")
@@ -39,26 +39,26 @@ class Installation:
 
     @classmethod
     def chosen(cls, data: Path | None = None) -> Self:
-        """The root that FLASHSALE_TEST_SERVERS_ROOT names, else the machine's."""
+        """Return the installation under FLASHSALE_TEST_SERVERS_ROOT, by default the machine's."""
         return cls(Path(os.environ.get(ROOT_VARIABLE) or "/").absolute(), data)
 
     @property
     def elsewhere(self) -> bool:
-        """Whether it is not the machine's."""
+        """Whether the root is not the machine's."""
         return self.root != Path("/")
 
     @property
     def missing(self) -> str | None:
-        """Why there is no such root, if there is none."""
+        """The reason why the root does not exist; None if it exists."""
         if self.root.is_dir():
             return None
-        why = self.root.with_name(f"{self.root.name}.why")  # by scripts/trixie
+        why = self.root.with_name(f"{self.root.name}.why")  # scripts/trixie writes this file
         return why.read_text().strip() if why.exists() else f"there is no folder {self.root}"
 
     def command(self, program: str, package: str, *arguments: str, user: str = "") -> list[str]:
-        """What runs the program on these arguments, as that user if one is given.
+        """Return the command that runs a program with these arguments, as `user` if given.
 
-        Raises `ServerNotFound` naming the package that has it.
+        Raises `ServerNotFound`, whose message names the package.
         """
         command = [self._find(program, package), *arguments]
         if user:
@@ -71,13 +71,13 @@ class Installation:
         return command
 
     def _find(self, program: str, package: str) -> str:
-        """Its path, as it is inside."""
+        """Return the path of a program, as seen inside the root."""
         if self.missing:
             raise ServerNotFound(self.missing)
         newest = sorted(self.root.glob("usr/lib/postgresql/*/bin"), reverse=True)
         folders = [
-            # On Debian the one on PATH runs the node by `su`, in a session that outlives its
-            # caller.
+            # First this folder: Debian's wrapper on the PATH runs the node by `su`, in a session
+            # that outlives the wrapper.
             "/usr/lib/rabbitmq/bin",
             *os.environ.get("PATH", "").split(os.pathsep),
             *(f"/{folder.relative_to(self.root)}" for folder in newest),

@@ -1,4 +1,4 @@
-"""Ports for servers that are to listen, also where several processes look for some at once."""
+"""Allocate free ports for servers, without conflicts between processes."""
 
 import atexit
 import os
@@ -8,16 +8,15 @@ from collections.abc import Iterator
 from functools import cache
 from itertools import cycle
 
-# Outgoing connections get the ports from 32768 on.
+# Below 32768, where the ports of outgoing connections start.
 _BLOCKS = range(10_000, 32_700, 100)
 
 
 def free_port() -> int:
-    """A loopback port at which nobody listens, and that nobody else is given.
+    """Return a free loopback port that no other process gets from this function.
 
-    A server that is to listen a second later, or again after a restart, would find a port taken
-    that was only free a moment ago: by somebody's connection, or by a server of another process
-    that looked at the same time. Raises `OSError` if there is none.
+    A port that is merely free now may be taken before the server listens, or while it restarts: by
+    an outgoing connection, or by a server of another process. Raises `OSError` if there is none.
     """
     own = _ports(os.getpid())
     for _ in range(_BLOCKS.step):
@@ -30,9 +29,9 @@ def free_port() -> int:
 
 @cache
 def _ports(_: int) -> Iterator[int]:
-    """The ports of this process, again and again: a port comes back as late as can be."""
+    """Return the ports of this process in an endless cycle, so that each is reused late."""
     for first in random.sample(_BLOCKS, len(_BLOCKS)):
-        # Who has bound the first port of a block has the block, until it ends.
+        # The process that has bound the first port of a block owns the block until it ends.
         if (holder := _bound(first, shared=False)) is not None:
             atexit.register(holder.close)
             return cycle(range(first + 1, first + _BLOCKS.step))
@@ -40,9 +39,9 @@ def _ports(_: int) -> Iterator[int]:
 
 
 def _bound(port: int, shared: bool = True) -> socket.socket | None:
-    """A socket that is bound to that port, unless it is taken."""
+    """Return a socket bound to the port; None if the port is taken."""
     probe = socket.socket()
-    if shared:  # with connections that a server left there when it ended
+    if shared:  # allow a port with connections in TIME_WAIT of a former server
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         probe.bind(("127.0.0.1", port))

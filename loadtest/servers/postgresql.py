@@ -8,20 +8,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from loadtest.servers.base import Server, folder_of
 from loadtest.servers.installed import Installation
 from loadtest.servers.ports import free_port
+from loadtest.servers.server import Server, server_folder
 
 
 class PostgresServer(Server):
-    """A PostgreSQL cluster. It refuses to run as root, and then runs as another user."""
+    """A PostgreSQL cluster. PostgreSQL refuses to run as root, so root starts it as `nobody`."""
 
     _stop_signal = signal.SIGINT  # fast shutdown: open sessions are ended
 
     def __init__(self, folder: Path, options: Mapping[str, str]) -> None:
         super().__init__(folder)
         self._installed = Installation.chosen(folder)
-        # This one is called so, and has the same number, on every machine and in every root.
+        # This user has the same name and id on every machine and in every root.
         self._user = "nobody" if os.geteuid() == 0 else ""
         self._port = free_port()
         self._settings = options
@@ -40,22 +40,22 @@ class PostgresServer(Server):
         )
 
     def url(self, database: str = "flashsale") -> str:
-        """A database's address for SQLAlchemy."""
+        """Return the address of a database for SQLAlchemy."""
         return f"postgresql+asyncpg://flashsale@127.0.0.1:{self._port}/{database}"
 
     def dsn(self, database: str = "flashsale") -> str:
-        """A database's address for other clients."""
+        """Return the address of a database for other clients."""
         return f"postgresql://flashsale@127.0.0.1:{self._port}/{database}"
 
     def start(self) -> None:
         """Start the cluster."""
-        # What a killed server leaves would keep the next one from starting.
+        # The file that a killed server leaves would prevent the start.
         with suppress(FileNotFoundError):
             (self._folder / "data" / "postmaster.pid").unlink()
         super().start()
 
     def create_database(self, name: str) -> str:
-        """Create a database; its address."""
+        """Create a database; return its address for SQLAlchemy."""
         subprocess.run(
             self._installed.command(
                 *("createdb", "postgresql"),
@@ -67,7 +67,7 @@ class PostgresServer(Server):
         return self.url(name)
 
     def close(self) -> None:
-        """End the cluster."""
+        """Stop the cluster."""
         self.stop()
 
     def _command(self) -> Sequence[str]:
@@ -95,11 +95,11 @@ class PostgresServer(Server):
 
 @contextmanager
 def postgres(**options: str) -> Iterator[PostgresServer]:
-    """Run a PostgreSQL cluster with these settings and a database `flashsale`.
+    """Run a PostgreSQL cluster with these options and a database `flashsale`.
 
     Raises `ServerNotFound` or `ServerDidNotStart`.
     """
-    with folder_of("postgres") as folder:
+    with server_folder("postgres") as folder:
         server = PostgresServer(folder, options)
         try:
             server.start()

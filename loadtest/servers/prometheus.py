@@ -1,4 +1,4 @@
-"""A private Prometheus that scrapes given ports every 200 ms."""
+"""A private Prometheus server that scrapes given ports every 200 ms."""
 
 import json
 import time
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from loadtest.processes import get
-from loadtest.servers.base import Server, folder_of
 from loadtest.servers.installed import Installation
 from loadtest.servers.ports import free_port
+from loadtest.servers.server import Server, server_folder
 
 SCRAPE_SECONDS = 0.2
 
@@ -36,11 +36,11 @@ class Prometheus(Server):
         (folder / "prometheus.yml").write_text(json.dumps(config))
 
     def query(self, expression: str) -> list[float]:
-        """The values of an instant query, now. Raises `ValueError` if it is not PromQL."""
+        """Return the values of an instant query. Raises `ValueError` if the query is invalid."""
         asked = urllib.parse.urlencode({"query": expression, "time": time.time()})
         answer = get(f"http://127.0.0.1:{self.port}/api/v1/query?{asked}")
         if answer is None:
-            raise ValueError(f"not answered: {expression}")
+            raise ValueError(f"no answer to the query: {expression}")
         return [float(row["value"][1]) for row in json.loads(answer)["data"]["result"]]
 
     def _command(self) -> Sequence[str]:
@@ -57,8 +57,8 @@ class Prometheus(Server):
 
 @contextmanager
 def prometheus(jobs: Mapping[str, Sequence[int]]) -> Iterator[Prometheus]:
-    """Run a Prometheus. Raises `ServerNotFound` or `ServerDidNotStart`."""
-    with folder_of("prometheus") as folder:
+    """Run a Prometheus server. Raises `ServerNotFound` or `ServerDidNotStart`."""
+    with server_folder("prometheus") as folder:
         server = Prometheus(folder, jobs)
         try:
             server.start()

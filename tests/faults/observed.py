@@ -20,7 +20,7 @@ import flashsale.ledger.sql.drain_lease
 from consumer.announcer import Announcer
 from consumer.release_gate import ReleaseLog
 from flashsale.audit.history import Acked, Committed, Observation, Released, encode_line
-from flashsale.broker.rabbitmq.consumer import RabbitDeliveries
+from flashsale.broker.rabbitmq.consumer import RabbitMQDeliveries
 from flashsale.cli.main import app
 from flashsale.ledger import Drain, EffectBook, Outbox
 from gateway.intake.accept_order import Desk
@@ -93,9 +93,9 @@ def write_down(write: Callable[[Observation], None]) -> None:
     """Have the drain of this process tell `write` what it releases, commits and acknowledges."""
     process = os.getpid()
     release, sell, fail = ReleaseLog.add, Drain.sell, Drain.fail
-    take, ack_through = RabbitDeliveries.take, RabbitDeliveries.ack_through
+    take, ack_through = RabbitMQDeliveries.take, RabbitMQDeliveries.ack_through
     # By connection: what an older one held comes back to the next, not always in the same order.
-    in_hand: WeakKeyDictionary[RabbitDeliveries, list[Any]] = WeakKeyDictionary()
+    in_hand: WeakKeyDictionary[RabbitMQDeliveries, list[Any]] = WeakKeyDictionary()
 
     def releasing(log: ReleaseLog, now: float, count: int) -> None:
         # Of the very moment by which the gate paces: another reading of the clock may be late.
@@ -112,12 +112,12 @@ def write_down(write: Callable[[Observation], None]) -> None:
         await fail(drain, order_id, *rest)
         write(Committed(time.monotonic(), process, {str(order_id): "failed"}))
 
-    def taking(deliveries: RabbitDeliveries, at_most: int) -> Any:
+    def taking(deliveries: RabbitMQDeliveries, at_most: int) -> Any:
         taken = take(deliveries, at_most)
         in_hand.setdefault(deliveries, []).extend(taken)
         return taken
 
-    def acking(deliveries: RabbitDeliveries, delivery: Any) -> None:
+    def acking(deliveries: RabbitMQDeliveries, delivery: Any) -> None:
         held = in_hand[deliveries]
         acked = [one.message_id for one in held[: held.index(delivery) + 1]]
         write(Acked(time.monotonic(), process, acked))
@@ -129,8 +129,8 @@ def write_down(write: Callable[[Observation], None]) -> None:
         (ReleaseLog, "add", releasing),
         (Drain, "sell", selling),
         (Drain, "fail", failing),
-        (RabbitDeliveries, "take", taking),
-        (RabbitDeliveries, "ack_through", acking),
+        (RabbitMQDeliveries, "take", taking),
+        (RabbitMQDeliveries, "ack_through", acking),
     ):
         setattr(owner, name, watched)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import aiohttp
 import msgspec
 
-from flashsale.audit.history import NO_ANSWER, Asked, Looked, Observation, body_hash
+from flashsale.audit.history import NO_ANSWER, Observation, OrderAttempt, StatusPoll, body_hash
 
 _RETRY_SECONDS = (0.2, 1.0)
 _LONGEST_RETRY_SECONDS = 3.0
@@ -37,7 +37,7 @@ class Crowd:
     offered: int = 0
     waiting: int = 0
     """How many have no answer for good yet."""
-    accepted: dict[str, Asked] = field(default_factory=dict)
+    accepted: dict[str, OrderAttempt] = field(default_factory=dict)
     """How each order id was first taken."""
     statuses: dict[int, int] = field(default_factory=dict)
     given_up: int = 0
@@ -95,7 +95,7 @@ class Crowd:
 
     async def _ask(
         self, client: aiohttp.ClientSession, order: dict[str, object], key: str, body: bytes
-    ) -> tuple[Asked, float]:
+    ) -> tuple[OrderAttempt, float]:
         """Order once; the answer, and when to come back if that is of use."""
         gateway = self.dice.choice(self.gateways)
         status, told, pause = NO_ANSWER, {}, self.dice.uniform(*_RETRY_SECONDS)
@@ -111,7 +111,7 @@ class Crowd:
                 pause = float(answer.headers.get("Retry-After", pause))
         except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
             pass  # not known whether it was taken
-        asked = Asked(
+        asked = OrderAttempt(
             at,
             time.monotonic() - at,
             str(order["sku"]),
@@ -140,5 +140,5 @@ class Crowd:
                     state = str(told["status"]) if status == 200 else ""
             except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
                 pass
-            self.write(Looked(at, time.monotonic() - at, order_id, status, state, gateway))
+            self.write(StatusPoll(at, time.monotonic() - at, order_id, status, state, gateway))
             await asyncio.sleep(_LOOK_SECONDS)

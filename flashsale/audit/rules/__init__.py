@@ -1,11 +1,21 @@
-"""Were the promises kept? The rules that a history and what is left of the sale are held against.
+"""The audit rules: compare a history of the sale with what the ledger and the queues hold.
 
-They do no I/O: `Seen` is made of a history's observations, `Holdings` come from the ledger,
-`Waiting` from the broker.
+The rules do no I/O. `HistorySummary` is built from a history's observations, `Holdings` come from
+the ledger, `Backlog` from the broker.
 """
 
-from flashsale.audit.rules.evidence import Duty, Waiting
-from flashsale.audit.rules.verdict import RULES, Seen, Verdict, judge
+from flashsale.audit.rules.evidence import Backlog, ExpectedEffects
+from flashsale.audit.rules.verdict import RULES, HistorySummary, Verdict, judge
 from flashsale.ledger.holdings import Decided, Holdings, Tally
 
-__all__ = ["RULES", "Decided", "Duty", "Holdings", "Seen", "Tally", "Verdict", "Waiting", "judge"]
+__all__ = [
+    "RULES",
+    "Backlog",
+    "Decided",
+    "ExpectedEffects",
+    "HistorySummary",
+    "Holdings",
+    "Tally",
+    "Verdict",
+    "judge",
+]

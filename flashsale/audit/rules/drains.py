@@ -1,4 +1,4 @@
-"""What drains did, all of them together: acknowledged after the commit, and kept the rate."""
+"""Rules for the drains, all of them together: acknowledge after the commit, and keep the rate."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from flashsale.audit.history import Acked, Committed, Released
 
 _ORDER_ID = re.compile(r"[0-9a-f]{32}\Z")
-# Clocks count nanoseconds; what is less is the rounding of a difference.
+# Clocks count nanoseconds. A smaller difference is a rounding error.
 _WINDOW_SECONDS = 1 - 1e-9
 
 Release = tuple[float, int]
-"""When, and how many orders."""
+"""The moment in seconds, and the number of orders."""
 
 
 class Drains:
-    """What the drains of a sale were seen to do."""
+    """The recorded releases, commits and acknowledgements of all drains."""
 
     def __init__(self) -> None:
         self._committed: dict[str, float] = {}
@@ -22,23 +22,23 @@ class Drains:
         self.releases: list[Release] = []
 
     def released(self, released: Released) -> None:
-        """Orders went to the database."""
+        """Record that orders were released to the database."""
         self.releases.append((released.at, released.count))
 
     def committed(self, committed: Committed) -> None:
-        """A transaction was committed."""
+        """Record a committed transaction."""
         for order_id in committed.states:
             _keep_first(self._committed, order_id, committed.at)
 
     def acked(self, acked: Acked) -> None:
-        """Deliveries were about to be acknowledged."""
+        """Record deliveries that are acknowledged from this moment on."""
         for order_id in acked.orders:
             _keep_first(self._acked, order_id, acked.at)
 
     def acked_early(self) -> list[str]:
-        """Orders that were acknowledged before any drain had them committed.
+        """Return a line for each order that was acknowledged before a drain committed it.
 
-        What bears no order id could not be read, and has no order to be committed.
+        Ignore ids that are not order ids: such a message could not be decoded, so it has no order.
         """
         found = []
         for order_id, at in self._acked.items():
@@ -49,7 +49,7 @@ class Drains:
         return found
 
     def over_rate(self, rate: int) -> list[str]:
-        """Seconds in which more than `rate` orders went to the database."""
+        """Return a line for each second in which more than `rate` orders were released."""
         return [
             f"{count} orders in the second from {at:.6f}, limit {rate}"
             for at, count in bursts(self.releases, rate)
@@ -63,9 +63,9 @@ def _keep_first(moments: dict[str, float], order_id: str, at: float) -> None:
 
 
 def bursts(releases: Iterable[Release], rate: int) -> list[Release]:
-    """Where more than `rate` went in a half-open window of one second: its begin, and how many.
+    """Return each half-open window of one second with more than `rate` orders: start and count.
 
-    Of windows that overlap, the worst.
+    If such windows overlap, return only the one with the most orders.
     """
     ordered: Sequence[Release] = sorted(releases)
     found: list[Release] = []

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from flashsale.audit.rules.evidence import Duty
+from flashsale.audit.rules.evidence import ExpectedEffects
 from flashsale.ledger.holdings import Holdings, Tally
 from flashsale.messages.events import event_topic
 
@@ -11,7 +11,7 @@ _FAILED = "failed"
 
 
 def effects(
-    holdings: Holdings, duties: Sequence[Duty], waiting: Mapping[str, int]
+    holdings: Holdings, duties: Sequence[ExpectedEffects], waiting: Mapping[str, int]
 ) -> tuple[list[str], list[str]]:
     """Effects that are missing, twice, or of no event; and in words, what is still to be done.
 
@@ -49,7 +49,7 @@ def effects(
     return found, to_do
 
 
-def _due(holdings: Holdings, duty: Duty) -> dict[str, None]:
+def _due(holdings: Holdings, duty: ExpectedEffects) -> dict[str, None]:
     """The events that a service has to do, in the order of the ledger."""
     wants: dict[tuple[str, str], bool] = {}
     due: dict[str, None] = {}
@@ -62,7 +62,7 @@ def _due(holdings: Holdings, duty: Duty) -> dict[str, None]:
     return due
 
 
-def _miscounted(duty: Duty, tally: Tally) -> list[str]:
+def _miscounted(duty: ExpectedEffects, tally: Tally) -> list[str]:
     """Buyers for whom a service has not added up what it has done."""
     found = []
     for buyer in {**tally.counted, **tally.done}:

@@ -1,14 +1,14 @@
-"""What services have to do, and what still waits in the queues."""
+"""Evidence besides the history and the ledger: expected effects, and the backlog of the queues."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Duty:
-    """What a service has to do: an effect for each event whose topic it `wants`.
+class ExpectedEffects:
+    """The effects that a service must have: one for each event whose topic it `wants`.
 
-    One that adds up counts `per_item` for each item.
+    A service that keeps a total adds `per_item` for each item sold.
     """
 
     service: str
@@ -17,8 +17,11 @@ class Duty:
 
 
 @dataclass(frozen=True)
-class Waiting:
-    """What waits in the queues: orders, and events by service. What is in hand is not known."""
+class Backlog:
+    """Ready messages in the queues: orders, and events by service.
+
+    Unacknowledged deliveries are not counted, as the broker does not show them.
+    """
 
     orders: int = 0
     events: Mapping[str, int] = field(default_factory=dict)

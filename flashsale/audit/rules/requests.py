@@ -1,10 +1,10 @@
-"""What shoppers asked for, held against the ledger: nothing lost, invented or doubled."""
+"""Rules for requests: the ledger has lost, invented and doubled no order of the shoppers."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from flashsale.audit.history import NO_ANSWER, Asked
+from flashsale.audit.history import NO_ANSWER, OrderAttempt
 from flashsale.ledger.holdings import Decided
 
 _ACCEPTED = 202
@@ -15,25 +15,25 @@ _REFUSED = "queue-full"
 
 @dataclass(slots=True)
 class Request:
-    """All tries under one key of a customer; without a key each try is a request of its own.
+    """All attempts of a customer under one key. An attempt without a key is its own request.
 
-    Tuples, as there may be a million of these and most hold one.
+    The fields are tuples to save memory: there may be a million requests, most with one id.
     """
 
     customer: str
     key: str
     skus: tuple[str, ...]
     named: tuple[str, ...] = ()
-    """Order ids in answers of any kind."""
+    """The order ids in all answers."""
     accepted: tuple[str, ...] = ()
     maybe: tuple[str, ...] = ()
-    """Those of them that came with an unknown outcome."""
+    """The order ids in answers that leave the outcome unknown."""
     nameless: bool = False
-    """Whether a try had an unknown outcome and no id: it may have made any order."""
+    """Whether an attempt had an unknown outcome and no id: its order may have any id."""
 
     @property
     def explains(self) -> tuple[str, ...]:
-        """The ids that an order of this request may have."""
+        """Return the ids that an order of this request may have."""
         return self.named if self.nameless else (*self.accepted, *self.maybe)
 
     def __str__(self) -> str:
@@ -48,32 +48,32 @@ class Requests:
         self._others: list[Request] = []
         self.asked = 0
 
-    def add(self, asked: Asked) -> None:
-        """Take up a try."""
+    def add(self, attempt: OrderAttempt) -> None:
+        """Add an attempt to its request."""
         self.asked += 1
-        request = self._request(asked)
-        if asked.sku not in request.skus:
-            request.skus += (asked.sku,)
-        if asked.order_id and asked.order_id not in request.named:
-            request.named += (asked.order_id,)
-        if asked.status == _ACCEPTED:
-            if asked.order_id not in request.accepted:
-                request.accepted += (asked.order_id,)
-        elif _is_unknown(asked):
-            if not asked.order_id:
+        request = self._request(attempt)
+        if attempt.sku not in request.skus:
+            request.skus += (attempt.sku,)
+        if attempt.order_id and attempt.order_id not in request.named:
+            request.named += (attempt.order_id,)
+        if attempt.status == _ACCEPTED:
+            if attempt.order_id not in request.accepted:
+                request.accepted += (attempt.order_id,)
+        elif _is_unknown(attempt):
+            if not attempt.order_id:
                 request.nameless = True
-            elif asked.order_id not in request.maybe:
-                request.maybe += (asked.order_id,)
+            elif attempt.order_id not in request.maybe:
+                request.maybe += (attempt.order_id,)
 
-    def _request(self, asked: Asked) -> Request:
-        if not asked.key:
-            request = Request(asked.customer, "", (asked.sku,))
+    def _request(self, attempt: OrderAttempt) -> Request:
+        if not attempt.key:
+            request = Request(attempt.customer, "", (attempt.sku,))
             self._others.append(request)
             return request
-        name = asked.customer, asked.key
+        name = attempt.customer, attempt.key
         found = self._keyed.get(name)
         if found is None:
-            found = self._keyed[name] = Request(asked.customer, asked.key, (asked.sku,))
+            found = self._keyed[name] = Request(attempt.customer, attempt.key, (attempt.sku,))
         return found
 
     def __iter__(self) -> Iterator[Request]:
@@ -81,32 +81,32 @@ class Requests:
         yield from self._others
 
     def skus(self) -> set[str]:
-        """Everything that was asked for."""
+        """Return every sku that was ordered."""
         return {sku for request in self for sku in request.skus}
 
     def accepted(self) -> dict[str, Request]:
-        """Who was given each order id with a 202."""
+        """Return the request of each order id that was answered with a 202."""
         return {order_id: request for request in self for order_id in request.accepted}
 
     def named(self) -> set[str]:
-        """Every order id that a shopper was told."""
+        """Return every order id that a shopper received."""
         return {order_id for request in self for order_id in request.named}
 
 
-def _is_unknown(asked: Asked) -> bool:
-    """Whether the order may have been taken, though nobody said so."""
-    if asked.status == _UNAVAILABLE:
-        return asked.problem != _REFUSED
-    return asked.status == NO_ANSWER or asked.status >= _FAILURES
+def _is_unknown(attempt: OrderAttempt) -> bool:
+    """Return whether the order may have been accepted although the answer does not say so."""
+    if attempt.status == _UNAVAILABLE:
+        return attempt.problem != _REFUSED
+    return attempt.status == NO_ANSWER or attempt.status >= _FAILURES
 
 
 def lost(
     requests: Requests, orders: Iterable[Decided], waiting: int
 ) -> tuple[list[str], list[str]]:
-    """Accepted orders that are decided nowhere; and in words, if they may all be waiting.
+    """Return accepted orders that the ledger has lost, and a line if they may still be queued.
 
-    They may if at least as many wait in the queue: nobody can tell one that waits from another.
-    An id that was given to two requests stands for one order, so the other's is lost.
+    They may all be queued if the queue holds at least as many orders. If two requests got the same
+    id, there is one order for both, so one of them is lost.
     """
     decided = {order.id for order in orders}
     owner: dict[str, Request] = {}
@@ -119,20 +119,20 @@ def lost(
     missing = [order_id for order_id in owner if order_id not in decided]
     if missing and len(missing) <= waiting:
         return found, [f"{len(missing)} accepted orders are not decided, {waiting} wait"]
-    also = f", and only {waiting} wait for {len(missing)} that are missing" if waiting else ""
-    found += [f"order {order_id}: accepted, and not decided{also}" for order_id in missing]
+    also = f"; {len(missing)} are missing and only {waiting} wait" if waiting else ""
+    found += [f"order {order_id}: accepted but not decided{also}" for order_id in missing]
     return found, []
 
 
 def doubled_and_invented(
     requests: Requests, orders: Sequence[Decided]
 ) -> tuple[list[str], list[str]]:
-    """Requests with two orders, and orders that no request explains.
+    """Return requests with two orders, and orders that no request explains.
 
-    An answer with an id explains the order of this id. One without an answer explains one order of
-    its customer and sku, whatever its id: this is all that is known. A local refusal explains
-    nothing. Orders of skus that nobody in the history asked for are left out, as other sales share
-    the database, and so are failed ones of which no more than the id is known.
+    An answer with an id explains the order of this id. An attempt without an answer explains one
+    order of its customer and sku with any id. A local refusal explains nothing. Ignore skus that
+    the history does not order, as other sales share the database, and failed orders whose sku is
+    unknown.
     """
     doubled = [
         f"{request}: was given the orders {' and '.join(request.named)}"
@@ -154,13 +154,13 @@ def doubled_and_invented(
             unexplained.append(order)
         elif owner.customer != order.customer or order.sku not in owner.skus:
             invented.append(
-                f"order {order.id}: {order.sku} for customer {order.customer!r}, but it was"
-                f" {owner} who asked, for {' and '.join(owner.skus)}"
+                f"order {order.id}: {order.sku} for customer {order.customer!r}, but its request"
+                f" is of {owner}, for {' and '.join(owner.skus)}"
             )
     if not unexplained:
         return doubled, invented
-    # Those of unknown outcome: first the ones that may have made an order, then the ones that have
-    # an order already, of which this would be the second.
+    # First use requests without an order. If there is none, the order is the second one of a
+    # request that has an order already.
     free: defaultdict[tuple[str, str], list[Request]] = defaultdict(list)
     taken: defaultdict[tuple[str, str], list[Request]] = defaultdict(list)
     for request in requests:
@@ -176,7 +176,7 @@ def doubled_and_invented(
             doubled.append(f"{request}: has the orders {request.named[0]} and {order.id}")
         else:
             invented.append(
-                f"order {order.id}: {order.sku} for customer {order.customer!r}, who has not asked"
-                " for it"
+                f"order {order.id}: {order.sku} for customer {order.customer!r}, who did not order"
+                " it"
             )
     return doubled, invented

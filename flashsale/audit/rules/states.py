@@ -1,10 +1,10 @@
-"""What an order was said to be, at any time by anyone: its state never goes back."""
+"""Rule for states: no two sources disagree on an order, and its state never goes back."""
 
 from collections.abc import Collection, Iterable, Iterator
 from operator import itemgetter
 from sys import intern
 
-from flashsale.audit.history import Committed, Looked
+from flashsale.audit.history import Committed, StatusPoll
 from flashsale.domain.order_states import RANK, Status
 from flashsale.ledger.holdings import Decided
 
@@ -14,14 +14,14 @@ _QUEUED, _FAILED = Status.QUEUED.value, Status.FAILED.value
 _STEPS = {_NOWHERE: 0, **{status.value: 1 + rank for status, rank in RANK.items()}}
 
 _State = tuple[float, float, str]
-"""Moments of question and answer, and the state."""
+"""The moments of the request and of its answer, in seconds, and the state."""
 
 
 class States:
-    """What was said of orders: by gateways to shoppers, and by the transactions of drains.
+    """The states of orders, as gateways told shoppers and as drains committed them.
 
-    An operator may have a failed order tried again. So `failed` may be followed by another
-    decision, but only where a drain is seen to have recorded it: nobody else may have made it up.
+    An operator may replay a failed order. So another decision may follow `failed`, but only if a
+    drain recorded the failure.
     """
 
     def __init__(self) -> None:
@@ -31,24 +31,24 @@ class States:
         self._drain_failed: set[str] = set()
         self._differing: list[str] = []
 
-    def looked(self, looked: Looked) -> None:
-        """A shopper asked a gateway. What is not an answer to that says nothing."""
-        if looked.status == _NOT_FOUND:
+    def looked(self, poll: StatusPoll) -> None:
+        """Record the answer to a status poll. Ignore statuses other than 200 and 404."""
+        if poll.status == _NOT_FOUND:
             state = _NOWHERE
-        elif looked.status == _FOUND:
-            state = intern(looked.state)
+        elif poll.status == _FOUND:
+            state = intern(poll.state)
         else:
             return
-        by = intern(looked.by)
-        told = looked.at, looked.at + looked.seconds, state
-        self._told.setdefault((by, looked.order_id), []).append(told)
+        by = intern(poll.by)
+        told = poll.at, poll.at + poll.seconds, state
+        self._told.setdefault((by, poll.order_id), []).append(told)
         if state == _FAILED:
-            self._told_failed[looked.order_id] = by
+            self._told_failed[poll.order_id] = by
         else:
-            self._decided(looked.order_id, state, by)
+            self._decided(poll.order_id, state, by)
 
     def committed(self, committed: Committed) -> None:
-        """A drain decided orders."""
+        """Record the orders that a drain decided."""
         for order_id, state in committed.states.items():
             if state == _FAILED:
                 self._drain_failed.add(order_id)
@@ -63,10 +63,10 @@ class States:
             self._differing.append(f"order {order_id}: {state} by {by}, was {known}")
 
     def went_back(self, orders: Iterable[Decided], unaccepted: Collection[str]) -> list[str]:
-        """Orders whose state went back, or that had two.
+        """Return a line for each order whose state went back or has two values.
 
-        `unaccepted` are ids that shoppers were told, though not with a 202: even these must be in
-        the ledger once they were said to be decided.
+        `unaccepted` are ids that shoppers received, but not with a 202. Even these must be in the
+        ledger once a gateway or a drain reported them as decided.
         """
         found = list(self._differing)
         for (by, order_id), told in self._told.items():
@@ -91,7 +91,7 @@ class States:
 
 
 def _steps_back(told: list[_State]) -> Iterator[str]:
-    """An answer is a step back from one that had come before its question was asked."""
+    """Yield each state that is behind one whose answer came before this request was sent."""
     ended = sorted(told, key=itemgetter(1))
     furthest, before = _NOWHERE, 0
     for at, _, state in sorted(told):

@@ -1,13 +1,20 @@
-"""The verdict on a sale: every rule, and what breaks it."""
+"""The verdict on a sale: the violations of each audit rule."""
 
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from flashsale.audit.history import Acked, Asked, Committed, Looked, Observation, Released
+from flashsale.audit.history import (
+    Acked,
+    Committed,
+    Observation,
+    OrderAttempt,
+    Released,
+    StatusPoll,
+)
 from flashsale.audit.rules.drains import Drains
 from flashsale.audit.rules.effects import effects
-from flashsale.audit.rules.evidence import Duty, Waiting
+from flashsale.audit.rules.evidence import Backlog, ExpectedEffects
 from flashsale.audit.rules.requests import Requests, doubled_and_invented, lost
 from flashsale.audit.rules.states import States
 from flashsale.ledger.holdings import Holdings
@@ -19,8 +26,8 @@ RULES = (
 """The names of the rules."""
 
 
-class Seen:
-    """What a history says, taken up in one pass."""
+class HistorySummary:
+    """The observations of a history, grouped by the rules that use them, in one pass."""
 
     def __init__(self, observations: Iterable[Observation]) -> None:
         self.observations = 0
@@ -30,9 +37,9 @@ class Seen:
         for observation in observations:
             self.observations += 1
             match observation:
-                case Asked():
+                case OrderAttempt():
                     self.requests.add(observation)
-                case Looked():
+                case StatusPoll():
                     self.states.looked(observation)
                 case Released():
                     self.drains.released(observation)
@@ -44,27 +51,35 @@ class Seen:
 
     @property
     def skus(self) -> set[str]:
-        """What is judged: the sales of which something was asked for."""
+        """Return the skus that were ordered: only their sales are judged."""
         return self.requests.skus()
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What came of a sale: tries, ids answered with 202, decided orders; and what is wrong."""
+    """The result of an audit: the counts of the sale, and every violation.
+
+    `asked` counts orders sent, `accepted` the order ids answered with 202, `orders` the decided
+    orders.
+    """
 
     asked: int
     accepted: int
     orders: int
     confirmed: int
     violations: dict[str, list[str]]
-    """A line each, by rule; every rule is there."""
+    """The violations by rule, one line each. Every rule has an entry."""
     waiting: list[str]
-    """What is not done yet, in words: with these it is too early to judge."""
+    """Work that is not done yet, one line each. If there is any, it is too early to judge."""
 
 
 def judge(
-    seen: Seen, holdings: Holdings, waiting: Waiting, duties: Sequence[Duty], drain_rate: int
+    seen: HistorySummary,
+    holdings: Holdings,
+    waiting: Backlog,
+    duties: Sequence[ExpectedEffects],
+    drain_rate: int,
 ) -> Verdict:
-    """Hold what was seen against what is left. `drain_rate` is in orders a second."""
+    """Apply every rule. `drain_rate` is the limit in orders a second."""
     violations: dict[str, list[str]] = {rule: [] for rule in RULES}
     accepted = seen.requests.accepted()
     violations["lost"], undecided = lost(seen.requests, holdings.orders, waiting.orders)

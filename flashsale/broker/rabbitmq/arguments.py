@@ -1,16 +1,16 @@
-"""What the topology asks of a queue, as RabbitMQ's `x-` arguments."""
+"""Translate the features of a queue in the topology to RabbitMQ's `x-` arguments."""
 
 from flashsale.broker.topology import Queue
 
 Arguments = dict[str, str | int]
 
-# -1 means "no limit" only from 4.0 on: 3.10 drops a message that comes back for the first time.
+# -1 means "no limit" only from 4.0 on: 3.10 drops a message at its first redelivery.
 _NO_DELIVERY_LIMIT = 2**31 - 1
 
 
 def queue_arguments(queue: Queue) -> Arguments:
     """Return the arguments by which a queue is declared."""
-    delayed = queue.delay_seconds is not None and queue.then is not None
+    delayed = queue.delay_seconds is not None and queue.expires_to is not None
     # A classic queue moves a message without a confirm, and may lose it if the broker dies
     # (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
     kind = "quorum" if delayed else queue.type
@@ -19,29 +19,28 @@ def queue_arguments(queue: Queue) -> Arguments:
         # https://www.rabbitmq.com/docs/maxlength
         arguments |= {"x-max-length": queue.max_length, "x-overflow": "reject-publish"}
     if queue.spills_to is not None and kind == "classic":
-        # Unacknowledged messages do not count towards the length. When the broker starts again
-        # they are back in front of the queue, which may be too long then; and a classic queue
-        # drops the surplus from its head, whatever its `x-overflow` says (seen on 3.10.8 and
-        # 4.0.5).
+        # Unacknowledged messages do not count towards the length. A restart of the broker puts
+        # them back at the head of the queue, which may then be over its limit; a classic queue
+        # drops the surplus from its head in spite of its `x-overflow` (seen on 3.10.8 and 4.0.5).
         arguments |= _dead_letters_to(queue.spills_to)
-    if queue.delay_seconds is not None and queue.then is not None:
+    if queue.delay_seconds is not None and queue.expires_to is not None:
         arguments |= {
             "x-overflow": "reject-publish",
             "x-message-ttl": round(queue.delay_seconds * 1000),
             "x-dead-letter-strategy": "at-least-once",
-            **_dead_letters_to(queue.then),
+            **_dead_letters_to(queue.expires_to),
         }
     if kind == "quorum":
-        # 4.x would drop a message after 20 deliveries; attempts are counted by us.
+        # By default 4.x drops a message after 20 deliveries. The services count attempts.
         arguments["x-delivery-limit"] = _NO_DELIVERY_LIMIT
     else:
-        # Version 2 of the classic queue confirms a third more a second (3.10 and later).
+        # Version 2 of classic queues (3.10 and later) confirms a third more messages a second.
         arguments["x-queue-version"] = 2
     return arguments
 
 
-def listener_arguments(most: int) -> Arguments:
-    """Return the arguments of a listener's own queue, which keeps the latest `most` messages."""
+def subscriber_arguments(most: int) -> Arguments:
+    """Return the arguments of a subscriber's queue, which keeps the latest `most` messages."""
     return {"x-max-length": most}
 
 

@@ -1,4 +1,4 @@
-"""RabbitMQ by pika: confirmed publishing over one supervised connection, consuming over others."""
+"""The RabbitMQ adapter, by pika: one supervised connection to publish, others to consume."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,8 +12,8 @@ from pika.exceptions import AMQPError
 
 from flashsale.broker.port import Broker, BrokerError, BrokerUnavailable, Deliveries, Depth
 from flashsale.broker.rabbitmq.confirms import Confirms
-from flashsale.broker.rabbitmq.connection import Link, declare
-from flashsale.broker.rabbitmq.consumer import RabbitDeliveries
+from flashsale.broker.rabbitmq.connection import Connection, declare
+from flashsale.broker.rabbitmq.consumer import RabbitMQDeliveries
 from flashsale.broker.rabbitmq.publisher import ConfirmedChannel
 from flashsale.broker.topology import Topology
 from flashsale.domain.backoff import Backoff
@@ -22,7 +22,7 @@ from flashsale.messages.headers import Headers
 log = structlog.get_logger()
 
 _EXPIRY_CHECK_SECONDS = 0.05
-_OVERDUE_SECONDS = 4.0  # a confirm after its deadline, of a broker that is slow and no more
+_SLOW_BROKER_SECONDS = 4.0  # a slow broker may confirm so long after the deadline
 _RENEWAL_SECONDS = 2.0
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 5.0
@@ -39,10 +39,10 @@ class RabbitMQ(Broker):
         publish_timeout: float = 2.0,
         max_in_flight: int = 10_000,
     ) -> None:
-        """Prepare; entering connects. A publish gets its confirm in `publish_timeout` seconds.
+        """Prepare; entering connects. A publish waits `publish_timeout` seconds for its confirm.
 
-        More than `max_in_flight` unconfirmed messages are refused, so that a broker which stops
-        reading fills a list of known length and not the memory.
+        Refuse to publish while `max_in_flight` messages are unconfirmed: this bounds the memory
+        if the broker stops reading.
         """
         super().__init__()
         self._url = url
@@ -50,13 +50,14 @@ class RabbitMQ(Broker):
         self._publish_timeout = publish_timeout
         self._max_in_flight = max_in_flight
         self._loop = asyncio.get_running_loop()
-        self._link: Link | None = None
-        self._publishing: ConfirmedChannel | None = None
-        self._retired: list[ConfirmedChannel] = []  # until the broker has answered for all on them
-        self._asking: Channel | None = None
-        self._asking_lock = asyncio.Lock()
-        self._counted: asyncio.Future[Depth] | None = None
-        self._lost = "not connected"
+        self._connection: Connection | None = None
+        self._publish_channel: ConfirmedChannel | None = None
+        # Replaced channels, open until the broker has answered for all their messages.
+        self._retired: list[ConfirmedChannel] = []
+        self._count_channel: Channel | None = None
+        self._count_lock = asyncio.Lock()
+        self._pending_count: asyncio.Future[Depth] | None = None
+        self._lost_reason = "not connected"
         self._tasks: list[asyncio.Task[None]] = []
 
     def publish(
@@ -69,8 +70,8 @@ class RabbitMQ(Broker):
         headers: Headers | None = None,
         mandatory: bool = True,
     ) -> asyncio.Future[None]:
-        channel, link = self._publishing, self._link
-        if channel is None or link is None or link.blocked or not channel.is_open:
+        channel, connection = self._publish_channel, self._connection
+        if channel is None or connection is None or connection.blocked or not channel.is_open:
             raise BrokerUnavailable(self.trouble or "the channel is closing")
         if len(channel.confirms) >= self._max_in_flight:
             raise BrokerUnavailable(f"{self._max_in_flight} messages wait for their confirm")
@@ -82,24 +83,24 @@ class RabbitMQ(Broker):
 
     @property
     def blocked(self) -> bool:
-        return self._link is not None and self._link.blocked is not None
+        return self._connection is not None and self._connection.blocked is not None
 
     @property
     def trouble(self) -> str | None:
-        if self._publishing is None:
-            return self._lost
-        return self._link.blocked if self._link is not None else None
+        if self._publish_channel is None:
+            return self._lost_reason
+        return self._connection.blocked if self._connection is not None else None
 
     async def extend(self, topology: Topology) -> None:
         extended = self._topology + topology
-        if self._link is None:
-            raise BrokerUnavailable(self._lost)
-        await declare(self._link, topology)
+        if self._connection is None:
+            raise BrokerUnavailable(self._lost_reason)
+        await declare(self._connection, topology)
         self._topology = extended
 
     @asynccontextmanager
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
-        async with self._delivering() as deliveries:
+        async with self._open_deliveries() as deliveries:
             spilled = [
                 q.spills_to for q in self._topology.queues if q.name == queue and q.spills_to
             ]
@@ -108,63 +109,63 @@ class RabbitMQ(Broker):
 
     @asynccontextmanager
     async def subscribe(self, exchange: str) -> AsyncIterator[Deliveries]:
-        async with self._delivering() as deliveries:
-            await deliveries.listen(exchange)
+        async with self._open_deliveries() as deliveries:
+            await deliveries.subscribe(exchange)
             yield deliveries
 
     @asynccontextmanager
-    async def _delivering(self) -> AsyncIterator[RabbitDeliveries]:
-        # Its own connection: a publisher that the broker throttles must not stop the acks.
+    async def _open_deliveries(self) -> AsyncIterator[RabbitMQDeliveries]:
+        # A connection of its own: the broker must be able to block publishers but not acks.
         async with asyncio.timeout(self._publish_timeout + 10):
-            link = await Link.connect(self._url)
+            connection = await Connection.connect(self._url)
         try:
-            await declare(link, self._topology)
-            yield RabbitDeliveries(link)
+            await declare(connection, self._topology)
+            yield RabbitMQDeliveries(connection)
         finally:
-            await asyncio.shield(link.close())
+            await asyncio.shield(connection.close())
 
     async def depth(self, queue: str) -> Depth:
-        async with self._asking_lock:
-            if self._link is None:
-                raise BrokerUnavailable(self._lost)
+        async with self._count_lock:
+            if self._connection is None:
+                raise BrokerUnavailable(self._lost_reason)
             try:
                 async with asyncio.timeout(self._publish_timeout):
-                    return await self._count(self._link, queue)
+                    return await self._count(self._connection, queue)
             except TimeoutError as error:
-                self._asking = None
+                self._count_channel = None
                 raise BrokerUnavailable("no answer in time") from error
 
-    async def _count(self, link: Link, queue: str) -> Depth:
+    async def _count(self, connection: Connection, queue: str) -> Depth:
         counted: asyncio.Future[Depth] = self._loop.create_future()
 
         def refused(reason: str) -> None:
-            # A passive declare of a missing queue closes its channel.
-            self._asking = None
-            if self._counted is not None and not self._counted.done():
-                self._counted.set_exception(BrokerUnavailable(reason))
+            # The broker closes the channel if a passively declared queue does not exist.
+            self._count_channel = None
+            if self._pending_count is not None and not self._pending_count.done():
+                self._pending_count.set_exception(BrokerUnavailable(reason))
 
         def answered(frame: Any) -> None:
             if not counted.done():
                 counted.set_result(Depth(frame.method.message_count, frame.method.consumer_count))
 
-        if self._asking is None:
-            self._asking = await link.channel(on_closed=refused)
-        self._counted = counted
+        if self._count_channel is None:
+            self._count_channel = await connection.channel(on_closed=refused)
+        self._pending_count = counted
         try:
-            self._asking.queue_declare(queue, passive=True, callback=answered)
+            self._count_channel.queue_declare(queue, passive=True, callback=answered)
         except AMQPError as error:
             raise BrokerUnavailable(str(error)) from error
         try:
-            return await link.until_closed(counted)
+            return await connection.until_closed(counted)
         finally:
-            counted.cancel()  # nobody would hear of what becomes of it
+            counted.cancel()  # after a failure nobody awaits it
 
     async def __aenter__(self) -> Self:
         await self._connect()
         self._tasks = [
             asyncio.create_task(self._supervise(), name="broker supervisor"),
-            asyncio.create_task(self._expire(), name="confirm deadlines"),
-            asyncio.create_task(self._renew(), name="channel renewal"),
+            asyncio.create_task(self._expire_confirms(), name="confirm deadlines"),
+            asyncio.create_task(self._renew_channel(), name="channel renewal"),
         ]
         return self
 
@@ -177,28 +178,28 @@ class RabbitMQ(Broker):
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._drop("the gateway is closing")
+        await self._disconnect("the gateway is closing")
 
     async def _connect(self) -> None:
-        link = await Link.connect(self._url)
+        connection = await Connection.connect(self._url)
         try:
-            await declare(link, self._topology)
-            channel = await self._open_channel(link)
+            await declare(connection, self._topology)
+            channel = await self._open_channel(connection)
         except BaseException:
-            await link.close()
+            await connection.close()
             raise
-        self._link, self._publishing = link, channel
+        self._connection, self._publish_channel = connection, channel
 
-    async def _open_channel(self, link: Link) -> ConfirmedChannel:
+    async def _open_channel(self, connection: Connection) -> ConfirmedChannel:
         confirms = Confirms(self._publish_timeout, self._loop.create_future, self.counts)
-        return await ConfirmedChannel(link, confirms).open()
+        return await ConfirmedChannel(connection, confirms).open()
 
     async def _supervise(self) -> None:
-        """Keep the connection up: when it is lost, connect again with growing, random pauses."""
-        while self._link is not None:
-            reason = await asyncio.shield(self._link.closed)
+        """Reconnect with back-off and jitter whenever the connection is lost."""
+        while self._connection is not None:
+            reason = await asyncio.shield(self._connection.closed)
             log.warning("broker lost", reason=reason)
-            await self._drop(reason)
+            await self._disconnect(reason)
             backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
             while True:
                 await asyncio.sleep(backoff.next())
@@ -207,68 +208,77 @@ class RabbitMQ(Broker):
                         await self._connect()
                     break
                 except (BrokerError, TimeoutError) as error:
-                    self._lost = str(error) or "no answer in time"
-                    log.warning("broker unreachable", reason=self._lost)
+                    self._lost_reason = str(error) or "no answer in time"
+                    log.warning("broker unreachable", reason=self._lost_reason)
             self.counts.reconnects += 1
             log.info("broker connected again")
 
-    async def _expire(self) -> None:
-        """Give up on what gets no confirm, and after a while on the connection, too.
+    async def _expire_confirms(self) -> None:
+        """Fail messages past their deadline; if confirms stay away for longer, reconnect.
 
-        A channel of 3.10 that meets a quorum queue between two leaders may never get a confirm
-        from it again, and a node that is cut off from the others can give none.
+        RabbitMQ 3.10 may never confirm on a channel that published to a quorum queue during a
+        leader election. A node without a majority confirms nothing.
         """
         oldest: tuple[ConfirmedChannel, int] | None = None
         since = 0.0
         while True:
             await asyncio.sleep(_EXPIRY_CHECK_SECONDS)
-            now, link = self._loop.time(), self._link
+            now, connection = self._loop.time(), self._connection
             waiting = []
             for channel in self._channels():
                 channel.confirms.expire(now)
                 if len(channel.confirms):
                     waiting.append((channel, channel.confirms.first))
-            if link is None or link.blocked or not waiting:
+            if connection is None or connection.blocked or not waiting:
                 oldest = None
             elif oldest != waiting[0]:
                 oldest, since = waiting[0], now
-            elif now - since > self._publish_timeout + _OVERDUE_SECONDS:
-                link.end(f"no confirm for {now - since:.0f} s")
+            elif now - since > self._publish_timeout + _SLOW_BROKER_SECONDS:
+                connection.end(f"no confirm for {now - since:.0f} s")
 
-    async def _renew(self) -> None:
-        """Go on with another channel after refusals, some seconds later.
+    async def _renew_channel(self) -> None:
+        """Replace the publish channel some seconds after it has refused a message.
 
-        One whose first message meets a quorum queue between two leaders refuses that and all that
-        come after it, though the queue has its leader again: it asks the one that is gone (seen on
-        3.10). From outside this is as a full queue, and where one is full, a new channel is cheap.
+        If the first message of a channel meets a quorum queue during a leader election, 3.10
+        refuses it and all later ones on that channel, as it keeps asking the old leader. This looks
+        the same as a full queue. If the queue is really full, a new channel costs little.
         """
         while True:
             await asyncio.sleep(_RENEWAL_SECONDS)
             for channel in [c for c in self._retired if not len(c.confirms)]:
                 self._retired.remove(channel)
                 channel.close()
-            link, refusing = self._link, self._publishing
-            if link is None or link.blocked or refusing is None or self._retired:
+            connection, refusing = self._connection, self._publish_channel
+            if connection is None or connection.blocked or refusing is None or self._retired:
                 continue
             if not refusing.confirms.refused:
                 continue
-            with suppress(BrokerError, TimeoutError):  # the link's end, or to be tried again
+            # If the connection is lost, the supervisor acts; else the next round tries again.
+            with suppress(BrokerError, TimeoutError):
                 async with asyncio.timeout(self._publish_timeout):
-                    channel = await self._open_channel(link)
-                if self._publishing is refusing:
+                    channel = await self._open_channel(connection)
+                if self._publish_channel is refusing:
                     self._retired.append(refusing)
-                    self._publishing = channel
+                    self._publish_channel = channel
 
-    async def _drop(self, reason: str) -> None:
-        self._lost = reason
+    async def _disconnect(self, reason: str) -> None:
+        self._lost_reason = reason
         channels = self._channels()
-        link, self._link, self._publishing, self._asking = self._link, None, None, None
+        connection, self._connection, self._publish_channel, self._count_channel = (
+            self._connection,
+            None,
+            None,
+            None,
+        )
         self._retired.clear()
         for channel in channels:
             channel.confirms.fail_all(reason)
-        if link is not None:
-            await link.close()
+        if connection is not None:
+            await connection.close()
 
     def _channels(self) -> list[ConfirmedChannel]:
-        """Those on which messages may be in flight, the oldest first."""
-        return [*self._retired, *([self._publishing] if self._publishing else [])]
+        """Return the channels that may have messages in flight, the oldest first."""
+        return [
+            *self._retired,
+            *([self._publish_channel] if self._publish_channel else []),
+        ]

@@ -1,4 +1,4 @@
-"""Publisher confirms of one channel: delivery tags matched to futures. No I/O, no clock."""
+"""Publisher confirms of one channel: match delivery tags to futures. No I/O, no clock."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,56 +15,59 @@ class _Pending:
 
 
 class Confirms:
-    """Every message published on a channel, until the broker has answered for it.
+    """The messages in flight on one channel.
 
-    Tags count up from 1 in each channel and arrive in any order, one by one or `multiple` at
-    once (https://www.rabbitmq.com/docs/confirms). A message past its deadline is given up, but
-    keeps its place, so that the number in flight is true, until its answer or the channel's end.
+    Tags count up from 1 on each channel. Confirms arrive in any order, for one tag or for
+    `multiple` (https://www.rabbitmq.com/docs/confirms). A message past its deadline fails but stays
+    in flight until its answer comes or the channel ends, so that the count is true.
     """
 
     def __init__(
         self, timeout: float, new_future: Callable[[], asyncio.Future[None]], counts: Counts
     ) -> None:
-        """Give each message `timeout` seconds; add to `counts`."""
+        """Fail a message after `timeout` seconds; add each answer to `counts`."""
         self._counts = counts
         self._timeout = timeout
         self._new_future = new_future
         self._pending: dict[int, _Pending] = {}  # in tag order, as it is filled in that order
-        self._unexpired = 1  # no tag below it is still waited for
+        self._unexpired = 1  # every lower tag is answered or expired
         self._last_tag = 0
         self.refused = False
-        """Whether the broker has refused any of them."""
+        """Whether the broker has refused a message."""
 
     def __len__(self) -> int:
-        """How many messages are in flight."""
+        """Return the number of messages in flight."""
         return len(self._pending)
 
     @property
     def first(self) -> int:
-        """The lowest tag that the broker has not answered for."""
+        """The lowest tag without an answer."""
         return next(iter(self._pending), self._last_tag + 1)
 
     @property
     def last(self) -> int:
-        """The tag of the message that was published last."""
+        """The tag of the latest message."""
         return self._last_tag
 
     def add(self, now: float, message_id: str) -> asyncio.Future[None]:
-        """Register the message that is published next on the channel."""
+        """Register the next message of the channel; `now` is in the loop's seconds."""
         self._last_tag += 1
         future = self._new_future()
         self._pending[self._last_tag] = _Pending(future, now + self._timeout, message_id)
         return future
 
     def ack(self, tag: int, multiple: bool) -> None:
-        """The broker has taken the message, and with `multiple` all before it."""
+        """Confirm the message, with `multiple` all earlier ones, too."""
         for pending in self._pop(tag, multiple):
             if not pending.future.done():
                 self._counts.confirmed += 1
                 pending.future.set_result(None)
 
     def nack(self, tag: int, multiple: bool) -> None:
-        """The broker has refused. A nack gives no reason; the one we provoke is a full queue."""
+        """Refuse the message with `QueueFull`, with `multiple` all earlier ones, too.
+
+        A nack gives no reason; in this topology it means a full queue.
+        """
         self.refused = True
         for pending in self._pop(tag, multiple):
             if not pending.future.done():
@@ -72,7 +75,7 @@ class Confirms:
                 pending.future.set_exception(QueueFull("the queue is at its limit"))
 
     def returned(self, message_id: str, reason: str) -> None:
-        """The broker could not route the message. Its ack follows and means nothing."""
+        """Fail a returned message with `Unroutable`. Ignore the ack that follows."""
         for pending in self._pending.values():
             if pending.message_id == message_id and not pending.future.done():
                 self._counts.returned += 1
@@ -80,7 +83,7 @@ class Confirms:
                 return
 
     def expire(self, now: float) -> int:
-        """Give up on messages past their deadline; how many."""
+        """Fail messages past their deadline with `BrokerUnavailable`; return the count."""
         given_up = 0
         while self._unexpired <= self._last_tag:
             pending = self._pending.get(self._unexpired)
@@ -95,7 +98,7 @@ class Confirms:
         return given_up
 
     def fail_all(self, reason: str) -> None:
-        """The channel is gone: nobody will ever answer for what is in flight."""
+        """Fail all messages in flight with `BrokerUnavailable`, as the channel is closed."""
         for pending in self._pending.values():
             if not pending.future.done():
                 self._counts.unanswered += 1

@@ -1,4 +1,4 @@
-"""One AMQP connection by pika, its callbacks turned into futures."""
+"""One AMQP connection by pika, with futures in place of callbacks."""
 
 import asyncio
 import random
@@ -14,36 +14,36 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from flashsale.broker.port import BrokerUnavailable, TopologyMismatch
 from flashsale.broker.rabbitmq.addresses import addresses, without_secrets
 from flashsale.broker.rabbitmq.arguments import queue_arguments
-from flashsale.broker.rabbitmq.inbound_frames import Inbound
+from flashsale.broker.rabbitmq.inbound_frames import InboundFrames
 from flashsale.broker.topology import Topology
 
 T = TypeVar("T")
 
 HEARTBEAT_SECONDS = 10
-_ADDRESS_SECONDS = 3.0  # for one of several: who is frozen must not take the time of the others
+_ADDRESS_SECONDS = 3.0  # for one of several addresses: a frozen node must not delay the others
 _PRECONDITION_FAILED = 406
 
 
-class LeanConnection(AsyncioConnection):
-    """Joins all frames of one turn of the event loop into one write, and reads plain ones itself.
+class PikaConnection(AsyncioConnection):
+    """pika's connection with one write for each turn of the event loop, and a faster parser.
 
-    pika makes three send() calls for a message: method, header and body frame. The hooks are
-    private, so pyproject.toml pins pika's series and tests see that they are still called.
+    pika calls send() three times for a message: for its method, header and body frame. The hooks
+    are private, so pyproject.toml pins pika's minor version and tests check that pika calls them.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._unwritten: list[bytes] = []
-        self.inbound = Inbound()
+        self.inbound_frames = InboundFrames()
         super().__init__(*args, **kwargs)
 
     _transport: Any
 
     def _on_data_available(self, data_in: bytes) -> None:
-        pika: Any = self  # its stubs leave out what is private
+        pika: Any = self  # pika's stubs lack private names
         pika._frame_buffer += data_in
-        # As pika does it; only that what stands in front is taken first, if it is plain.
+        # pika's own loop, but plain frames at the head of the buffer are parsed without pika.
         while pika._frame_buffer:
-            pika._trim_frame_buffer(self.inbound.take(pika._frame_buffer))
+            pika._trim_frame_buffer(self.inbound_frames.take(pika._frame_buffer))
             consumed, frame = pika._read_frame()
             if frame is None:
                 return
@@ -56,33 +56,33 @@ class LeanConnection(AsyncioConnection):
         self._unwritten.extend(marshaled_frames)
 
     def write_frames(self, frames: bytes) -> None:
-        """Write whole frames now, after what was marshalled before them."""
+        """Write whole frames now, after the frames that were marshalled before them."""
         self._unwritten.append(frames)
         self.flush()
 
     def flush(self) -> None:
-        """Write what this turn has gathered so far."""
+        """Write the frames of this turn of the event loop."""
         joined = b"".join(self._unwritten)
         self._unwritten.clear()
         if joined and self._transport is not None:
             self._transport.write(joined)
 
 
-class Link:
-    """An open connection. `closed` ends, with the reason, when it is no more."""
+class Connection:
+    """An open connection. `closed` ends with the reason when the connection is lost."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[str] = loop.create_future()
         self._gone: asyncio.Future[None] = loop.create_future()
         self.blocked: str | None = None
-        self._connection: Any = None  # a LeanConnection
+        self._pika: Any = None  # a PikaConnection
 
     @classmethod
-    async def connect(cls, url: str) -> "Link":
-        """Connect: to any one of several addresses. Raises `BrokerUnavailable`.
+    async def connect(cls, url: str) -> "Connection":
+        """Connect to one of the addresses in the URL. Raises `BrokerUnavailable`.
 
-        Each time they are tried in another order, so that connections spread over the nodes.
+        Try them in random order, so that connections spread over the nodes.
         """
         found = addresses(url)
         if len(found) == 1:
@@ -97,46 +97,48 @@ class Link:
         raise BrokerUnavailable("; ".join(reasons))
 
     @classmethod
-    async def _connect(cls, url: str) -> "Link":
-        link = cls()
+    async def _connect(cls, url: str) -> "Connection":
+        connection = cls()
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         parameters = pika.URLParameters(url)
         if "heartbeat=" not in url:
             parameters.heartbeat = HEARTBEAT_SECONDS
-        connection = LeanConnection(
+        pika_connection = PikaConnection(
             parameters,
             on_open_callback=lambda _: _settle(opened, None),
             on_open_error_callback=lambda _, error: _fail(opened, _in_words(error)),
-            on_close_callback=lambda _, error: link._on_gone(_in_words(error)),
+            on_close_callback=lambda _, error: connection._on_gone(_in_words(error)),
             custom_ioloop=asyncio.get_running_loop(),
         )
-        link._connection = connection
+        connection._pika = pika_connection
         try:
             await opened
         except asyncio.CancelledError:
             with suppress(AMQPError):
-                connection.close()
+                pika_connection.close()
             raise
-        connection.add_on_connection_blocked_callback(
-            lambda _, frame: setattr(link, "blocked", f"blocked: {_text(frame.method.reason)}")
+        pika_connection.add_on_connection_blocked_callback(
+            lambda _, frame: setattr(
+                connection, "blocked", f"blocked: {_text(frame.method.reason)}"
+            )
         )
-        connection.add_on_connection_unblocked_callback(
-            lambda _, __: setattr(link, "blocked", None)
+        pika_connection.add_on_connection_unblocked_callback(
+            lambda _, __: setattr(connection, "blocked", None)
         )
-        return link
+        return connection
 
     @property
-    def inbound(self) -> Inbound:
-        """What is read without pika."""
-        inbound: Inbound = self._connection.inbound
-        return inbound
+    def inbound_frames(self) -> InboundFrames:
+        """The parser of plain frames, which works without pika."""
+        frames: InboundFrames = self._pika.inbound_frames
+        return frames
 
     def write_frames(self, frames: bytes) -> None:
-        """Write whole frames now; a closed connection swallows them."""
-        self._connection.write_frames(frames)
+        """Write whole frames now. A closed connection ignores them."""
+        self._pika.write_frames(frames)
 
     async def channel(self, on_closed: Callable[[str], None] | None = None) -> Channel:
-        """Open a channel; `on_closed` hears why it ended. Raises `BrokerUnavailable`."""
+        """Open a channel; `on_closed` gets the reason of its end. Raises `BrokerUnavailable`."""
 
         def closed(_: Channel, error: Exception) -> None:
             if on_closed is not None:
@@ -147,12 +149,12 @@ class Link:
             answer(channel)
 
         channel: Channel = await self.call(
-            lambda answer: self._connection.channel(on_open_callback=lambda c: opened(c, answer))
+            lambda answer: self._pika.channel(on_open_callback=lambda c: opened(c, answer))
         )
         return channel
 
     async def call(self, ask: Callable[[Callable[[Any], None]], object]) -> Any:
-        """Make an AMQP call whose answer comes by callback. Raises `BrokerUnavailable`."""
+        """Return the answer of an AMQP call that takes a callback. Raises `BrokerUnavailable`."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         try:
             ask(lambda value: _settle(answer, value))
@@ -161,7 +163,7 @@ class Link:
         return await self.until_closed(answer)
 
     async def until_closed(self, answer: asyncio.Future[T]) -> T:
-        """Await something that never comes once the connection is closed."""
+        """Return the result of a future. Raises `BrokerUnavailable` if the connection is lost."""
         await asyncio.wait((answer, self.closed), return_when=asyncio.FIRST_COMPLETED)
         if answer.done():
             return answer.result()
@@ -169,19 +171,19 @@ class Link:
         raise BrokerUnavailable(self.closed.result())
 
     async def close(self) -> None:
-        """Close in good order; what is not acknowledged goes back to its queue."""
-        connection = self._connection
-        if connection is None or connection.is_closed:
+        """Close the connection. The broker requeues unacknowledged messages."""
+        pika_connection = self._pika
+        if pika_connection is None or pika_connection.is_closed:
             return
-        if not connection.is_closing:
-            connection.close()
+        if not pika_connection.is_closing:
+            pika_connection.close()
         await asyncio.wait((self._gone,), timeout=2)
         if not self._gone.done():
-            # A frozen broker never answers; its socket is let go.
-            connection._terminate_stream(None)
+            # A frozen broker never answers the close: drop the socket.
+            pika_connection._terminate_stream(None)
 
     def end(self, reason: str) -> None:
-        """Give the connection up for that reason; `close` then closes what is left of it."""
+        """Mark the connection as lost for this reason; `close` releases its resources."""
         _settle(self.closed, reason)
 
     def _on_gone(self, reason: str) -> None:
@@ -189,14 +191,14 @@ class Link:
         _settle(self._gone, None)
 
 
-async def declare(link: Link, topology: Topology) -> None:
-    """Declare the topology, as often as one likes. Raises `TopologyMismatch`."""
+async def declare(connection: Connection, topology: Topology) -> None:
+    """Declare the topology; repeating it changes nothing. Raises `TopologyMismatch`."""
     loop = asyncio.get_running_loop()
     refused: asyncio.Future[str] = loop.create_future()
-    channel = await link.channel(on_closed=lambda reason: _settle(refused, reason))
+    channel = await connection.channel(on_closed=lambda reason: _settle(refused, reason))
 
     async def done(name: str, ask: Callable[[Callable[[Any], None]], object]) -> None:
-        asked = asyncio.ensure_future(link.call(ask))
+        asked = asyncio.ensure_future(connection.call(ask))
         await asyncio.wait((asked, refused), return_when=asyncio.FIRST_COMPLETED)
         if refused.done():
             asked.cancel()
@@ -248,7 +250,7 @@ def _in_words(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    # pika keeps them as arguments, as what a phase failed on, and as what each phase ended in.
+    # pika puts them in `args`, in `exception` and in `exceptions`, by the phase that failed.
     found = (*error.args, getattr(error, "exception", None), *getattr(error, "exceptions", ()))
     return [cause for cause in found if isinstance(cause, BaseException)]
 

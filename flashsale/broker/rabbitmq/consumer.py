@@ -1,4 +1,4 @@
-"""Deliveries by RabbitMQ."""
+"""A consumer of RabbitMQ's queues."""
 
 import asyncio
 from collections import deque
@@ -11,65 +11,70 @@ from pika.channel import Channel
 from pika.exceptions import AMQPError
 
 from flashsale.broker.port import BrokerUnavailable, Deliveries, Delivery
-from flashsale.broker.rabbitmq.arguments import listener_arguments
-from flashsale.broker.rabbitmq.connection import Link
-from flashsale.broker.topology import HEARD_MESSAGES
+from flashsale.broker.rabbitmq.arguments import subscriber_arguments
+from flashsale.broker.rabbitmq.connection import Connection
+from flashsale.broker.topology import MAX_SUBSCRIBER_MESSAGES
 from flashsale.messages.headers import Headers
 
 _NO_HEADERS: Headers = MappingProxyType({})
 
 
-class RabbitDeliveries(Deliveries):
-    """A consumer on a connection of its own; what it holds is void once that is gone."""
+class RabbitMQDeliveries(Deliveries):
+    """A consumer on a connection of its own. Its deliveries are void when that is lost."""
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._channel: Channel | None = None
         self._at_hand: deque[Delivery] = deque()
         self._arrived = asyncio.Event()
         self._cancelled = False
-        link.closed.add_done_callback(lambda _: self._arrived.set())
+        connection.closed.add_done_callback(lambda _: self._arrived.set())
 
     async def start(self, queues: Sequence[str], prefetch: int) -> None:
-        """Begin to consume, the first of these queues first."""
-        channel = await self._link.channel(on_closed=self._link.end)
-        await self._link.call(
+        """Start to consume these queues, in this order."""
+        channel = await self._connection.channel(on_closed=self._connection.end)
+        await self._connection.call(
             lambda answer: channel.basic_qos(prefetch_count=prefetch, callback=answer)
         )
         for queue in queues:
             await self._consume(channel, queue)
         self._channel = channel
 
-    async def listen(self, exchange: str) -> None:
-        """Begin to hear a fanout exchange, by a queue of our own that ends with us."""
-        channel = await self._link.channel(on_closed=self._link.end)
-        declared = await self._link.call(
+    async def subscribe(self, exchange: str) -> None:
+        """Start to consume a fanout exchange, by a queue that ends with the connection."""
+        channel = await self._connection.channel(on_closed=self._connection.end)
+        declared = await self._connection.call(
             lambda answer: channel.queue_declare(
-                "", exclusive=True, arguments=listener_arguments(HEARD_MESSAGES), callback=answer
+                "",
+                exclusive=True,
+                arguments=subscriber_arguments(MAX_SUBSCRIBER_MESSAGES),
+                callback=answer,
             )
         )
         queue = declared.method.queue
-        await self._link.call(
+        await self._connection.call(
             lambda answer: channel.queue_bind(queue, exchange, "", callback=answer)
         )
         await self._consume(channel, queue, auto_ack=True)
 
     async def _consume(self, channel: Channel, queue: str, auto_ack: bool = False) -> None:
-        self._link.inbound.deliveries[int(channel.channel_number)] = self._on_plain_message
+        self._connection.inbound_frames.deliveries[int(channel.channel_number)] = (
+            self._on_plain_message
+        )
         channel.add_on_cancel_callback(lambda _: self._on_cancelled())
-        await self._link.call(
+        await self._connection.call(
             lambda answer: channel.basic_consume(
                 queue, self._on_message, auto_ack=auto_ack, callback=answer
             )
         )
 
     def __len__(self) -> int:
-        return 0 if self._link.closed.done() else len(self._at_hand)
+        return 0 if self._connection.closed.done() else len(self._at_hand)
 
     async def wait(self) -> None:
         while True:
-            if self._link.closed.done():
-                raise BrokerUnavailable(self._link.closed.result())
+            if self._connection.closed.done():
+                raise BrokerUnavailable(self._connection.closed.result())
             if self._at_hand:
                 return
             if self._cancelled:
@@ -87,14 +92,14 @@ class RabbitDeliveries(Deliveries):
         self._ack(delivery, multiple=True)
 
     def _ack(self, delivery: Delivery, multiple: bool) -> None:
-        # On a lost connection there is nothing to acknowledge: the message will come again.
+        # On a lost connection there is nothing to acknowledge: the broker redelivers the message.
         if self._channel is not None and self._channel.is_open:
             with suppress(AMQPError):
                 self._channel.basic_ack(delivery.number, multiple=multiple)
 
     def _on_cancelled(self) -> None:
-        # The queue was deleted under us: nothing more will come, and nobody else has what is at
-        # hand. It is worked off before the end.
+        # The queue was deleted: no more messages come. Those that have arrived are in no other
+        # place, so they are still handed out.
         self._cancelled = True
         self._arrived.set()
 

@@ -1,9 +1,10 @@
-"""Plain deliveries and confirms, read straight from the bytes of a connection.
+"""Parse plain deliveries and confirms from the bytes of a connection, without pika.
 
-pika makes three frames, a method and properties of a message and hands them through a table of
-callbacks: half of what a drain costs. Messages of a sale differ in their tag, id and body alone.
-AMQP 0-9-1, sections 2.3.5 and 4.2 (https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf); a test
-compares with pika's own reading, however the stream is cut.
+pika builds three frames, a method and properties for each message and dispatches them by a table
+of callbacks: this is half the cost of a drain. The messages of a sale differ only in tag, id and
+body. AMQP 0-9-1, sections 2.3.5 and 4.2
+(https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf); a test compares the result with pika's,
+for a stream in pieces of any size.
 """
 
 import struct
@@ -12,37 +13,37 @@ from collections.abc import Callable
 from flashsale.broker.rabbitmq.outbound_frames import PLAIN_PROPERTIES
 
 OnDelivery = Callable[[int, bytes, str, bool], None]
-"""Gets delivery tag, body, message id, and whether it was delivered before."""
+"""Called with delivery tag, body, message id, and whether it is a redelivery."""
 
 OnAck = Callable[[int, bool], None]
-"""Gets delivery tag, and whether all before it are meant as well."""
+"""Called with delivery tag, and whether the confirm includes all earlier ones (`multiple`)."""
 
 _METHOD, _HEADER, _BODY = 1, 2, 3
 _END = 0xCE
 _DELIVER, _ACK = 60 << 16 | 60, 60 << 16 | 80
-_FRAME_BYTES = 8  # type, channel and size before, an end after
+_FRAME_BYTES = 8  # type, channel and size before the payload, an end byte after it
 _ACK_BYTES = 13 + _FRAME_BYTES
 
-_method = struct.Struct(">BHII").unpack_from  # a frame's start, and which method it is
+_method = struct.Struct(">BHII").unpack_from  # frame header, and class and method id
 _tag_and_bit = struct.Struct(">QB").unpack_from
 _header = struct.Struct(
     ">BHIIQHB"
-).unpack_from  # a frame's start, class and weight, size, flags, mode
+).unpack_from  # frame header, class and weight, body size, property flags, delivery mode
 _frame = struct.Struct(">BHI").unpack_from
 
 
-class Inbound:
-    """What may be read without pika: by channel, who gets it."""
+class InboundFrames:
+    """A parser of plain frames. `deliveries` and `acks` are its callbacks by channel."""
 
     def __init__(self) -> None:
         self.deliveries: dict[int, OnDelivery] = {}
         self.acks: dict[int, OnAck] = {}
 
     def take(self, buffer: bytes) -> int:
-        """Hand on what stands at the beginning of the buffer; how many bytes of it that was.
+        """Parse plain frames at the start of the buffer; return the number of bytes used.
 
-        All that is not plain, or not there as a whole, is left for pika, which does the same with
-        any message at any time.
+        Leave every other or incomplete frame to pika. pika can parse any message, so both can take
+        turns at any frame.
         """
         at = 0
         try:
@@ -64,10 +65,10 @@ class Inbound:
                 else:
                     return at
         except (struct.error, IndexError):
-            return at  # the rest is on its way
+            return at  # the last frame is incomplete
 
     def _deliver(self, buffer: bytes, at: int, size: int, on_delivery: OnDelivery) -> int:
-        """Hand one message on; where the next frame begins, or `at` if it is not plain."""
+        """Parse one message; return the start of the next frame, or `at` if it is not plain."""
         tag, redelivered = _tag_and_bit(buffer, at + 12 + buffer[at + 11])
         header = at + _FRAME_BYTES + size
         kind, _, header_size, _, body_size, *properties = _header(buffer, header)

@@ -1,4 +1,4 @@
-"""A channel on which the broker answers for each message."""
+"""Publish on a channel in confirm mode."""
 
 import asyncio
 from contextlib import suppress
@@ -9,38 +9,38 @@ from pika.channel import Channel
 from pika.exceptions import AMQPError
 
 from flashsale.broker.rabbitmq.confirms import Confirms
-from flashsale.broker.rabbitmq.connection import Link
+from flashsale.broker.rabbitmq.connection import Connection
 from flashsale.broker.rabbitmq.outbound_frames import message_frames
-from flashsale.broker.rabbitmq.write_batching import Nagle
+from flashsale.broker.rabbitmq.write_batching import WriteBatcher
 from flashsale.messages.headers import Headers
 
-_ONE_FRAME_BYTES = 4096 - 8  # the smallest frame that a peer may insist on, less its own bytes
+_ONE_FRAME_BYTES = 4096 - 8  # AMQP's smallest maximum frame size, without header and end byte
 
 
 class ConfirmedChannel:
-    """A channel in confirm mode, and what is in flight on it. Ends its link when it breaks."""
+    """A channel in confirm mode and its messages in flight. A channel error ends the connection."""
 
-    def __init__(self, link: Link, confirms: Confirms) -> None:
-        """Prepare; `open` opens it. `confirms` are to be its own."""
+    def __init__(self, connection: Connection, confirms: Confirms) -> None:
+        """Prepare; `open` opens it. `confirms` must not be shared with another channel."""
         self.confirms = confirms
-        self._link = link
-        self._nagle = Nagle(link.write_frames)
+        self._connection = connection
+        self._writes = WriteBatcher(connection.write_frames)
         self._loop = asyncio.get_running_loop()
         self._channel: Any = None
         self._closing = False
 
     async def open(self) -> Self:
-        """Open it. Raises `BrokerUnavailable`."""
-        channel: Channel = await self._link.channel(on_closed=self._on_closed)
+        """Open the channel. Raises `BrokerUnavailable`."""
+        channel: Channel = await self._connection.channel(on_closed=self._on_closed)
         self._channel = channel
         channel.add_on_return_callback(
             lambda _, method, properties, __: self.confirms.returned(
                 properties.message_id or "", f"{method.reply_text}: {method.routing_key}"
             )
         )
-        self._link.inbound.acks[int(channel.channel_number)] = self._on_ack
+        self._connection.inbound_frames.acks[int(channel.channel_number)] = self._on_ack
         try:
-            await self._link.call(
+            await self._connection.call(
                 lambda answer: channel.confirm_delivery(
                     lambda frame: self._on_answer(frame.method), callback=answer
                 )
@@ -52,7 +52,7 @@ class ConfirmedChannel:
 
     @property
     def is_open(self) -> bool:
-        """Whether it takes messages."""
+        """Whether the channel accepts messages."""
         return bool(self._channel.is_open)
 
     def publish(
@@ -64,10 +64,10 @@ class ConfirmedChannel:
         headers: Headers | None,
         mandatory: bool,
     ) -> asyncio.Future[None]:
-        """Send a message; its confirm. The arguments are those of `Broker.publish`."""
+        """Send a message; return its confirm. The arguments are those of `Broker.publish`."""
         if headers or not 0 < len(body) <= _ONE_FRAME_BYTES:
-            # Tags are given in the order in which messages arrive.
-            self._nagle.flush()
+            # The broker numbers messages in the order of arrival, so write earlier ones first.
+            self._writes.flush()
             properties = BasicProperties(
                 message_id=message_id,
                 delivery_mode=DeliveryMode.Persistent,
@@ -79,28 +79,28 @@ class ConfirmedChannel:
             self._channel.channel_number, exchange, routing_key, message_id, body, mandatory
         )
         confirm = self.confirms.add(self._loop.time(), message_id)
-        self._nagle.add(frames, self.confirms.last)
+        self._writes.add(frames, self.confirms.last)
         return confirm
 
     def close(self) -> None:
-        """Close it, for itself alone."""
+        """Close only this channel and keep the connection."""
         self._closing = True
-        self._link.inbound.acks.pop(int(self._channel.channel_number), None)
+        self._connection.inbound_frames.acks.pop(int(self._channel.channel_number), None)
         with suppress(AMQPError):
             self._channel.close()
 
     def _on_closed(self, reason: str) -> None:
-        # A channel error leaves the connection up: end both, and begin again with both.
+        # A channel error leaves the connection open: end it as well, so that both are opened anew.
         if not self._closing:
-            self._link.end(reason)
+            self._connection.end(reason)
 
     def _on_answer(self, method: Any) -> None:
         if method.NAME == "Basic.Ack":
             self._on_ack(method.delivery_tag, method.multiple)
         else:
             self.confirms.nack(method.delivery_tag, method.multiple)
-            self._nagle.confirmed_below(self.confirms.first)
+            self._writes.confirmed_below(self.confirms.first)
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         self.confirms.ack(tag, multiple)
-        self._nagle.confirmed_below(self.confirms.first)
+        self._writes.confirmed_below(self.confirms.first)

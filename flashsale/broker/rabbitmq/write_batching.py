@@ -1,4 +1,4 @@
-"""Nagle's rule (RFC 896) for messages: what comes while a write is unconfirmed goes as one."""
+"""Nagle's algorithm (RFC 896) for messages: gather them while a write is unconfirmed."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,16 +6,16 @@ from collections.abc import Callable
 _LONGEST_HOLD_SECONDS = 0.02
 
 
-class Nagle:
-    """Joins the messages of one channel into writes, each of which waits for the one before.
+class WriteBatcher:
+    """Joins the messages of one channel into writes. A write waits for the confirms of the last.
 
-    The broker works on one while the next gathers. Under load a message so travels with dozens of
-    others, which spares the broker a wake-up and a write to disk for each; in a calm it leaves at
-    once. A confirm that is late holds nothing back for longer than 20 ms.
+    Under load dozens of messages share a write, which saves the broker a wake-up and a disk write
+    for each. Without load a message leaves at the end of the turn of the event loop. A late confirm
+    delays a write by 20 ms at most.
     """
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
-        """`write` sends frames at once."""
+        """Send frames by `write`."""
         self._write = write
         self._loop = asyncio.get_running_loop()
         self._gathered: list[bytes] = []
@@ -26,20 +26,20 @@ class Nagle:
         self._held: asyncio.TimerHandle | None = None
 
     def add(self, frames: bytes, tag: int) -> None:
-        """Take the next message; tags count up."""
+        """Add the frames of the next message. Tags count up."""
         self._gathered.append(frames)
         self._last_tag = tag
         if self._end_of_turn is None and self._held is None:
             self._end_of_turn = self._loop.call_soon(self._on_end_of_turn)
 
     def confirmed_below(self, tag: int) -> None:
-        """The broker has answered for every message below that tag."""
+        """Note that the broker has answered for every message below this tag."""
         self._confirmed_below = tag
         if self._held is not None and not self._waits:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has gathered, whatever is unconfirmed."""
+        """Write the gathered messages now, without waiting for confirms."""
         if self._held is not None:
             self._held.cancel()
             self._held = None

@@ -1,4 +1,4 @@
-"""`make bench`: how fast orders are accepted, confirmed and drained, on servers of its own."""
+"""`make bench`: measure how fast orders are accepted, confirmed and drained, on private servers."""
 
 import argparse
 import asyncio
@@ -15,7 +15,7 @@ from rich.progress import track
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
 from loadtest.bench.results import RESULTS, print_figures
-from loadtest.load.closed_loop import ORDER, wrk
+from loadtest.load.closed_loop import ORDER, closed_loop_rate
 from loadtest.measure.windows import most, per_second
 from loadtest.processes import process
 from loadtest.servers import PostgresServer, RabbitNode, free_port, postgres, rabbitmq
@@ -28,8 +28,8 @@ _PACED_SECONDS = 20
 def main() -> None:
     """Measure, print a table, write bench-results/bench.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="of accepting (default: 7)")
-    parser.add_argument("--seconds", type=int, default=3, help="of each (default: 3)")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of intake (default: 7)")
+    parser.add_argument("--seconds", type=int, default=3, help="of each round (default: 3)")
     arguments = parser.parse_args()
     figures = measure(arguments.rounds, arguments.seconds)
     RESULTS.mkdir(exist_ok=True)
@@ -38,17 +38,19 @@ def main() -> None:
 
 
 def measure(rounds: int, seconds: int) -> dict[str, float]:
-    """All figures of the benchmark. Bare handler and gateway take turns on a noisy machine."""
+    """Return all figures. Bare handler and gateway take turns, as the machine's speed varies."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         node = stack.enter_context(rabbitmq())
-        database = stack.enter_context(postgres())  # durable, as a shop's would be
+        database = stack.enter_context(postgres())  # durable, as in production
         asyncio.run(_prepare(database.url()))
         script = folder / "order.lua"
         script.write_text(ORDER)
 
         bare_port, gateway_port = free_port(), free_port()
-        stack.enter_context(process(["loadtest.load.bare", str(bare_port)], folder / "bare.log"))
+        stack.enter_context(
+            process(["loadtest.load.bare_handler", str(bare_port)], folder / "bare.log")
+        )
         environment = _environment(node, database) | {
             "FLASHSALE_QUEUE_MAX_LENGTH": "10000000",
             "FLASHSALE_METRICS_PORT": "0",
@@ -61,16 +63,16 @@ def measure(rounds: int, seconds: int) -> dict[str, float]:
             gateway.await_url(f"http://127.0.0.1:{gateway_port}/readyz")
             bare, accepted = [], []
             for _ in track(range(rounds), "accepting"):
-                bare.append(wrk(bare_port, script, seconds))
-                accepted.append(wrk(gateway_port, script, seconds))
+                bare.append(closed_loop_rate(bare_port, script, seconds))
+                accepted.append(closed_loop_rate(gateway_port, script, seconds))
             waiting = round(sum(accepted) * seconds)
             while waiting < _PACE * (_PACED_SECONDS + 2) + _DRAINED:
-                waiting += round(wrk(gateway_port, script, seconds) * seconds)
+                waiting += round(closed_loop_rate(gateway_port, script, seconds) * seconds)
 
         pace = {"FLASHSALE_DRAIN_RATE": str(_PACE)}
         with process(["flashsale", "consumer"], folder / "paced.log", environment | pace):
             paced = asyncio.run(_decided(database.dsn(), _PACE * _PACED_SECONDS, after=0.0))
-        # What it still decided until it had stopped is not of the next run.
+        # Orders decided until the consumer stopped do not belong to the next run.
         after = time.time()
         free = {"FLASHSALE_DRAIN_RATE": "1000000", "FLASHSALE_DRAIN_BATCH": "500"}
         with process(["flashsale", "consumer"], folder / "free.log", environment | free):
@@ -98,14 +100,14 @@ async def _prepare(url: str) -> None:
 
 
 async def _decided(dsn: str, wanted: int, after: float) -> list[tuple[float, int]]:
-    """Batches by the time they went to the database, once `wanted` orders are in them."""
+    """Return the batches by release time in seconds, once `wanted` orders are decided."""
     connection = await asyncpg.connect(dsn)
     try:
         before = await connection.fetchval(
             "SELECT count(*) FROM orders WHERE decided_at <= $1", after
         )
         deadline = time.monotonic() + 120
-        # Every order here is of one item, so the one row of the sale counts them all.
+        # Each order is for one item and there is one sale, so `sold` is the number of orders.
         while await connection.fetchval("SELECT sold FROM sales") - before < wanted:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"fewer than {wanted} orders drained in 120 s")
@@ -121,7 +123,7 @@ async def _decided(dsn: str, wanted: int, after: float) -> list[tuple[float, int
 
 
 def _fewest(batches: list[tuple[float, int]]) -> int:
-    """The fewest orders in one of the whole seconds since the first batch."""
+    """Return the fewest orders in any whole second since the first batch."""
     start = batches[0][0]
     seconds = [0] * int(batches[-1][0] - start)
     for moment, count in batches:

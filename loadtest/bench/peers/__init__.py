@@ -1,1 +1,1 @@
-"""`make bench-peers`: our gateway and consumer beside what people would use instead."""
+"""`make bench-peers`: compare our gateway and consumer with common alternatives."""

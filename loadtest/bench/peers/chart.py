@@ -1,11 +1,11 @@
-"""The picture: orders confirmed a second, and how each drain keeps its limit."""
+"""The chart: orders confirmed a second, and how each drain keeps its limit."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from loadtest.bench.peers.contestants import BARE, CONTESTANTS, DRAINING
-from loadtest.bench.peers.draining import RATE, Drained
-from loadtest.measure.windows import tally
+from loadtest.bench.peers.drain import RATE, Drained
+from loadtest.measure.windows import counts_per_window
 
 _COLOURS = {
     "bare": "#9aa0a6",
@@ -18,7 +18,7 @@ _WINDOW_SECONDS = 0.1
 
 
 def draw(figures: Mapping[str, float], drained: Mapping[str, Drained], file: Path) -> None:
-    """Draw bars for accepting and a line for each drain, of one turn of each."""
+    """Draw bars for the intake and a line for each drain, from one turn of each."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -46,8 +46,8 @@ def draw(figures: Mapping[str, float], drained: Mapping[str, Drained], file: Pat
     axes = lines.subplots(len(DRAINING), 1, sharex=True, sharey=True)
     limit = RATE * _WINDOW_SECONDS
     for axis, one in zip(axes, DRAINING, strict=True):
-        # The last window is not whole.
-        counts = tally(drained[one.name].paced, _WINDOW_SECONDS)[:-1]
+        # The last window is incomplete.
+        counts = counts_per_window(drained[one.name].paced, _WINDOW_SECONDS)[:-1]
         at = [number * _WINDOW_SECONDS for number in range(len(counts))]
         axis.step(at, counts, where="post", color=_COLOURS[one.name], linewidth=1.5)
         axis.fill_between(at, counts, step="post", color=_COLOURS[one.name], alpha=0.2)

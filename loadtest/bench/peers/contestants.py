@@ -1,4 +1,4 @@
-"""Who is measured, and by which commands and settings each is started."""
+"""The contestants, with the commands and settings to start them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,26 +6,26 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Contestant:
-    """A gateway, and what drains its queue.
+    """A gateway and its consumer.
 
-    Commands are Python modules with arguments. In them and in settings `{port}`, `{amqp}`, `{dsn}`,
-    `{url}` and `{rate}` are filled in.
+    Commands are Python modules with arguments. Commands and settings may contain `{port}`,
+    `{amqp}`, `{dsn}`, `{url}` and `{rate}`.
     """
 
     name: str
     title: str
     gateway: tuple[str, ...]
-    queue: str = ""  # none
+    queue: str = ""  # empty: no queue
     consumer: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     paced: Mapping[str, str] = field(default_factory=dict)
     unpaced: Mapping[str, str] = field(default_factory=dict)
-    # As many as it drains in some seconds.
+    # About the number of orders that the consumer drains in some seconds.
     unpaced_orders: int = 4_000
 
     @property
     def prefix(self) -> str:
-        """What its figures' names begin with: ours with nothing."""
+        """The prefix of the names of its figures. Ours have none."""
         return "" if self is GATEWAY else f"{self.name}_"
 
 
@@ -35,7 +35,7 @@ def _uvicorn(app: str) -> tuple[str, ...]:
 
 _PEER = {"AMQP_URL": "{amqp}", "DATABASE_URL": "{dsn}"}
 
-BARE = Contestant("bare", "bare aiohttp handler", ("loadtest.load.bare", "{port}"))
+BARE = Contestant("bare", "bare aiohttp handler", ("loadtest.load.bare_handler", "{port}"))
 
 GATEWAY = Contestant(
     "gateway",

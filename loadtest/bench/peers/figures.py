@@ -1,9 +1,8 @@
-"""The figures of all rounds, under the names that bench-peers.json has them."""
+"""The figures of all rounds, under the keys of bench-peers.json."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from loadtest.bench.peers.accepting import OFFERED_RATE, QUEUE_FULL, SOLD_OUT, Accepted
 from loadtest.bench.peers.contestants import (
     BARE,
     CONTESTANTS,
@@ -12,17 +11,18 @@ from loadtest.bench.peers.contestants import (
     PEERS,
     Contestant,
 )
-from loadtest.bench.peers.draining import Drained
+from loadtest.bench.peers.drain import Drained
+from loadtest.bench.peers.intake import OFFERED_RATE, QUEUE_FULL, SOLD_OUT, Accepted
 from loadtest.measure.windows import fewest, most, per_second
 
 Rounds = Sequence[Mapping[str, Accepted]]
-"""What each did in each round, by name."""
+"""The intake in each round, by the name of the case."""
 
 Drains = Sequence[Mapping[str, Drained]]
 
 
 def figures(rounds: Rounds, drains: Drains) -> dict[str, float]:
-    """All figures, flat: of rounds the median, of windows the worst. Ours have no prefix."""
+    """Return all figures: the median of the rounds, the worst of the windows."""
     found: dict[str, float] = {}
     for other in (BARE, *PEERS):
         found[f"ratio_to_{other.name}"] = _ratio(rounds, GATEWAY.name, other.name)
@@ -44,7 +44,7 @@ def figures(rounds: Rounds, drains: Drains) -> dict[str, float]:
 
 
 def _ratio(rounds: Rounds, name: str, other: str) -> float:
-    """Answers a second, by those of another in the same round: the machine's mood cancels out."""
+    """Return the median of the ratios in each round: between rounds the machine's speed varies."""
     ratios = [turns[name].answers.per_second / turns[other].answers.per_second for turns in rounds]
     return round(median(ratios), 3)
 

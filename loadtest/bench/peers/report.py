@@ -1,4 +1,4 @@
-"""The figures for people, in a form that docs/benchmarks.md takes as it is."""
+"""Print the figures as Markdown, ready for docs/benchmarks.md."""
 
 from collections.abc import Mapping
 from typing import IO
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from loadtest.bench.peers.contestants import CONTESTANTS, GATEWAY
 
-_WIDTH = 150  # a row that is broken is no row of Markdown
+_WIDTH = 150  # Markdown tables can't break a row
 _ROWS = {
     "confirmed orders/s, 64 connections": "accepted_per_second",
     "its p50, ms": "p50_ms",
@@ -27,7 +27,7 @@ _ROWS = {
 
 
 def print_report(figures: Mapping[str, float], ran_on: str, file: IO[str] | None = None) -> None:
-    """Print a table of all, what refusing costs, and what it was measured on."""
+    """Print a table of all contestants, the rates of refusals, and the machine."""
     console = Console(file=file, width=_WIDTH)
     table = Table("", box=box.MARKDOWN)
     for one in CONTESTANTS:

@@ -1,1 +1,1 @@
-"""`make bench-scale`: how cost grows with workers, gateways, backlog, skus and orders."""
+"""`make bench-scale`: measure how costs grow with workers, gateways, backlog, skus and orders."""

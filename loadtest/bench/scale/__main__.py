@@ -1,4 +1,4 @@
-"""`python -m loadtest.bench.scale`: vary one thing after the other, on servers of its own."""
+"""`python -m loadtest.bench.scale`: vary one parameter at a time, on private servers."""
 
 import argparse
 import json
@@ -7,12 +7,12 @@ from rich.console import Console
 
 from loadtest.bench.results import RESULTS
 from loadtest.bench.scale.backlog import measure_backlog
+from loadtest.bench.scale.chart import draw
 from loadtest.bench.scale.figures import Row, flat, tables
 from loadtest.bench.scale.gateways import measure_gateways, measure_workers
 from loadtest.bench.scale.memory import measure_memory
-from loadtest.bench.scale.picture import draw
 from loadtest.bench.scale.skus import measure_skus
-from loadtest.bench.scale.stand import stand
+from loadtest.bench.scale.testbed import open_testbed
 
 WORKERS = (1, 2)
 GATEWAYS = (1, 2, 4, 8)
@@ -24,13 +24,16 @@ _CHUNK_SECONDS = 5
 def main() -> None:
     """Measure, print tables, write bench-results/bench-scale.json and .png."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="of accepting (default: 3)")
-    parser.add_argument("--seconds", type=int, default=4, help="of each (default: 4)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of intake (default: 3)")
+    parser.add_argument("--seconds", type=int, default=4, help="of each round (default: 4)")
     parser.add_argument(
-        "--backlog", type=int, default=BACKLOGS[-1], help="at the most (default: 1000000)"
+        "--backlog", type=int, default=BACKLOGS[-1], help="largest backlog (default: 1000000)"
     )
     parser.add_argument(
-        "--orders", type=int, default=1_000_000, help="to pass through (default: 1000000)"
+        "--orders",
+        type=int,
+        default=1_000_000,
+        help="orders for the measurement of memory (default: 1000000)",
     )
     arguments = parser.parse_args()
     rows, figures = measure(
@@ -53,16 +56,16 @@ def main() -> None:
 def measure(
     rounds: int, seconds: int, backlogs: list[int], orders: int
 ) -> tuple[list[Row], dict[str, float]]:
-    """All figures: by row, and flat."""
+    """Return all figures, as rows and as flat keys."""
     rows: list[Row] = []
-    with stand() as on:
-        rows += measure_workers(on, WORKERS, rounds, seconds)
-        rows += measure_gateways(on, GATEWAYS, rounds, seconds)
-        rows += measure_skus(on, SKUS, seconds)
-    with stand() as on:  # another broker: its memory holds nothing of before
-        rows += measure_backlog(on, backlogs, seconds)
-    with stand() as on:
-        by_tenth, growths = measure_memory(on, orders, _CHUNK_SECONDS)
+    with open_testbed() as testbed:
+        rows += measure_workers(testbed, WORKERS, rounds, seconds)
+        rows += measure_gateways(testbed, GATEWAYS, rounds, seconds)
+        rows += measure_skus(testbed, SKUS, seconds)
+    with open_testbed() as testbed:  # a new broker, as its memory is measured
+        rows += measure_backlog(testbed, backlogs, seconds)
+    with open_testbed() as testbed:
+        by_tenth, growths = measure_memory(testbed, orders, _CHUNK_SECONDS)
     rows += by_tenth
     return rows, flat(rows) | growths
 

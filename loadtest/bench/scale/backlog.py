@@ -1,4 +1,4 @@
-"""More orders that wait: what accepting and draining cost then, and what the broker needs."""
+"""Vary the backlog: measure intake, drain and the broker's memory."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,31 +8,32 @@ from rich.progress import track
 
 from loadtest.bench.scale.drain import WARM_UP, drain
 from loadtest.bench.scale.figures import Row
-from loadtest.bench.scale.orders import accept
-from loadtest.bench.scale.stand import Shop, Stand
+from loadtest.bench.scale.intake import accept
+from loadtest.bench.scale.testbed import BenchTestbed, Shop
 from loadtest.measure.usage import megabytes, usage
 
 _MOST_DRAINED = 50_000
 _ROUNDS_OF_FEW = 3
-# A thousand orders are ten batches then, enough to take their time.
+# Small batches, so that a thousand orders are ten batches, enough to measure their time.
 _BATCH = "100"
 
 
-def measure_backlog(on: Stand, counts: Sequence[int], seconds: int) -> list[Row]:
-    """So many orders in the queue before anything begins."""
+def measure_backlog(testbed: BenchTestbed, counts: Sequence[int], seconds: int) -> list[Row]:
+    """Measure with each of these numbers of orders in the queue at the start."""
     return [
-        Row("backlog", count, _measure(on, count, seconds)) for count in track(counts, "backlog")
+        Row("backlog", count, _measure(testbed, count, seconds))
+        for count in track(counts, "backlog")
     ]
 
 
-def _measure(on: Stand, count: int, seconds: int) -> dict[str, float]:
-    shop = on.shop()
+def _measure(testbed: BenchTestbed, count: int, seconds: int) -> dict[str, float]:
+    shop = testbed.shop()
     asyncio.run(shop.fill(count))
-    memory = usage(on.node.processes()).rss_bytes
+    memory = usage(testbed.node.processes()).rss_bytes
     with shop.gateway() as gateway:
-        accepted = accept(on.node, on.folder, [gateway], seconds)
+        accepted = accept(testbed.node, testbed.folder, [gateway], seconds)
     shop.empty()
-    drained = [_drained(on.shop(), count) for _ in range(_rounds(count))]
+    drained = [_drained(testbed.shop(), count) for _ in range(_rounds(count))]
     return {
         "accepted": round(accepted.per_second),
         "p99_ms": round(accepted.p99_ms, 1),
@@ -49,5 +50,5 @@ def _drained(shop: Shop, count: int) -> float:
 
 
 def _rounds(count: int) -> int:
-    """A drain that is over in a moment is measured again."""
+    """Return the number of rounds: more of them for short drains."""
     return _ROUNDS_OF_FEW if count < _MOST_DRAINED else 1

@@ -1,20 +1,20 @@
-"""How fast a consumer drains a backlog, by what the database says."""
+"""Measure how fast a consumer drains a backlog, by the times in the database."""
 
 import asyncio
 import time
 
 import asyncpg
 
-from loadtest.bench.scale.stand import UNPACED, Shop
+from loadtest.bench.scale.testbed import UNPACED, Shop
 from loadtest.measure.windows import per_second
 
-# Its first batches also prepare statements and fill caches.
+# The first batches also prepare statements and fill caches.
 WARM_UP = 2_000
 _PATIENCE_SECONDS = 180
 
 
 def drain(shop: Shop, orders: int, **settings: str) -> float:
-    """Orders a second, of so many after the first 2,000, without any pace."""
+    """Return the unpaced rate in orders a second, of `orders` after the first 2,000."""
     started_at, before = time.time(), asyncio.run(_wait(shop, 0))
     with shop.consumer(**UNPACED | settings):
         asyncio.run(_wait(shop, before + WARM_UP + orders))
@@ -26,11 +26,11 @@ def drain(shop: Shop, orders: int, **settings: str) -> float:
 
 
 async def _wait(shop: Shop, wanted: int) -> int:
-    """Wait until so many are confirmed; how many are."""
+    """Wait until so many orders are confirmed; return their number."""
     connection = await asyncpg.connect(shop.dsn)
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            # The rows of the sales know, and counting orders would scan them all.
+            # The sales table has the sum; counting orders would scan the whole table.
             while True:
                 sold = int(await connection.fetchval("SELECT sum(sold) FROM sales"))
                 if sold >= wanted:
@@ -41,7 +41,7 @@ async def _wait(shop: Shop, wanted: int) -> int:
 
 
 async def _batches(shop: Shop, after: float) -> list[tuple[float, int]]:
-    """How many orders went to the database, and when."""
+    """Return the batches that were released after that Unix time."""
     connection = await asyncpg.connect(shop.dsn)
     try:
         rows = await connection.fetch(

@@ -1,4 +1,4 @@
-"""The figures: rows that differ in one number, as tables for people and as flat keys."""
+"""The figures: rows that differ in one parameter, as tables and as flat keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Row:
-    """Figures by name, measured with a `number` of workers, gateways, ..."""
+    """Figures by name, measured with a `number` of what was varied: workers, gateways, ..."""
 
     what: str
     number: int
@@ -25,7 +25,7 @@ class Row:
 
 
 def flat(rows: Iterable[Row]) -> dict[str, float]:
-    """All of them as `NAME_WHAT_NUMBER`, such as `accepted_gateways_8`."""
+    """Return the figures under keys `NAME_WHAT_NUMBER`, such as `accepted_gateways_8`."""
     return {
         f"{name}_{row.what}_{row.number}": value
         for row in rows
@@ -34,7 +34,7 @@ def flat(rows: Iterable[Row]) -> dict[str, float]:
 
 
 def tables(rows: Iterable[Row]) -> list[Table]:
-    """A table for each thing that was varied."""
+    """Return a table for each parameter that was varied."""
     found = []
     for what, group in groupby(rows, key=lambda row: row.what):
         same = list(group)
@@ -48,5 +48,5 @@ def tables(rows: Iterable[Row]) -> list[Table]:
 
 
 def growth(levels: Sequence[float]) -> float:
-    """From a fifth of the run on: the highest of the tenths after it, less that of it."""
+    """Return the highest level after the second tenth of the run, minus the level at it."""
     return round(max(levels[2:]) - levels[1], 1)

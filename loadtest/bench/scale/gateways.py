@@ -1,4 +1,4 @@
-"""More processes: workers that share a port, and gateways that share a broker."""
+"""Vary the number of workers that share a port, and of gateways that share a broker."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -6,36 +6,42 @@ from contextlib import ExitStack
 from rich.progress import track
 
 from loadtest.bench.scale.figures import Row
-from loadtest.bench.scale.orders import accept, order, summary
-from loadtest.bench.scale.stand import Stand
+from loadtest.bench.scale.intake import accept, order, summary
+from loadtest.bench.scale.testbed import BenchTestbed
 
 _WARM_SECONDS = 1
 
 
-def measure_workers(on: Stand, counts: Sequence[int], rounds: int, seconds: int) -> list[Row]:
-    """One gateway of so many processes."""
+def measure_workers(
+    testbed: BenchTestbed, counts: Sequence[int], rounds: int, seconds: int
+) -> list[Row]:
+    """Measure one gateway with each of these numbers of worker processes."""
     return [
-        Row("workers", count, _measure(on, 1, count, rounds, seconds))
+        Row("workers", count, _measure(testbed, 1, count, rounds, seconds))
         for count in track(counts, "workers")
     ]
 
 
-def measure_gateways(on: Stand, counts: Sequence[int], rounds: int, seconds: int) -> list[Row]:
-    """So many gateways of one process each. They tell each other what they take."""
+def measure_gateways(
+    testbed: BenchTestbed, counts: Sequence[int], rounds: int, seconds: int
+) -> list[Row]:
+    """Measure each of these numbers of single-process gateways, which announce their orders."""
     return [
-        Row("gateways", count, _measure(on, count, 1, rounds, seconds))
+        Row("gateways", count, _measure(testbed, count, 1, rounds, seconds))
         for count in track(counts, "gateways")
     ]
 
 
-def _measure(on: Stand, gateways: int, workers: int, rounds: int, seconds: int) -> dict[str, float]:
-    shop = on.shop()
+def _measure(
+    testbed: BenchTestbed, gateways: int, workers: int, rounds: int, seconds: int
+) -> dict[str, float]:
+    shop = testbed.shop()
     with ExitStack() as stack:
         running = [
             stack.enter_context(shop.gateway(gateway_workers=str(workers))) for _ in range(gateways)
         ]
-        order(on.folder, running, _WARM_SECONDS)
-        found = [accept(on.node, on.folder, running, seconds) for _ in range(rounds)]
+        order(testbed.folder, running, _WARM_SECONDS)
+        found = [accept(testbed.node, testbed.folder, running, seconds) for _ in range(rounds)]
         figures = summary(found, running)
     shop.empty()
     return figures

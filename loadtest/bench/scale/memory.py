@@ -1,4 +1,4 @@
-"""Many orders through one gateway and one consumer: does memory grow with them?"""
+"""Measure whether memory grows while many orders pass one gateway and one consumer."""
 
 import threading
 import time
@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from loadtest.bench.scale.figures import Row, growth
-from loadtest.bench.scale.orders import order
-from loadtest.bench.scale.stand import UNPACED, Gateway, Stand
-from loadtest.measure.usage import family, megabytes, usage
+from loadtest.bench.scale.intake import order
+from loadtest.bench.scale.testbed import UNPACED, BenchTestbed, Gateway
+from loadtest.measure.usage import megabytes, process_tree, usage
 from loadtest.processes import Process, scrape
 from loadtest.servers import free_port
 
 REMEMBERED = 50_000
-"""Orders that the gateway remembers here: full after a twentieth of a million, to stay so."""
+"""The capacity of the gateway's memory of orders: full after a twentieth of a million orders."""
 
-# Accepting must not run ahead: orders are to be accepted and drained at the same time.
+# A limit for the backlog, so that orders are accepted and drained at the same time.
 _MOST_WAITING = 20_000
 _SAMPLE_SECONDS = 0.5
 _DRAINED_WITHIN_SECONDS = 180
@@ -24,16 +24,18 @@ _DRAINED_WITHIN_SECONDS = 180
 
 @dataclass(frozen=True)
 class Sample:
-    """Memory once so many orders were accepted, confirmed and drained."""
+    """The memory after so many orders were accepted, confirmed and drained."""
 
     drained: int
     gateway_mb: float
     consumer_mb: float
 
 
-def measure_memory(on: Stand, orders: int, seconds: int) -> tuple[list[Row], dict[str, float]]:
-    """Pass so many through; memory by tenths of them, and how it grew after the first fifth."""
-    shop = on.shop()
+def measure_memory(
+    testbed: BenchTestbed, orders: int, seconds: int
+) -> tuple[list[Row], dict[str, float]]:
+    """Return the memory after each tenth of the orders, and its growth after the first fifth."""
+    shop = testbed.shop()
     port = free_port()
     with (
         shop.gateway(status_orders=str(REMEMBERED)) as gateway,
@@ -43,7 +45,7 @@ def measure_memory(on: Stand, orders: int, seconds: int) -> tuple[list[Row], dic
         with _sampling(lambda: _sample(gateway, consumer, port)) as samples:
             accepted = 0
             while accepted < orders:
-                accepted += order(on.folder, [gateway], seconds)[0].count
+                accepted += order(testbed.folder, [gateway], seconds)[0].count
                 _drained(samples, accepted - _MOST_WAITING)
             _drained(samples, accepted)
     rows = tenths(samples, orders)
@@ -55,7 +57,7 @@ def measure_memory(on: Stand, orders: int, seconds: int) -> tuple[list[Row], dic
 
 
 def tenths(samples: Sequence[Sample], orders: int) -> list[Row]:
-    """Memory as each tenth of the orders was through."""
+    """Return the memory after each tenth of the orders."""
     rows = []
     for tenth in range(1, 11):
         sample = next(s for s in samples if 10 * s.drained >= tenth * orders)
@@ -68,13 +70,13 @@ def _sample(gateway: Gateway, consumer: Process, port: int) -> Sample:
     return Sample(
         round(scrape(port).get(("flashsale_released_orders_total", ""), 0)),
         megabytes(usage(gateway.processes()).rss_bytes),
-        megabytes(usage(family(consumer.pid)).rss_bytes),
+        megabytes(usage(process_tree(consumer.pid)).rss_bytes),
     )
 
 
 @contextmanager
 def _sampling(look: Callable[[], Sample]) -> Iterator[list[Sample]]:
-    """Look again and again until it is left."""
+    """Sample in a thread while the context is entered."""
     samples = [look()]
     left = threading.Event()
 
@@ -92,7 +94,7 @@ def _sampling(look: Callable[[], Sample]) -> Iterator[list[Sample]]:
 
 
 def _drained(samples: Sequence[Sample], orders: int) -> None:
-    """Wait until so many are drained."""
+    """Wait until so many orders are drained."""
     deadline = time.monotonic() + _DRAINED_WITHIN_SECONDS
     while samples[-1].drained < orders:
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""More skus in one sale: a batch changes the stock of many, and a listing tells of all."""
+"""Vary the number of skus: batches change more rows, and listings get longer."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from rich.progress import track
 
 from loadtest.bench.scale.drain import WARM_UP, drain
 from loadtest.bench.scale.figures import Row
-from loadtest.bench.scale.orders import accept
-from loadtest.bench.scale.stand import Gateway, Stand
+from loadtest.bench.scale.intake import accept
+from loadtest.bench.scale.testbed import BenchTestbed, Gateway
 from loadtest.load.closed_loop import closed_loop
 from loadtest.measure.usage import usage
 
@@ -21,16 +21,18 @@ end
 """
 
 
-def measure_skus(on: Stand, counts: Sequence[int], seconds: int) -> list[Row]:
-    """A sale of so many skus, ordered in turn."""
-    return [Row("skus", count, _measure(on, count, seconds)) for count in track(counts, "skus")]
+def measure_skus(testbed: BenchTestbed, counts: Sequence[int], seconds: int) -> list[Row]:
+    """Measure with each of these numbers of skus, which orders use in turn."""
+    return [
+        Row("skus", count, _measure(testbed, count, seconds)) for count in track(counts, "skus")
+    ]
 
 
-def _measure(on: Stand, count: int, seconds: int) -> dict[str, float]:
-    shop = on.shop(count)
+def _measure(testbed: BenchTestbed, count: int, seconds: int) -> dict[str, float]:
+    shop = testbed.shop(count)
     with shop.gateway() as gateway:
-        accepted = accept(on.node, on.folder, [gateway], seconds, count)
-        listing = _listing_us(on, gateway)
+        accepted = accept(testbed.node, testbed.folder, [gateway], seconds, count)
+        listing = _listing_us(testbed, gateway)
     shop.empty()
     asyncio.run(shop.fill(WARM_UP + _DRAINED))
     drained = drain(shop, _DRAINED)
@@ -43,9 +45,9 @@ def _measure(on: Stand, count: int, seconds: int) -> dict[str, float]:
     }
 
 
-def _listing_us(on: Stand, gateway: Gateway) -> float:
-    """Processor time that a gateway spends on one `GET /sales`."""
-    script = on.folder / "listing.lua"
+def _listing_us(testbed: BenchTestbed, gateway: Gateway) -> float:
+    """Return a gateway's processor time for one `GET /sales`, in microseconds."""
+    script = testbed.folder / "listing.lua"
     script.write_text(_LISTING)
     before = usage(gateway.processes()).cpu_seconds
     answers = closed_loop(gateway.port, script, seconds=1, connections=4)

@@ -1,4 +1,4 @@
-"""`make bench-services`: events relayed and handled a second, and what shoppers notice of it."""
+"""`make bench-services`: measure relay and services, and their effect on response times."""
 
 import argparse
 import asyncio
@@ -33,8 +33,10 @@ _PATIENCE_SECONDS = 120
 def main() -> None:
     """Measure, print a table, write bench-results/bench-services.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--orders", type=int, default=30_000, help="confirmed (default: 30000)")
-    parser.add_argument("--rounds", type=int, default=5, help="of accepting (default: 5)")
+    parser.add_argument(
+        "--orders", type=int, default=30_000, help="confirmed orders (default: 30000)"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of intake (default: 5)")
     arguments = parser.parse_args()
     figures = asyncio.run(measure(arguments.orders, arguments.rounds))
     RESULTS.mkdir(exist_ok=True)
@@ -43,11 +45,11 @@ def main() -> None:
 
 
 async def measure(orders: int, rounds: int) -> dict[str, float]:
-    """All figures of the benchmark."""
+    """Return all figures of the benchmark."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         node = stack.enter_context(rabbitmq())
-        database = stack.enter_context(postgres())  # durable, as a shop's would be
+        database = stack.enter_context(postgres())  # durable, as in production
         environment = {
             "FLASHSALE_BROKER_URL": node.url,
             "FLASHSALE_DATABASE_URL": database.url(),
@@ -56,7 +58,7 @@ async def measure(orders: int, rounds: int) -> dict[str, float]:
         await _sell(database.url(), orders)
         connection = await asyncpg.connect(database.dsn())
         try:
-            # The relay is bound by the drain's rate: let nothing bind it here.
+            # The drain's rate limits the relay as well, so lift it.
             free = {**environment, "FLASHSALE_DRAIN_RATE": "1000000"}
             with process(["flashsale", "consumer"], folder / "consumer.log", free):
                 await _until(connection, "SELECT count(*) = 0 FROM outbox WHERE sent_at IS NULL")
@@ -89,7 +91,7 @@ async def measure(orders: int, rounds: int) -> dict[str, float]:
 
 
 async def _sell(url: str, orders: int) -> None:
-    """Confirm so many orders, as a drain would, by customers that come again."""
+    """Confirm so many orders in the ledger, as a drain does, of returning customers."""
     async with open_ledger(url) as ledger:
         await ledger.migrate()
         if not await ledger.sales():
@@ -117,7 +119,7 @@ async def _until(connection: asyncpg.Connection, condition: str) -> None:
 async def _handled(
     connection: asyncpg.Connection, services: tuple[str, ...] | list[str], orders: int
 ) -> float:
-    """Wait until each has handled so many events; events a second, of the first service."""
+    """Wait until each service has handled so many events; return the rate of the first one."""
     for name in services:
         await _until(
             connection, f"SELECT count(*) >= {orders} FROM effects WHERE service = '{name}'"
@@ -128,7 +130,7 @@ async def _handled(
 
 
 async def _per_second(connection: asyncpg.Connection, moments: str) -> float:
-    """Events a second. The first batch is where the clock starts: the others took the time."""
+    """Return events a second. The first batch starts the clock and does not count."""
     rate = await connection.fetchval(
         f"WITH m AS ({moments}), ends AS (SELECT min(at) AS a, max(at) AS z FROM m)"
         " SELECT count(*) / nullif(max(z) - max(a), 0) FROM m, ends WHERE at > a"
@@ -137,7 +139,7 @@ async def _per_second(connection: asyncpg.Connection, moments: str) -> float:
 
 
 async def _accept_ratio(environment: Mapping[str, str], folder: Path, rounds: int) -> float:
-    """Median response time of `POST /orders` with services at work, by that without them."""
+    """Return the median response time of `POST /orders` with services, relative to without."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     latency = {f"FLASHSALE_{name.upper()}_LATENCY_MS": str(ms) for name, ms in _LATENCY.items()}
@@ -153,7 +155,7 @@ async def _accept_ratio(environment: Mapping[str, str], folder: Path, rounds: in
         on: list[float] = []
         off: list[float] = []
         async with aiohttp.ClientSession() as client:
-            await _response_times(client, url)  # warm
+            await _response_times(client, url)  # warm-up
             for _ in track(range(rounds), "accepting"):
                 off.append(await _response_times(client, url))
                 metrics = free_port()
@@ -163,7 +165,7 @@ async def _accept_ratio(environment: Mapping[str, str], folder: Path, rounds: in
                     {**environment, **latency, "FLASHSALE_METRICS_PORT": str(metrics)},
                 ) as services:
                     services.await_url(f"http://127.0.0.1:{metrics}/metrics")
-                    # What came while they were away is done before the clock runs.
+                    # Let the services handle older events before the measurement.
                     await _quiet(environment["FLASHSALE_DATABASE_URL"])
                     on.append(await _response_times(client, url))
     return statistics.median(on) / statistics.median(off)
@@ -182,7 +184,7 @@ async def _quiet(url: str) -> None:
 
 
 async def _response_times(client: aiohttp.ClientSession, url: str, seconds: float = 4) -> float:
-    """The median, in seconds, of orders that leave on schedule whether or not answers came."""
+    """Return the median response time in seconds of an open loop at a steady rate."""
     body = {"sku": "bench", "customer_id": "c-1"}
     start = time.perf_counter() + 0.1
 

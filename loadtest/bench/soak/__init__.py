@@ -1,1 +1,1 @@
-"""`make soak`: a spike every minute for long, and afterwards everything is as it was."""
+"""`make soak`: run a spike every minute, and check that no resource grows."""

@@ -1,15 +1,18 @@
-"""The minute that a long run repeats: calm, a spike, calm again."""
+"""The minute that a soak test repeats: calm, a spike, calm again."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 SKIPPED = 2
-"""Spikes before flatness is judged: caches and memories of a stated size fill in them."""
+"""The spikes that are not judged, in which caches of a bounded size fill."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, and what a minute is like. Times are seconds from its start, rates orders/s."""
+    """The number of minutes, and the load in each of them.
+
+    Times are seconds from the start of the minute, rates are orders a second.
+    """
 
     minutes: int = 10
     minute: float = 60.0
@@ -17,16 +20,16 @@ class Plan:
     spike_rate: float = 5_000.0
     spike_from: float = 10.0
     spike_until: float = 20.0
-    # All that a spike left behind is done by then.
+    # By then all work that a spike left behind is done.
     quiet_from: float = 45.0
     stock: int = 12_000
     drain_rate: int = 2_000
     queue_max_length: int = 2_000
-    # Full before flatness is judged: what a gateway remembers of orders is no leak.
+    # Small enough that the gateway's memory of orders is full before growth is judged.
     status_orders: int = 10_000
 
     def schedule(self) -> Iterator[float]:
-        """When the orders of a minute are due. The last seconds are for their answers."""
+        """Yield the due times of a minute's orders. The last two seconds are for answers."""
         moment = 0.0
         while moment < self.minute - 2:
             yield moment

@@ -1,4 +1,4 @@
-"""Were the promises kept? What shoppers were told, held against the ledger."""
+"""Check the promises of a soak test: compare the answers to shoppers with the ledger."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ _DONE_WITHIN_SECONDS = 120
 async def broken_promises(
     ledger: Ledger, shoppers: Shoppers, skus: Sequence[str], ports: Sequence[int], plan: Plan
 ) -> list[str]:
-    """In words; `ports` are those of the consumers' metrics."""
+    """Return a line for each broken promise. `ports` are the consumers' metrics ports."""
     await _everything_done(ledger, shoppers.accepted, skus)
     broken = list((await ledger.audit()).wrong)
     for sale in await ledger.sales():
@@ -53,14 +53,14 @@ async def broken_promises(
 
 
 def _said(*claims: tuple[bool, str]) -> list[str]:
-    """The words of those that are so."""
+    """Return the words of the claims that are true."""
     return [words for wrong, words in claims if wrong]
 
 
 async def _everything_done(
     ledger: Ledger, accepted: Sequence[OrderId], skus: Sequence[str]
 ) -> None:
-    """Wait for the drain and then for the services, but not for ever."""
+    """Wait for the drain and the services, for two minutes at most."""
     deadline = time.monotonic() + _DONE_WITHIN_SECONDS
     while time.monotonic() < deadline:
         journeys = [j for sku in skus for j in await ledger.effects.journeys(sku)]

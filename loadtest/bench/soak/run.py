@@ -1,4 +1,4 @@
-"""A long run: minute after minute, and what became of everything."""
+"""Run the minutes of a soak test, and judge the samples."""
 
 import asyncio
 import time
@@ -7,25 +7,25 @@ from dataclasses import dataclass
 
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
-from loadtest.bench.soak.flat import BOUNDS, Judged, levels
+from loadtest.bench.soak.growth import BOUNDS, Trend, levels
 from loadtest.bench.soak.plan import Plan
 from loadtest.bench.soak.promises import broken_promises
 from loadtest.bench.soak.samples import Samples
 from loadtest.bench.soak.shop import BROKER, DATABASE, Shop
 from loadtest.bench.soak.shoppers import Shoppers
 
-# Their memory is caches that fill as they please, and their files are those of queues and tables;
-# how many connections they have is up to us.
+# The memory of the servers is mostly caches, and their files are those of queues and tables. But
+# the number of their connections depends on our processes.
 _NOT_OURS = frozenset({BROKER, DATABASE})
 
 
 @dataclass(frozen=True)
-class Soaked:
-    """What a run gave."""
+class SoakResult:
+    """The result of a soak test."""
 
     samples: Samples
     starts: Sequence[float]
-    judged: Sequence[Judged]
+    judged: Sequence[Trend]
     broken: Sequence[str]
     sent: int
     accepted: int
@@ -33,11 +33,11 @@ class Soaked:
 
     @property
     def passed(self) -> bool:
-        """Whether everything stayed flat and every promise was kept."""
+        """Whether no resource grew and every promise was kept."""
         return not self.broken and all(one.flat for one in self.judged)
 
     def figures(self) -> dict[str, object]:
-        """All of it, flat."""
+        """Return all figures under flat keys."""
         found: dict[str, object] = {
             "minutes": len(self.starts),
             "sent": self.sent,
@@ -52,7 +52,7 @@ class Soaked:
         return found | {"not_flat": not_flat, "broken": list(self.broken)}
 
 
-async def soak(shop: Shop, plan: Plan, tell: Callable[[str], None]) -> Soaked:
+async def soak(shop: Shop, plan: Plan, tell: Callable[[str], None]) -> SoakResult:
     """Run the minutes of the plan against the shop, then judge."""
     shoppers, samples = Shoppers(shop.port, shop.secret), Samples()
     starts: list[float] = []
@@ -61,7 +61,7 @@ async def soak(shop: Shop, plan: Plan, tell: Callable[[str], None]) -> Soaked:
         with samples.taken(shop.parts):
             for number in range(1, plan.minutes + 1):
                 starts.append(time.monotonic())
-                # It ends with its minute, as a sale does: what is over must cost nothing.
+                # Each sale closes with its minute, so that closed sales must cost nothing.
                 ends = time.time() + plan.minute
                 skus.append(sku := f"minute-{number}")
                 await ledger.create_sale(Sale(sku, plan.stock, closes_at=ends))
@@ -69,7 +69,7 @@ async def soak(shop: Shop, plan: Plan, tell: Callable[[str], None]) -> Soaked:
                 tell(f"minute {number} of {plan.minutes}: {len(shoppers.accepted):,} accepted")
                 await asyncio.sleep(starts[-1] + plan.minute - time.monotonic())
         broken = await broken_promises(ledger, shoppers, skus, shop.consumer_ports, plan)
-    return Soaked(
+    return SoakResult(
         samples,
         starts,
         judge(samples, starts, plan),
@@ -80,12 +80,12 @@ async def soak(shop: Shop, plan: Plan, tell: Callable[[str], None]) -> Soaked:
     )
 
 
-def judge(samples: Samples, starts: Sequence[float], plan: Plan) -> list[Judged]:
-    """Everything that was sampled of the processes, in the quiet end of each minute."""
+def judge(samples: Samples, starts: Sequence[float], plan: Plan) -> list[Trend]:
+    """Return the trend of each sampled resource, by its level at the quiet end of each minute."""
     judged = []
     for (process, what), points in samples.seen.items():
         if what in BOUNDS:
             ours = process not in _NOT_OURS or what == "connections"
             found = levels(points, starts, plan.quiet_from, plan.minute)
-            judged.append(Judged(process, what, found, BOUNDS[what] if ours else None))
+            judged.append(Trend(process, what, found, BOUNDS[what] if ours else None))
     return judged

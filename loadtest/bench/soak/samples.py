@@ -1,4 +1,4 @@
-"""Samples of all parts of the shop, every few seconds for as long as it runs."""
+"""Sample the resources of all components of the shop every two seconds."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from loadtest.bench.soak.shop import Watched
+from loadtest.bench.soak.shop import Component
 from loadtest.measure.usage import megabytes
 from loadtest.processes import get
 
@@ -17,23 +17,23 @@ SAMPLE_SECONDS = 2.0
 
 @dataclass
 class Samples:
-    """What was seen: (process, what) -> moments, in seconds of the monotonic clock, and values."""
+    """The samples: (process, resource) -> values with their monotonic time in seconds."""
 
     seen: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
 
     def add(self, process: str, what: str, at: float, value: float) -> None:
-        """Note a value."""
+        """Add a value."""
         self.seen.setdefault((process, what), []).append((at, value))
 
-    def look(self, parts: Sequence[Watched]) -> None:
-        """Sample everything once."""
+    def look(self, parts: Sequence[Component]) -> None:
+        """Sample all components once."""
         for part in parts:
             at = time.monotonic()
             for what, value in _resources(part.processes()).items():
                 self.add(part.name, what, at, value)
             if part.metrics_port is None:
                 continue
-            # A part that is too busy to answer in time is asked again in two seconds.
+            # A component that is too busy to answer in time is sampled again in two seconds.
             if page := get(f"http://127.0.0.1:{part.metrics_port}/metrics", timeout=5):
                 series = [line for line in page.splitlines() if line and line[0] != "#"]
                 self.add(part.name, "series", at, len(series))
@@ -42,8 +42,8 @@ class Samples:
                         self.add(part.name, "backlog", at, float(line.split()[1]))
 
     @contextmanager
-    def taken(self, parts: Sequence[Watched]) -> Iterator[None]:
-        """Keep sampling, in a thread, until it is left."""
+    def taken(self, parts: Sequence[Component]) -> Iterator[None]:
+        """Sample in a thread while the context is entered."""
         left = threading.Event()
 
         def run() -> None:
@@ -60,7 +60,7 @@ class Samples:
 
 
 def _resources(processes: Sequence[psutil.Process]) -> dict[str, float]:
-    """Of some processes together; memory that they share counts once. One that ends has nothing."""
+    """Return the sum over the processes. Shared memory counts once, ended processes count 0."""
     own, shared, fds, connections = 0, 0, 0, 0
     for process in processes:
         with suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""The whole shop of a long run: servers, gateway, two consumers, services, each in processes."""
+"""The shop of a soak test: servers, gateway, two consumers and services, in processes each."""
 
 import secrets
 import tempfile
@@ -11,7 +11,7 @@ import psutil
 
 from flashsale.runtime.settings import PREFIX
 from loadtest.bench.soak.plan import Plan
-from loadtest.measure.usage import family
+from loadtest.measure.usage import process_tree
 from loadtest.processes import process
 from loadtest.servers import free_port, postgres, rabbitmq
 
@@ -19,8 +19,8 @@ BROKER, DATABASE = "RabbitMQ", "PostgreSQL"
 
 
 @dataclass(frozen=True)
-class Watched:
-    """A part of the shop: its processes, and where its metrics are if it is ours."""
+class Component:
+    """A component of the shop: its processes, and its metrics port if it is ours."""
 
     name: str
     processes: Callable[[], Sequence[psutil.Process]]
@@ -29,16 +29,16 @@ class Watched:
 
 @dataclass(frozen=True)
 class Shop:
-    """Where everything is."""
+    """The addresses of the shop."""
 
     port: int
     secret: str
     database: str
-    parts: Sequence[Watched]
+    parts: Sequence[Component]
 
     @property
     def consumer_ports(self) -> list[int]:
-        """Where the consumers tell their metrics."""
+        """The metrics ports of the consumers."""
         return [
             part.metrics_port
             for part in self.parts
@@ -48,7 +48,7 @@ class Shop:
 
 @contextmanager
 def open_shop(plan: Plan, workers: int) -> Iterator[Shop]:
-    """Run it until it is left. The tables have to be made first: see `ready`."""
+    """Run the shop while the context is entered, with its tables migrated."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="flashsale-soak-")))
         node = stack.enter_context(rabbitmq())
@@ -70,7 +70,7 @@ def open_shop(plan: Plan, workers: int) -> Iterator[Shop]:
             "STATUS_ORDERS": str(plan.status_orders),
             "SHUTDOWN_SECONDS": "0",
         }
-        parts = [Watched(BROKER, node.processes), Watched(DATABASE, database.processes)]
+        parts = [Component(BROKER, node.processes), Component(DATABASE, database.processes)]
         for name in ("gateway", "consumer", "consumer 2", "services"):
             metrics_port = free_port()
             running = stack.enter_context(
@@ -85,5 +85,5 @@ def open_shop(plan: Plan, workers: int) -> Iterator[Shop]:
             if name == "gateway":
                 running.await_url(f"http://127.0.0.1:{port}/readyz")
             pid = running.pid
-            parts.append(Watched(name, lambda pid=pid: family(pid), metrics_port))  # type: ignore[misc]
+            parts.append(Component(name, lambda pid=pid: process_tree(pid), metrics_port))  # type: ignore[misc]
         yield Shop(port, secret, database.url(), parts)

@@ -1,4 +1,4 @@
-"""Shoppers who order on schedule, whether or not answers came, and note what they were told."""
+"""Shoppers in an open loop: send orders on schedule, and record the answers."""
 
 import asyncio
 import time
@@ -14,10 +14,10 @@ _TICK_SECONDS = 0.001
 
 
 class Shoppers:
-    """All that were ever sent to one port of this machine."""
+    """The shoppers of one gateway on this machine, and the answers they got."""
 
     def __init__(self, port: int, secret: str) -> None:
-        """`secret` is what the gateway makes the ids of orders from."""
+        """Send to this port. `secret` is the gateway's secret for order ids."""
         self._port = port
         self._secret = secret.encode()
         self._customers: list[str] = []
@@ -30,14 +30,14 @@ class Shoppers:
     async def order(self, sku: str, schedule: Iterable[float]) -> None:
         """Send an order at each moment, in seconds from now; return once all are answered.
 
-        Each is by another customer under a key of its own. Who has waited for ten seconds after
-        the last is counted as unanswered.
+        Each order has another customer and key. Count orders as unanswered that have no answer
+        ten seconds after the last one was sent.
         """
         connections = Connections("127.0.0.1", self._port, _CONNECTIONS, self._answered)
         start = time.monotonic()
         try:
             for moment in schedule:
-                # What falls due in a tick of the event loop leaves together.
+                # Orders that are due in the same tick of the event loop are sent together.
                 if (early := start + moment - time.monotonic()) > 0:
                     await asyncio.sleep(max(early, _TICK_SECONDS))
                 number = len(self._customers)

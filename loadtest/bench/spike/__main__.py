@@ -1,7 +1,7 @@
-"""`make spike`: Locust's spike on a real stack, headless, and one page of plots and figures.
+"""`make spike`: run Locust's spike headless on a real stack, and write a page of plots and figures.
 
-A stack of its own, RabbitMQ and PostgreSQL included, unless `--host` names one that runs. Its
-database and its rates are then those of the FLASHSALE_... variables, and `--metrics` its ports.
+By default the stack is private, with RabbitMQ and PostgreSQL. `--host` names a running one; then
+the FLASHSALE_... variables name its database and rates, and `--metrics` its ports.
 """
 
 import argparse
@@ -59,18 +59,18 @@ def main() -> None:
     print_report(report, console)
     for name, share in cores.shares().items():
         console.print(f"{name}: {100 * share:.0f} % of a core")
-    console.print(f"The page of it: {html}, and Locust's own: {locust}")
+    console.print(f"The report: {html}. Locust's own report: {locust}")
     raise SystemExit(1 if report.broken else 0)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=10, help="of the spike (default: 10)")
-    parser.add_argument("--rate", type=int, default=5000, help="orders a second in it")
+    parser.add_argument("--rate", type=int, default=5000, help="orders a second in the spike")
     parser.add_argument("--stock", type=int, help="items for sale; as in `flashsale demo`")
-    parser.add_argument("--p99-ms", type=float, help="the longest p99 of a 202 that is a success")
+    parser.add_argument("--p99-ms", type=float, help="fail if the p99 of a 202 is longer")
     parser.add_argument(
-        "--host", help="the gateway of a stack that runs here: http://127.0.0.1:8080"
+        "--host", help="the gateway of a running stack on this machine: http://127.0.0.1:8080"
     )
     parser.add_argument(
         "--metrics",
@@ -81,13 +81,13 @@ def _arguments() -> argparse.Namespace:
     )
     arguments = parser.parse_args()
     if arguments.host and urlsplit(arguments.host).hostname not in _LOOPBACK:
-        parser.error("a spike is for a machine of your own: --host must be a loopback address")
+        parser.error("--host must be a loopback address: run a spike only on your own machine")
     return arguments
 
 
 def _own_stack(exits: ExitStack, folder: Path, cores: Cores) -> tuple[Settings, Stack]:
     node = exits.enter_context(rabbitmq())
-    database = exits.enter_context(postgres())  # durable, as a shop's would be
+    database = exits.enter_context(postgres())  # durable, as in production
     cores.follow("RabbitMQ", node.pid)
     cores.follow("PostgreSQL", database.pid)
     settings = own_settings(folder, broker_url=node.url, database_url=database.url())

@@ -9,7 +9,7 @@ from typing import Any
 
 import matplotlib as mpl
 
-from flashsale.audit.history import Asked
+from flashsale.audit.history import OrderAttempt
 from loadtest.demo.report import Report
 from loadtest.demo.sale import Outcome
 from loadtest.measure.cores import Cores
@@ -26,12 +26,12 @@ table { border-collapse: collapse } td { padding: .15rem 1.5rem .15rem 0; vertic
 
 
 def page(outcome: Outcome, cores: Cores) -> str:
-    """The page, self-contained."""
+    """Return the page as one self-contained HTML document."""
     figures = [
-        ("What arrives, and what it is answered", lambda axes: _flow(axes, outcome)),
-        ("The line, and the drain", lambda axes: _drain(axes, outcome)),
-        ("How long a 202 takes", lambda axes: _latency(axes, outcome)),
-        ("Cores that each process takes", lambda axes: _cores(axes, outcome, cores)),
+        ("Orders sent, by answer", lambda axes: _flow(axes, outcome)),
+        ("Backlog and drain", lambda axes: _drain(axes, outcome)),
+        ("Response time of a 202", lambda axes: _latency(axes, outcome)),
+        ("Cores used by each process", lambda axes: _cores(axes, outcome, cores)),
     ]
     drawn = "".join(
         f"<figure><figcaption><b>{title}</b></figcaption>{_svg(draw)}</figure>"
@@ -93,9 +93,9 @@ def _svg(draw: Callable[[Any], None]) -> str:
 
 
 def _flow(axes: Any, outcome: Outcome) -> None:
-    """By the shoppers' own account, a point a second."""
+    """Plot the orders of each second by answer, from the shoppers' history."""
     start = _start(outcome.history)
-    kinds: dict[str, tuple[str, Callable[[Asked], bool]]] = {
+    kinds: dict[str, tuple[str, Callable[[OrderAttempt], bool]]] = {
         "sent": (_BLUE, lambda entry: True),
         "accepted": (_GREEN, lambda entry: entry.status == 202),
         "refused: queue full": (_ORANGE, lambda entry: entry.problem == "queue-full"),
@@ -118,7 +118,7 @@ def _drain(axes: Any, outcome: Outcome) -> None:
     axes.fill_between(
         at, [s.backlog for s in watch.samples], color="#e0a526", alpha=0.5, label="orders waiting"
     )
-    axes.axhline(watch.backlog_limit, color="#b07d0a", linestyle=":", label="limit of the line")
+    axes.axhline(watch.backlog_limit, color="#b07d0a", linestyle=":", label="limit of the queue")
     drained = [watch.rate("released", i) for i in range(-len(at), 0)]
     axes.plot(at, drained, color=_RED, label="drained / s")
     if watch.drain_rate != watch.backlog_limit:
@@ -153,5 +153,5 @@ def _cores(axes: Any, outcome: Outcome, cores: Cores) -> None:
     axes.set_ylabel("cores")
 
 
-def _start(history: Sequence[Asked]) -> float:
+def _start(history: Sequence[OrderAttempt]) -> float:
     return history[0].at if history else 0.0

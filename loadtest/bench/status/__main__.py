@@ -1,4 +1,4 @@
-"""`make bench-status`: what it costs to tell shoppers, on servers of its own."""
+"""`make bench-status`: measure the cost of status polls and event streams, on private servers."""
 
 import argparse
 import asyncio
@@ -21,7 +21,7 @@ from rich.console import Console
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
 from loadtest.bench.results import RESULTS, print_figures
-from loadtest.load.closed_loop import ORDER, wrk
+from loadtest.load.closed_loop import ORDER, closed_loop_rate
 from loadtest.processes import Process, process, scrape
 from loadtest.servers import PostgresServer, free_port, postgres, rabbitmq
 
@@ -31,7 +31,7 @@ done = function(summary, latency, requests)
     io.write(string.format("not 2xx: %d\\n", summary.errors.status))
 end
 """
-# Ids that nobody knows, another one each time.
+# Random ids that no gateway knows.
 _MISS = """
 math.randomseed(os.time())
 request = function()
@@ -43,20 +43,20 @@ done = function(summary, latency, requests)
     io.write(string.format("not 2xx: %d\\n", summary.requests - summary.errors.status))
 end
 """
-# A miss is answered a moment late, so that it takes this many at once to make 5,000 a second.
+# A miss is answered with a delay, so 5,000 misses a second need this many connections.
 _MISS_CONNECTIONS = 1_300
 _STREAMS = (1_000, 5_000, 20_000)
 _BROADCASTS = 3
 _OTHER_FILES = 100
-# Ports of one address are too few for the largest number of connections.
-_A_SOURCE = 10_000
+# One source address has too few ports for the largest number of connections.
+_STREAMS_PER_ADDRESS = 10_000
 
 
 def main() -> None:
     """Measure, print a table, write bench-results/bench-status.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="of polling (default: 5)")
-    parser.add_argument("--seconds", type=int, default=3, help="of each (default: 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of polling (default: 5)")
+    parser.add_argument("--seconds", type=int, default=3, help="of each round (default: 3)")
     arguments = parser.parse_args()
     figures = measure(arguments.rounds, arguments.seconds, Console())
     RESULTS.mkdir(exist_ok=True)
@@ -65,18 +65,20 @@ def main() -> None:
 
 
 def measure(rounds: int, seconds: int, console: Console) -> dict[str, float]:
-    """All figures of the benchmark."""
+    """Return all figures of the benchmark."""
     possible = _raise_limit(_STREAMS[-1] + _OTHER_FILES) - _OTHER_FILES
     counts = sorted({min(count, possible) for count in _STREAMS})
     if counts[-1] < _STREAMS[-1]:
-        console.print(f"the limit of open files here allows no more than {counts[-1]:,} streams")
+        console.print(f"the limit of open files allows only {counts[-1]:,} streams")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         node = stack.enter_context(rabbitmq())
         database = stack.enter_context(postgres())
         asyncio.run(_prepare(database.url()))
         bare_port, port, metrics_port = free_port(), free_port(), free_port()
-        stack.enter_context(process(["loadtest.load.bare", str(bare_port)], folder / "bare.log"))
+        stack.enter_context(
+            process(["loadtest.load.bare_handler", str(bare_port)], folder / "bare.log")
+        )
         environment = {
             "FLASHSALE_BROKER_URL": node.url,
             "FLASHSALE_DATABASE_URL": database.url(),
@@ -93,7 +95,7 @@ def measure(rounds: int, seconds: int, console: Console) -> dict[str, float]:
             polled.await_url(ready)
             figures = _polls(folder, bare_port, port, rounds, seconds)
             figures |= _misses(folder, port, metrics_port, database, 3 * seconds)
-        with gateway() as streaming:  # another one: its memory holds nothing of the flood
+        with gateway() as streaming:  # a new one, as its memory is measured
             streaming.await_url(ready)
             figures |= _streams(streaming, port, database, counts)
         return figures
@@ -105,8 +107,8 @@ def _polls(folder: Path, bare_port: int, port: int, rounds: int, seconds: int) -
     poll.write_text(_POLL.format(order_id=_order(port)))
     bare, polls = [], []
     for _ in range(rounds):
-        bare.append(wrk(bare_port, order, seconds))
-        polls.append(wrk(port, poll, seconds))
+        bare.append(closed_loop_rate(bare_port, order, seconds))
+        polls.append(closed_loop_rate(port, poll, seconds))
     ratios = [ours / limit for ours, limit in zip(polls, bare, strict=True)]
     return {
         "bare_per_second": round(median(bare)),
@@ -124,12 +126,12 @@ def _misses(
     time.sleep(seconds)
     before = asyncio.run(_transactions(database.dsn()))
     lookups = _lookups(metrics_port)
-    polls = wrk(port, script, seconds, connections=_MISS_CONNECTIONS)
+    polls = closed_loop_rate(port, script, seconds, connections=_MISS_CONNECTIONS)
     time.sleep(1)  # PostgreSQL counts with a delay
     after = asyncio.run(_transactions(database.dsn()))
     return {
         "missing_polls_per_second": round(polls),
-        # As the database counts them, less what the gateway reads when nobody asks.
+        # As the database counts them, minus the queries of an idle gateway.
         "ledger_queries_per_second": round(
             (after - before - (before - idle) * (seconds + 1) / seconds) / seconds, 1
         ),
@@ -142,26 +144,26 @@ def _streams(
 ) -> dict[str, float]:
     memory = psutil.Process(gateway.pid).memory_info
     figures: dict[str, float] = {}
-    listeners = Listeners(port)
+    event_streams = EventStreams(port)
     empty = memory().rss
     stock = 1_000_000
     for count in counts:
-        listeners.open(count)
+        event_streams.open(count)
         figures[f"bytes_per_stream_at_{count}"] = round((memory().rss - empty) / count)
         spans = []
         for _ in range(_BROADCASTS):
             stock += 1
             asyncio.run(_execute(database.dsn(), f"UPDATE sales SET stock = {stock}"))
-            spans.append(listeners.await_event(f'"stock":{stock}'.encode()))
+            spans.append(event_streams.await_event(f'"stock":{stock}'.encode()))
         figures[f"broadcast_to_last_ms_at_{count}"] = round(median(spans) * 1000, 1)
-    listeners.close()
+    event_streams.close()
     figures["bytes_per_stream"] = figures[f"bytes_per_stream_at_{counts[-1]}"]
     figures["broadcast_to_last_ms"] = figures[f"broadcast_to_last_ms_at_{counts[-1]}"]
     return figures
 
 
-class Listeners:
-    """Open event streams of a sale."""
+class EventStreams:
+    """The open event streams of a sale."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -169,10 +171,10 @@ class Listeners:
         self._poll = select.epoll()
 
     def open(self, count: int) -> None:
-        """Open streams until there are so many; return once each has had its first event."""
+        """Open streams up to this number; return once each has received its first event."""
         while len(self._sockets) < count:
             client = socket.socket()
-            client.bind((f"127.0.0.{2 + len(self._sockets) // _A_SOURCE}", 0))
+            client.bind((f"127.0.0.{2 + len(self._sockets) // _STREAMS_PER_ADDRESS}", 0))
             client.connect(("127.0.0.1", self._port))
             client.sendall(b"GET /sales/bench/events HTTP/1.1\r\nHost: bench\r\n\r\n")
             received = b""
@@ -183,13 +185,13 @@ class Listeners:
             self._poll.register(client, select.EPOLLIN)
 
     def await_event(self, mark: bytes) -> float:
-        """Seconds from the first stream that receives the mark to the last."""
+        """Return the seconds from the first stream that receives the mark to the last."""
         first = 0.0
         waiting = set(self._sockets)
         deadline = time.monotonic() + 60
         while waiting:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{len(waiting)} streams heard nothing")
+                raise RuntimeError(f"{len(waiting)} streams did not receive the event")
             for number, _ in self._poll.poll(1):
                 if mark in self._sockets[number].recv(65_536):
                     first = first or time.monotonic()
@@ -197,14 +199,14 @@ class Listeners:
         return time.monotonic() - first
 
     def close(self) -> None:
-        """Close all."""
+        """Close all streams."""
         for client in self._sockets.values():
             client.close()
         self._poll.close()
 
 
 def _raise_limit(wanted: int) -> int:
-    """Allow so many open files, here and in what is started from here; how many it are."""
+    """Raise the limit of open files for this process and its children; return the new limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), max(hard, wanted)))

@@ -230,7 +230,7 @@ async def test_messages_may_be_acknowledged_in_any_order(
 async def test_a_delayed_message_comes_later_and_holds_up_nobody(
     broker: Broker, topology: Topology
 ) -> None:
-    later = Queue(f"{topology.orders}.later", delay_seconds=0.5, then=topology.orders)
+    later = Queue(f"{topology.orders}.later", delay_seconds=0.5, expires_to=topology.orders)
     await broker.extend(Topology((), (later,), ()))
     await broker.publish("", later.name, b"late", message_id="late", headers={"attempts": 2})
     await publish(broker, topology, b"soon")

@@ -21,7 +21,7 @@ from flashsale.broker import (
     open_broker,
     sale_topology,
 )
-from flashsale.broker.rabbitmq.connection import LeanConnection
+from flashsale.broker.rabbitmq.connection import PikaConnection
 from loadtest.servers import RabbitNode, free_port, rabbitmq
 from tests.conftest import unique
 
@@ -203,14 +203,14 @@ async def test_frames_of_many_messages_leave_in_one_write(
 ) -> None:
     async with RabbitMQ(rabbit_url, topology) as broker:
         writes = 0
-        write = LeanConnection.flush
+        write = PikaConnection.flush
 
-        def counted(self: LeanConnection) -> None:
+        def counted(self: PikaConnection) -> None:
             nonlocal writes
             writes += 1
             write(self)
 
-        with patch.object(LeanConnection, "flush", counted):
+        with patch.object(PikaConnection, "flush", counted):
             confirms = [
                 broker.publish(topology.orders, "order", b"m", message_id=str(n)) for n in range(9)
             ]
@@ -313,17 +313,17 @@ async def test_after_refusals_it_goes_on_with_another_channel(
 ) -> None:
     with patch("flashsale.broker.rabbitmq.broker._RENEWAL_SECONDS", 0.05):
         async with RabbitMQ(rabbit_url, topology) as broker, asyncio.timeout(30):
-            used = {broker._publishing}
+            used = {broker._publish_channel}
             for _ in range(10):
                 await publish(broker, topology)
-                used.add(broker._publishing)
+                used.add(broker._publish_channel)
             assert len(used) == 1
             while len(used) < 5:
                 with pytest.raises(QueueFull):
                     await publish(broker, topology)
-                used.add(broker._publishing)
-            assert broker._link is not None
-            pika_connection = broker._link._connection
+                used.add(broker._publish_channel)
+            assert broker._connection is not None
+            pika_connection = broker._connection._pika
             await until(lambda: len(pika_connection._channels) == 1)
             async with broker.consume(topology.orders, prefetch=10) as deliveries:
                 await until(lambda: len(deliveries) == 10)
@@ -391,8 +391,8 @@ async def test_a_queue_deleted_under_the_consumer_ends_it(
         RabbitMQ(rabbit_url, topology) as broker,
         broker.consume(topology.orders, prefetch=1) as deliveries,
     ):
-        assert broker._link is not None
-        channel = await broker._link.channel()
+        assert broker._connection is not None
+        channel = await broker._connection.channel()
         channel.queue_delete(topology.orders)
         with pytest.raises(BrokerUnavailable, match="cancelled"):
             await deliveries.wait()
@@ -408,9 +408,9 @@ async def test_what_is_at_hand_when_its_queue_is_deleted_can_still_be_taken(
         for number in range(3):
             await broker.publish(topology.orders, "order", b"%d" % number, message_id="")
         await until(lambda: len(deliveries) == 3)
-        assert broker._link is not None
-        channel = await broker._link.channel()
-        await broker._link.call(
+        assert broker._connection is not None
+        channel = await broker._connection.channel()
+        await broker._connection.call(
             lambda answer: channel.queue_delete(topology.orders, callback=answer)
         )
         for number in range(3):

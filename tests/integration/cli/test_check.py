@@ -14,7 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from flashsale.audit.history import Asked, Looked, Observation, Released, body_hash, encode_line
+from flashsale.audit.history import (
+    Observation,
+    OrderAttempt,
+    Released,
+    StatusPoll,
+    body_hash,
+    encode_line,
+)
 from flashsale.audit.rules import RULES
 from flashsale.broker import RabbitMQ, sale_topology
 from flashsale.domain.sales import Sale
@@ -65,7 +72,7 @@ class Held:
             return str(found)
 
 
-def _send(url: str, customer: str, key: str) -> Asked:
+def _send(url: str, customer: str, key: str) -> OrderAttempt:
     body = json.dumps({"sku": "tv", "customer_id": customer}).encode()
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}
     at = time.monotonic()
@@ -77,15 +84,17 @@ def _send(url: str, customer: str, key: str) -> Asked:
         status, told = error.code, json.load(error)
     seconds = time.monotonic() - at
     order_id, problem = told.get("order_id", ""), told.get("type", "").rpartition("/")[2]
-    return Asked(at, seconds, "tv", customer, key, body_hash(body), status, order_id, problem, url)
+    return OrderAttempt(
+        at, seconds, "tv", customer, key, body_hash(body), status, order_id, problem, url
+    )
 
 
-def _look(url: str, order_id: str) -> Looked:
+def _look(url: str, order_id: str) -> StatusPoll:
     at = time.monotonic()
     request = urllib.request.Request(f"{url}/orders/{order_id}", headers={"Prefer": "wait=20"})
     with urllib.request.urlopen(request, timeout=30) as answer:
         state = json.load(answer)["status"]
-        return Looked(at, time.monotonic() - at, order_id, answer.status, state, url)
+        return StatusPoll(at, time.monotonic() - at, order_id, answer.status, state, url)
 
 
 def _done(database: Path) -> bool:
@@ -140,7 +149,7 @@ def held(over: Held, tmp_path: Path) -> Held:
 def test_a_real_sale_keeps_every_promise(held: Held) -> None:
     result = held.check()
     assert result.returncode == 0, result.stdout + result.stderr
-    accepted = sum(isinstance(o, Asked) and o.status == 202 for o in held.history)
+    accepted = sum(isinstance(o, OrderAttempt) and o.status == 202 for o in held.history)
     assert accepted > STOCK
     words = f"9 orders sent, {accepted} accepted, {accepted} decided, {STOCK} confirmed"
     assert result.stdout == f"every promise was kept: {words}\n"
@@ -194,13 +203,13 @@ def _no_letter(held: Held) -> None:
 
 def _decided_otherwise(held: Held) -> None:
     order_id = held.of_status("rejected")
-    held.history.append(Looked(time.monotonic(), 0.0, order_id, 200, "confirmed", "elsewhere"))
+    held.history.append(StatusPoll(time.monotonic(), 0.0, order_id, 200, "confirmed", "elsewhere"))
 
 
 def _given_another_order(held: Held) -> None:
-    first = next(o for o in held.history if isinstance(o, Asked))
+    first = next(o for o in held.history if isinstance(o, OrderAttempt))
     held.history.append(
-        Asked(1, 0, "tv", first.customer, first.key, first.body, 409, NOBODYS, "sold-out")
+        OrderAttempt(1, 0, "tv", first.customer, first.key, first.body, 409, NOBODYS, "sold-out")
     )
 
 
@@ -233,7 +242,7 @@ def test_tampering_is_found_by_its_rule(
 def test_of_many_violations_some_are_shown(held: Held) -> None:
     for number in range(30):
         held.history.append(
-            Asked(1, 0, "tv", "c", f"{number}", "", 202, f"{number:032x}", "", "elsewhere")
+            OrderAttempt(1, 0, "tv", "c", f"{number}", "", 202, f"{number:032x}", "", "elsewhere")
         )
     result = held.check()
     lines = [line for line in result.stdout.splitlines() if line.startswith("lost: ")]
@@ -281,7 +290,7 @@ async def test_while_orders_wait_it_is_too_early_to_judge(
         "services": "none",
     }
     with file.open("wb") as history:
-        history.write(encode_line(Asked(1, 0, "tv", "c", "k", "", 202, first.id)))
+        history.write(encode_line(OrderAttempt(1, 0, "tv", "c", "k", "", 202, first.id)))
     async with RabbitMQ(rabbit_url, topology) as broker:
         await broker.publish(topology.orders, "order", encode_order(first), message_id=first.id)
     early = flashsale("check", "--history", str(file), **settings)
@@ -289,6 +298,6 @@ async def test_while_orders_wait_it_is_too_early_to_judge(
     assert "1 accepted orders are not decided, 1 wait" in one_line(early)
     assert early.stdout == ""
     with file.open("ab") as history:
-        history.write(encode_line(Asked(1, 0, "tv", "d", "k", "", 202, second.id)))
+        history.write(encode_line(OrderAttempt(1, 0, "tv", "d", "k", "", 202, second.id)))
     lost = flashsale("check", "--history", str(file), **settings)
     assert f"lost: order {second.id}" in lost.stdout

@@ -3,12 +3,12 @@
 import asyncio
 
 from loadtest.bench.scale.drain import WARM_UP, drain
-from loadtest.bench.scale.stand import stand
+from loadtest.bench.scale.testbed import open_testbed
 
 
 def test_a_queue_is_filled_by_all_skus_and_its_drain_is_timed() -> None:
-    with stand() as on:
-        shop = on.shop(skus=3)
+    with open_testbed() as testbed:
+        shop = testbed.shop(skus=3)
         asyncio.run(shop.fill(WARM_UP + 1_500))
         assert drain(shop, 1_500) > 100
         shop.empty()

@@ -7,8 +7,8 @@ import aiohttp
 import asyncpg
 import pytest
 
-from loadtest.bench.peers.arena import SKU, Arena
 from loadtest.bench.peers.contestants import PEERS, Contestant
+from loadtest.bench.peers.testbed import SKU, BenchTestbed
 from loadtest.servers import PostgresServer, RabbitNode, rabbitmq
 
 
@@ -19,10 +19,10 @@ def node() -> Iterator[RabbitNode]:
 
 
 @pytest.fixture(scope="module")
-def arena(
+def testbed(
     node: RabbitNode, tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
-) -> Arena:
-    found = Arena(node, postgres_server, tmp_path_factory.mktemp("arena"))
+) -> BenchTestbed:
+    found = BenchTestbed(node, postgres_server, tmp_path_factory.mktemp("testbed"))
     asyncio.run(found.prepare())
     return found
 
@@ -37,24 +37,24 @@ async def until_acknowledged(node: RabbitNode, queue: str) -> None:
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
 async def test_a_peer_answers_once_its_order_is_in_the_queue_and_sells_it_once(
-    node: RabbitNode, arena: Arena, peer: Contestant
+    node: RabbitNode, testbed: BenchTestbed, peer: Contestant
 ) -> None:
     body = {"sku": SKU, "customer_id": "c-1", "quantity": 2}
     async with aiohttp.ClientSession() as client:
-        with arena.gateway(peer) as (_, port):
+        with testbed.gateway(peer) as (_, port):
             url = f"http://127.0.0.1:{port}/orders"
             async with client.post(url, json=body) as answer:
                 assert answer.status == 202
                 receipt = await answer.json()
                 assert answer.headers["Location"] == f"/orders/{receipt['order_id']}"
-            assert arena.ready(peer.queue) == 1
+            assert testbed.ready(peer.queue) == 1
             async with client.post(url, json=body | {"quantity": 0}) as answer:
                 assert answer.status == 422
     assert set(receipt) == {"order_id", "status", "position", "eta_seconds"}
 
-    database = await asyncpg.connect(arena.dsn(peer))
+    database = await asyncpg.connect(testbed.dsn(peer))
     try:
-        with arena.consumer(peer, peer.paced, rate=2000):
+        with testbed.consumer(peer, peer.paced, rate=2000):
             async with asyncio.timeout(30):
                 while not (rows := await database.fetch("SELECT id, status FROM orders")):
                     await asyncio.sleep(0.05)
@@ -64,4 +64,4 @@ async def test_a_peer_answers_once_its_order_is_in_the_queue_and_sells_it_once(
         assert await database.fetchval("SELECT sold FROM sales") == 2
     finally:
         await database.close()
-    assert arena.ready(peer.queue) == 0
+    assert testbed.ready(peer.queue) == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from flashsale.audit.history import Asked, Looked, body_hash, read_history
+from flashsale.audit.history import OrderAttempt, StatusPoll, body_hash, read_history
 from loadtest.demo.report import orders_sent
 from loadtest.processes import own_environment
 
@@ -76,7 +76,7 @@ async def serving(shop: Shop) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def shopping(shop: Shop, folder: Path, **load: str) -> tuple[int, list[Asked]]:
+async def shopping(shop: Shop, folder: Path, **load: str) -> tuple[int, list[OrderAttempt]]:
     """A short sale; Locust's exit code, and the history."""
     environment = {
         "SKU": "tv", "BASE": "30", "SPIKE": "60", "SECONDS": "2", "BEFORE": "0", "AFTER": "2",
@@ -118,7 +118,7 @@ async def test_shoppers_look_order_come_back_and_follow(tmp_path: Path) -> None:
     assert {entry.key for entry in history} == set(shop.sent)
     assert all(abs(shop.sent[entry.key][0] - entry.at) < 30 for entry in history)
     assert first.by.startswith("http://127.0.0.1:")
-    looks = [line for line in read_history([tmp_path]) if isinstance(line, Looked)]
+    looks = [line for line in read_history([tmp_path]) if isinstance(line, StatusPoll)]
     assert Counter(look.order_id for look in looks) == shop.follows
     assert {look.state for look in looks} == {"queued", "confirmed"}
     # Queued when it was looked at first, so it was asked for again.

@@ -14,7 +14,7 @@ import pytest
 
 from consumer.app import run_drain
 from flashsale.broker import Topology
-from flashsale.broker.dead_letters import DeadQueue, look, replay
+from flashsale.broker.dead_letters import DeadQueue, peek, replay
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger, open_ledger
 from flashsale.messages.events import OrderEvent, encode_event
@@ -420,7 +420,7 @@ async def test_a_dead_order_keeps_its_trace(
         stop.set()
         await draining
         letters = DeadQueue("orders", dead, orders, "order")
-        assert (await look(stack.broker, letters))[0].headers["traceparent"] == SAMPLED
+        assert (await peek(stack.broker, letters))[0].headers["traceparent"] == SAMPLED
         await replay(stack.broker, letters, None)
         assert (await headers_of_the_first(stack))["traceparent"] == SAMPLED
     assert collector.spans == [], "there was no order to tell of"

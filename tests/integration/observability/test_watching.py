@@ -29,7 +29,7 @@ from loadtest.servers import (
     prometheus,
     rabbitmq,
 )
-from loadtest.servers.rabbit import METRICS
+from loadtest.servers.rabbitmq import METRICS
 from tests.conftest import unique
 
 ROOT = Path(__file__).parents[3]

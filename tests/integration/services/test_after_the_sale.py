@@ -144,7 +144,7 @@ async def test_what_waits_for_its_retry_survives_kill_9_of_the_broker(node: Rabb
     """The broker dies while it gives events back to their queue: none is lost."""
     topology = sale_topology(f"{unique('r')}.", 2000, "classic")
     work = f"{topology.orders}.work"
-    later = Queue(f"{work}.retry", delay_seconds=1, then=work)
+    later = Queue(f"{work}.retry", delay_seconds=1, expires_to=work)
     topology += Topology((), (Queue(work), later), ())
     ids = {f"{number}" for number in range(1000)}
     found: set[str] = set()

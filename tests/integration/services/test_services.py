@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, text
 
 from flashsale.broker import Delivery
-from flashsale.broker.dead_letters import DeadQueue, drop, look, replay
+from flashsale.broker.dead_letters import DeadQueue, drop, peek, replay
 from flashsale.domain.order_ids import random_order_id
 from flashsale.ledger.sql.transactions import reading, writing
 from flashsale.messages.events import OrderEvent, encode_event
@@ -135,7 +135,7 @@ class Bench:
             return depth.ready == count
 
         await self.until(there)
-        return await look(self.stack.broker, self.dead_queue(service))
+        return await peek(self.stack.broker, self.dead_queue(service))
 
     def dead_queue(self, service: Service[Any]) -> DeadQueue:
         return DeadQueue(

@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.audit.history import Acked, Asked, Committed, Looked, Observation, Released
-from flashsale.audit.rules import RULES, Duty, Seen, Verdict, Waiting, judge
+from flashsale.audit.history import (
+    Acked,
+    Committed,
+    Observation,
+    OrderAttempt,
+    Released,
+    StatusPoll,
+)
+from flashsale.audit.rules import RULES, Backlog, ExpectedEffects, HistorySummary, Verdict, judge
 from flashsale.audit.rules.drains import Release, bursts
 from flashsale.ledger.holdings import Decided, Holdings, Tally
 
@@ -23,7 +30,7 @@ def an_id(number: int) -> str:
     return f"{number:032x}"
 
 
-def asked(number: int, at: float, status: int = 202, **changes: object) -> Asked:
+def asked(number: int, at: float, status: int = 202, **changes: object) -> OrderAttempt:
     fields: dict[str, object] = {
         "sku": "tv",
         "customer": f"c-{number}",
@@ -33,11 +40,13 @@ def asked(number: int, at: float, status: int = 202, **changes: object) -> Asked
         "problem": "" if status in (0, 202) else "some-problem",
         "by": "http://gateway",
     }
-    return Asked(at, 0.01, status=status, **(fields | changes))  # type: ignore[arg-type]
+    return OrderAttempt(at, 0.01, status=status, **(fields | changes))  # type: ignore[arg-type]
 
 
-def looked(number: int, at: float, state: str, status: int = 200, by: str = "http://gw") -> Looked:
-    return Looked(at, 0.01, an_id(number), status, state, by)
+def looked(
+    number: int, at: float, state: str, status: int = 200, by: str = "http://gw"
+) -> StatusPoll:
+    return StatusPoll(at, 0.01, an_id(number), status, state, by)
 
 
 @dataclass
@@ -51,7 +60,7 @@ class Sale:
     unsent: set[str] = field(default_factory=set)
     ranked: dict[tuple[str, str], int] = field(default_factory=dict)
     points: dict[tuple[str, str], int] = field(default_factory=dict)
-    waiting: Waiting = field(default_factory=Waiting)
+    waiting: Backlog = field(default_factory=Backlog)
 
     def verdict(self) -> Verdict:
         confirmed = [order for order in self.orders if order.status == "confirmed"]
@@ -65,11 +74,11 @@ class Sale:
             {"ranking": Tally(self.ranked, ranked), "loyalty": Tally(self.points, points)},
         )
         duties = [
-            Duty("mail", lambda topic: True),
-            Duty("ranking", lambda topic: topic.startswith("order.confirmed.")),
-            Duty("loyalty", lambda topic: topic.startswith("order.confirmed."), POINTS),
+            ExpectedEffects("mail", lambda topic: True),
+            ExpectedEffects("ranking", lambda topic: topic.startswith("order.confirmed.")),
+            ExpectedEffects("loyalty", lambda topic: topic.startswith("order.confirmed."), POINTS),
         ]
-        return judge(Seen(self.history), holdings, self.waiting, duties, RATE)
+        return judge(HistorySummary(self.history), holdings, self.waiting, duties, RATE)
 
     def broken_rules(self) -> set[str]:
         return {rule for rule, lines in self.verdict().violations.items() if lines}
@@ -149,7 +158,7 @@ def test_a_right_sale_breaks_no_rule() -> None:
     assert verdict.violations == {rule: [] for rule in RULES}
     assert verdict.waiting == []
     assert (verdict.accepted, verdict.orders, verdict.confirmed) == (21, 24, 10)
-    assert verdict.asked == len([o for o in a_right_sale().history if isinstance(o, Asked)])
+    assert verdict.asked == len([o for o in a_right_sale().history if isinstance(o, OrderAttempt)])
 
 
 def _two_ids_for_a_key(sale: Sale) -> None:
@@ -198,7 +207,7 @@ def _lost(sale: Sale) -> None:
 def _lost_while_fewer_wait(sale: Sale) -> None:
     sale.forget(12)
     sale.forget(13)
-    sale.waiting = Waiting(1)
+    sale.waiting = Backlog(1)
 
 
 def _burst(sale: Sale) -> None:
@@ -342,7 +351,7 @@ def test_orders_that_may_all_be_waiting_are_not_lost_but_early() -> None:
     sale = a_right_sale()
     sale.forget(12)
     sale.forget(13)
-    sale.waiting = Waiting(2)
+    sale.waiting = Backlog(2)
     assert sale.broken_rules() == set()
     assert sale.verdict().waiting == ["2 accepted orders are not decided, 2 wait"]
 
@@ -352,7 +361,7 @@ def test_effects_that_may_all_be_waiting_are_not_missing_but_early() -> None:
     sale.effects["mail"].remove(an_id(3))
     sale.effects["mail"].remove(an_id(4))
     sale.unsent = {an_id(3)}
-    sale.waiting = Waiting(0, {"mail": 1})
+    sale.waiting = Backlog(0, {"mail": 1})
     assert sale.broken_rules() == set()
     assert sale.verdict().waiting == [
         "mail has 2 events to do, 1 of them unsent and 1 in its queues"
@@ -361,13 +370,13 @@ def test_effects_that_may_all_be_waiting_are_not_missing_but_early() -> None:
 
 def test_answers_that_overlap_have_no_order() -> None:
     sale = a_right_sale()
-    # Asked before another question was answered, and answered long after.
+    # OrderAttempt before another question was answered, and answered long after.
     sale.history.append(msgspec.structs.replace(looked(3, 103.305, "queued"), seconds=5.0))
     assert sale.broken_rules() == set()
 
 
 def test_every_rule_is_in_the_verdict_of_nothing() -> None:
-    verdict = judge(Seen([]), Holdings(), Waiting(), [], RATE)
+    verdict = judge(HistorySummary([]), Holdings(), Backlog(), [], RATE)
     assert tuple(verdict.violations) == RULES
     assert not any(verdict.violations.values())
 
@@ -376,7 +385,10 @@ def test_services_that_are_not_chosen_are_not_judged() -> None:
     sale = a_right_sale()
     sale.effects = {}
     holdings = Holdings(sale.orders)
-    assert judge(Seen(sale.history), holdings, Waiting(), [], RATE).violations["effects"] == []
+    assert (
+        judge(HistorySummary(sale.history), holdings, Backlog(), [], RATE).violations["effects"]
+        == []
+    )
 
 
 def test_a_burst_is_named_by_its_moment_and_its_number() -> None:

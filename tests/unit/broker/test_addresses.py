@@ -4,7 +4,7 @@ import pytest
 
 from flashsale.broker import BrokerUnavailable
 from flashsale.broker.rabbitmq.addresses import addresses, is_address, without_secrets
-from flashsale.broker.rabbitmq.connection import Link
+from flashsale.broker.rabbitmq.connection import Connection
 
 A, B, C = "amqp://me:pw@a:5672/", "amqps://me:pw@b/", "amqp://c/sales"
 
@@ -33,14 +33,14 @@ async def test_every_attempt_tries_all_and_begins_anywhere(
 ) -> None:
     tried: list[str] = []
 
-    async def away(url: str) -> Link:
+    async def away(url: str) -> Connection:
         tried.append(url)
         raise BrokerUnavailable("away")
 
-    monkeypatch.setattr(Link, "_connect", away)
+    monkeypatch.setattr(Connection, "_connect", away)
     for _ in range(60):
         with pytest.raises(BrokerUnavailable):
-            await Link.connect(f"{A},{B},{C}")
+            await Connection.connect(f"{A},{B},{C}")
     attempts = [tried[start : start + 3] for start in range(0, len(tried), 3)]
     assert all(sorted(attempt) == sorted([A, B, C]) for attempt in attempts)
     # By chance one of them is never the first once in ten thousand million runs.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pika import BasicProperties, frame, spec
 from pika.channel import ContentFrameAssembler
 
-from flashsale.broker.rabbitmq.connection import LeanConnection
+from flashsale.broker.rabbitmq.connection import PikaConnection
 from flashsale.broker.rabbitmq.outbound_frames import message_frames
 
 CHANNEL = 3
@@ -16,20 +16,20 @@ CHANNEL = 3
 Message = tuple[int, bytes, str, bool]
 
 
-class Stream(LeanConnection):
+class Stream(PikaConnection):
     """A connection that is fed by hand, and what came of it, in order."""
 
     def __init__(self) -> None:
-        from flashsale.broker.rabbitmq.inbound_frames import Inbound
+        from flashsale.broker.rabbitmq.inbound_frames import InboundFrames
 
-        self.inbound = Inbound()
+        self.inbound_frames = InboundFrames()
         self._frame_buffer = b""
         self.bytes_received = 0
         self.seen: list[object] = []
         self.without_pika = 0
         self._assembler = ContentFrameAssembler()
-        self.inbound.deliveries[CHANNEL] = self._plain
-        self.inbound.acks[CHANNEL] = self._ack
+        self.inbound_frames.deliveries[CHANNEL] = self._plain
+        self.inbound_frames.acks[CHANNEL] = self._ack
 
     def _plain(self, *message: Any) -> None:
         self.without_pika += 1
@@ -138,7 +138,7 @@ def test_plain_messages_do_without_pika() -> None:
 
 def test_of_another_channel_nothing_is_taken() -> None:
     read = Stream()
-    read.inbound.deliveries.clear()
+    read.inbound_frames.deliveries.clear()
     meant, data = plain((1, b"x", "m", True))
     read._on_data_available(data)
     assert (read.seen, read.without_pika) == ([meant], 0)

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from flashsale.broker.rabbitmq.write_batching import Nagle
+from flashsale.broker.rabbitmq.write_batching import WriteBatcher
 
 
 @pytest.fixture
@@ -11,8 +11,8 @@ def writes() -> list[bytes]:
 
 
 @pytest.fixture
-async def nagle(writes: list[bytes]) -> Nagle:
-    return Nagle(writes.append)
+async def nagle(writes: list[bytes]) -> WriteBatcher:
+    return WriteBatcher(writes.append)
 
 
 async def turn() -> None:
@@ -20,7 +20,7 @@ async def turn() -> None:
 
 
 async def test_with_nothing_in_flight_a_message_leaves_at_the_end_of_the_turn(
-    nagle: Nagle, writes: list[bytes]
+    nagle: WriteBatcher, writes: list[bytes]
 ) -> None:
     nagle.add(b"a", 1)
     nagle.add(b"b", 2)
@@ -30,7 +30,7 @@ async def test_with_nothing_in_flight_a_message_leaves_at_the_end_of_the_turn(
 
 
 async def test_a_write_waits_for_the_one_before_and_takes_all_that_came(
-    nagle: Nagle, writes: list[bytes]
+    nagle: WriteBatcher, writes: list[bytes]
 ) -> None:
     nagle.add(b"a", 1)
     nagle.add(b"b", 2)
@@ -49,7 +49,7 @@ async def test_a_write_waits_for_the_one_before_and_takes_all_that_came(
 
 
 async def test_a_late_confirm_holds_nothing_back_for_long(
-    nagle: Nagle, writes: list[bytes]
+    nagle: WriteBatcher, writes: list[bytes]
 ) -> None:
     for tag in (1, 2):
         nagle.add(b"%d" % tag, tag)
@@ -62,7 +62,7 @@ async def test_a_late_confirm_holds_nothing_back_for_long(
 
 
 async def test_flush_writes_in_order_whatever_is_unconfirmed(
-    nagle: Nagle, writes: list[bytes]
+    nagle: WriteBatcher, writes: list[bytes]
 ) -> None:
     for tag in (1, 2, 3):
         nagle.add(b"%d" % tag, tag)

@@ -10,7 +10,7 @@ import pytest
 from consumer.release_gate import ReleaseLog
 from flashsale.audit.history import Acked, Observation
 from flashsale.broker import Delivery
-from flashsale.broker.rabbitmq.consumer import RabbitDeliveries
+from flashsale.broker.rabbitmq.consumer import RabbitMQDeliveries
 from flashsale.ledger import Drain
 from tests.faults.observed import write_down
 
@@ -18,8 +18,8 @@ WATCHED = (
     (ReleaseLog, "add"),
     (Drain, "sell"),
     (Drain, "fail"),
-    (RabbitDeliveries, "take"),
-    (RabbitDeliveries, "ack_through"),
+    (RabbitMQDeliveries, "take"),
+    (RabbitMQDeliveries, "ack_through"),
 )
 
 
@@ -32,9 +32,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Observation]:
     return seen
 
 
-async def connection(*message_ids: str) -> tuple[RabbitDeliveries, Sequence[Delivery]]:
+async def connection(*message_ids: str) -> tuple[RabbitMQDeliveries, Sequence[Delivery]]:
     """One that has these messages, all of them in hand."""
-    deliveries = RabbitDeliveries(Mock(closed=asyncio.get_running_loop().create_future()))
+    deliveries = RabbitMQDeliveries(Mock(closed=asyncio.get_running_loop().create_future()))
     deliveries._at_hand = deque(
         Delivery(number, b"", message_id) for number, message_id in enumerate(message_ids, 1)
     )

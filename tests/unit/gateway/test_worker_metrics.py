@@ -3,9 +3,9 @@
 from prometheus_client import Gauge, generate_latest
 
 from flashsale.observability.gateway_metrics import GatewayMetrics
-from flashsale.observability.monitoring import Pulse
+from flashsale.observability.monitoring import LoopMonitor
 from gateway.server.worker_metrics import (
-    JOINED_GAUGES,
+    GAUGE_AGGREGATIONS,
     Page,
     added,
     counts_of,
@@ -98,6 +98,6 @@ def test_a_single_worker_that_can_not_publish_shows() -> None:
 
 async def test_it_is_known_of_every_gauge_how_it_adds_up() -> None:
     metrics = GatewayMetrics()
-    Pulse(metrics.registry)
+    LoopMonitor(metrics.registry)
     gauges = {name for name, family in read_page(page(metrics)).items() if family.type == "gauge"}
-    assert gauges <= SHARED | JOINED_GAUGES.keys()
+    assert gauges <= SHARED | GAUGE_AGGREGATIONS.keys()

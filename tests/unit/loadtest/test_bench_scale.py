@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.bench.scale.chart import draw
 from loadtest.bench.scale.figures import Row, flat, growth, tables
 from loadtest.bench.scale.memory import Sample, tenths
-from loadtest.bench.scale.picture import draw
 
 ACCEPTED = {"accepted": 9_000.0, "p99_ms": 12.5, "cpu_us": 60.0}
 

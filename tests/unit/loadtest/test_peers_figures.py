@@ -3,11 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.bench.peers.accepting import Accepted
 from loadtest.bench.peers.chart import draw
 from loadtest.bench.peers.contestants import BARE, CONTESTANTS, DRAINING, GATEWAY
-from loadtest.bench.peers.draining import Drained
+from loadtest.bench.peers.drain import Drained
 from loadtest.bench.peers.figures import figures
+from loadtest.bench.peers.intake import Accepted
 from loadtest.bench.peers.report import print_report
 from loadtest.load.closed_loop import Answers
 from loadtest.load.open_loop import Outcome

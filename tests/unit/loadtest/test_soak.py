@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 
 from flashsale.domain.order_ids import keyed_order_id
-from loadtest.bench.soak.flat import BOUNDS, Judged, levels, slope
+from loadtest.bench.soak.growth import BOUNDS, Trend, levels, slope
 from loadtest.bench.soak.plan import SKIPPED, Plan
-from loadtest.bench.soak.run import Soaked, judge
+from loadtest.bench.soak.run import SoakResult, judge
 from loadtest.bench.soak.samples import Samples
 from loadtest.bench.soak.shoppers import Shoppers
 from loadtest.servers import free_port
@@ -18,8 +18,8 @@ from loadtest.servers import free_port
 SECRET = "a secret of the tests"
 
 
-def judged(found: Sequence[float], what: str = "rss_mb") -> Judged:
-    return Judged("gateway", what, found, BOUNDS[what])
+def judged(found: Sequence[float], what: str = "rss_mb") -> Trend:
+    return Trend("gateway", what, found, BOUNDS[what])
 
 
 def test_a_minute_is_calm_then_a_spike_then_calm_and_leaves_time_for_answers() -> None:
@@ -71,13 +71,13 @@ def test_a_leak_of_the_gateway_is_found_among_everything_that_was_sampled() -> N
         samples.add("gateway", "backlog", at, 2_000)
         samples.add("PostgreSQL", "rss_mb", at, 100 + at)
     found = judge(samples, starts, Plan())
-    soaked = Soaked(samples, starts, found, [], sent=10, accepted=4, statuses={202: 4, 503: 6})
+    result = SoakResult(samples, starts, found, [], sent=10, accepted=4, statuses={202: 4, 503: 6})
     assert [(one.what, one.flat) for one in found if one.process == "gateway"] == [
         ("rss_mb", False),
         ("fds", True),
     ]
-    assert not soaked.passed
-    figures = soaked.figures()
+    assert not result.passed
+    figures = result.figures()
     assert figures["gateway_rss_mb_slope"] == pytest.approx(3)
     assert figures["answers_503"] == 6
     assert figures["not_flat"] == ["gateway: rss_mb"]

@@ -1,6 +1,6 @@
 """The page of a spike: everything in one file, and the verdict first."""
 
-from flashsale.audit.history import Asked
+from flashsale.audit.history import OrderAttempt
 from flashsale.ledger import Books
 from loadtest.bench.spike.page import page
 from loadtest.demo.report import Evidence, judge
@@ -11,7 +11,7 @@ from loadtest.measure.cores import Cores
 
 def an_outcome(drained_max: int) -> Outcome:
     history = [
-        Asked(
+        OrderAttempt(
             at=1000 + n / 100,
             seconds=0.001 * n,
             sku="tv",

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.measure.windows import fewest, most, per_second, tally
+from loadtest.measure.windows import counts_per_window, fewest, most, per_second
 
 EVEN = [(step / 32, 100) for step in range(200)]
 
@@ -29,7 +29,7 @@ def test_the_first_batch_starts_the_clock_of_a_rate() -> None:
 
 
 def test_each_order_is_in_one_window_of_a_tally() -> None:
-    assert tally([(1.0, 1), (1.05, 2), (1.25, 3)], 0.1) == [3, 0, 3]
+    assert counts_per_window([(1.0, 1), (1.05, 2), (1.25, 3)], 0.1) == [3, 0, 3]
 
 
 @given(

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from flashsale.observability.fast_metrics import Latencies, Tally
+from flashsale.observability.fast_metrics import FastCounter, FastHistogram
 
 BUCKETS = (0.001, 0.5, 2.0)
 
@@ -12,7 +12,7 @@ BUCKETS = (0.001, 0.5, 2.0)
 @given(st.lists(st.floats(0, 10) | st.sampled_from(BUCKETS)))
 def test_latencies_are_those_of_prometheus_own_histogram(seconds: list[float]) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    mine = Latencies("seconds", "How long", BUCKETS, ours)
+    mine = FastHistogram("seconds", "How long", BUCKETS, ours)
     yours = Histogram("seconds", "How long", buckets=BUCKETS, registry=theirs)
     for each in seconds:
         mine.observe(each)
@@ -25,7 +25,7 @@ def test_latencies_are_those_of_prometheus_own_histogram(seconds: list[float]) -
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(200, 202))))
 def test_a_tally_is_that_of_prometheus_own_counter(counted: list[tuple[str, int]]) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    mine = Tally("answers", "What was said", ["to", "status"], ours)
+    mine = FastCounter("answers", "What was said", ["to", "status"], ours)
     yours = Counter("answers", "What was said", ["to", "status"], registry=theirs)
     for values in counted:
         mine.add(*values)

@@ -23,7 +23,7 @@ from flashsale.domain.orders import Order, Outcome
 from flashsale.messages.headers import copied_headers, trace_headers
 from flashsale.messages.orders import encode_order
 from flashsale.observability.errors import TracingUnavailable
-from flashsale.observability.spans import Tracing, _InOurWords, spans_by_otlp
+from flashsale.observability.spans import Tracing, _OutageLoggingExporter, otlp_tracing
 from flashsale.observability.tracing import open_tracing
 from tests.conftest import an_order
 
@@ -162,7 +162,7 @@ def test_a_wrong_variable_of_opentelemetry_is_a_wrong_setting(
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
     with pytest.raises(TracingUnavailable, match=r"OTEL_.*max_queue_size"):
-        spans_by_otlp("test", "rabbitmq")
+        otlp_tracing("test", "rabbitmq")
 
 
 class Collector(SpanExporter):
@@ -176,7 +176,7 @@ class Collector(SpanExporter):
 
 def test_a_collector_that_goes_and_comes_back_is_told_of_once_each() -> None:
     collector = Collector()
-    exporter = _InOurWords(collector)
+    exporter = _OutageLoggingExporter(collector)
     with capture_logs() as logs:
         for answer in ("SUCCESS", "FAILURE", "FAILURE", "SUCCESS", "SUCCESS", "FAILURE"):
             collector.answer = SpanExportResult[answer]
@@ -197,7 +197,7 @@ def test_the_last_spans_are_waited_for_no_longer_than_so(
         def shutdown(self) -> None:
             released.wait(60)
 
-    monkeypatch.setattr("flashsale.observability.spans._LAST_SPANS_SECONDS", 0.1)
+    monkeypatch.setattr("flashsale.observability.spans._FLUSH_SECONDS", 0.1)
     tracing = Tracing(Hanging(InMemorySpanExporter()), "test", "rabbitmq")
     started = time.monotonic()
     tracing.close()
@@ -206,6 +206,6 @@ def test_the_last_spans_are_waited_for_no_longer_than_so(
 
 
 def test_opentelemetry_s_own_lines_on_a_dead_collector_are_not_logged() -> None:
-    spans_by_otlp("test", "rabbitmq").close()
+    otlp_tracing("test", "rabbitmq").close()
     exporter = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
     assert not logging.getLogger(exporter).isEnabledFor(logging.ERROR)

@@ -1,4 +1,4 @@
-"""The servers that all contestants share. Each has a queue and a database of its own."""
+"""The servers that all contestants share. Each contestant has its own queue and database."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from loadtest.bench.peers.contestants import DRAINING, GATEWAY, PEERS, Contestan
 from loadtest.peers.shop import SCHEMA
 from loadtest.processes import Process, process
 from loadtest.servers import PostgresServer, RabbitNode, free_port
-from loadtest.servers.base import await_port
+from loadtest.servers.server import await_port
 
 SKU = "bench"
 SOLD_OUT_SKU = "gone"
@@ -26,7 +26,7 @@ _QUIET_SECONDS = 0.3
 _PATIENCE_SECONDS = 30
 
 
-class Arena:
+class BenchTestbed:
     """Runs contestants on one broker node and one database server."""
 
     def __init__(self, node: RabbitNode, database: PostgresServer, folder: Path) -> None:
@@ -35,7 +35,7 @@ class Arena:
         self._folder = folder
 
     async def prepare(self) -> None:
-        """Make the databases: a sale that never sells out, and for ours one that has."""
+        """Create the databases with a sale that never sells out; ours has a sold-out one, too."""
         for contestant in DRAINING:
             self._database.create_database(contestant.name)
         async with open_ledger(self._database.url(GATEWAY.name)) as ledger:
@@ -47,14 +47,14 @@ class Arena:
             await self._execute(peer, f"{SCHEMA} INSERT INTO sales VALUES ('{SKU}', {_STOCK})")
 
     def dsn(self, contestant: Contestant) -> str:
-        """The address of its database."""
+        """Return the address of a contestant's database."""
         return self._database.dsn(contestant.name)
 
     @contextmanager
     def gateway(
         self, contestant: Contestant, changes: Mapping[str, str] | None = None
     ) -> Iterator[tuple[Process, int]]:
-        """Run its gateway; the process and its port, once that is open."""
+        """Run a gateway; yield the process and its port once that is open."""
         port = free_port()
         settings = {**contestant.settings, **(changes or {})}
         with self._run(contestant, contestant.gateway, settings, port=port) as running:
@@ -65,7 +65,7 @@ class Arena:
     def consumer(
         self, contestant: Contestant, changes: Mapping[str, str], rate: int = 0
     ) -> Iterator[Process]:
-        """Run what drains its queue."""
+        """Run a consumer. `rate` is the limit in orders a second for a paced one."""
         settings = {**contestant.settings, **changes}
         with self._run(contestant, contestant.consumer, settings, rate=rate) as running:
             yield running
@@ -101,19 +101,19 @@ class Arena:
             await connection.close()
 
     def ready(self, queue: str) -> int:
-        """How many messages wait in the queue."""
+        """Return the number of ready messages in the queue."""
         with self._channel() as channel:
             return int(channel.queue_declare(queue, passive=True).method.message_count or 0)
 
     def fill(self, queue: str) -> None:
-        """Put a message into an empty queue: all that one with a limit of 1 takes."""
+        """Leave exactly one message in the queue, which fills a queue with a limit of 1."""
         with self._channel() as channel:
             channel.queue_purge(queue)
             channel.confirm_delivery()
             channel.basic_publish("", queue, b"")
 
     def empty(self, queue: str) -> None:
-        """Empty the queue, until nothing that was under way comes any more."""
+        """Empty the queue until no more messages arrive."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         with self._channel() as channel:
             quiet_since = time.monotonic()
@@ -125,7 +125,7 @@ class Arena:
                 time.sleep(_QUIET_SECONDS / 10)
 
     async def versions(self) -> dict[str, str]:
-        """The servers' versions, as they tell them."""
+        """Return the versions that the servers report."""
         broker = await aiormq.connect(self._node.url)
         database = await asyncpg.connect(self.dsn(GATEWAY))
         try:

@@ -1,4 +1,4 @@
-"""Is it flat? The same phase of every minute, compared."""
+"""Detect growth of a resource by comparing the same phase of every minute."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from statistics import median
 
 from loadtest.bench.soak.plan import SKIPPED
 
-# What may grow with every spike. A spike is 50,000 requests, a quarter of them accepted: a megabyte
-# is 20 bytes of each, less than the shortest thing that could be kept of one. Everything else is
-# counted, and a leak of one a spike is a slope of one; the rest is for what just ended or began.
+# The growth that is allowed with each spike. A spike is 50,000 requests, a quarter accepted. A
+# megabyte is 20 bytes for each request, less than any leaked object. The other resources are counts
+# where a leak of one a spike is a slope of 1; 0.25 allows for ones that just opened or closed.
 BOUNDS: Mapping[str, float] = {
     "rss_mb": 1.0,
     "fds": 0.25,
@@ -17,12 +17,12 @@ BOUNDS: Mapping[str, float] = {
     "series": 0.25,
 }
 LEAST_SPIKES = 3
-"""So many must be left to be compared."""
+"""The fewest spikes that are enough for a comparison."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """How something of a process was in the quiet end of each minute, and how it grows."""
+class Trend:
+    """The level of a process's resource at the quiet end of each minute, and its growth."""
 
     process: str
     what: str
@@ -31,17 +31,17 @@ class Judged:
 
     @property
     def slope(self) -> float | None:
-        """What it grows by with every spike; None if there were too few of them."""
+        """The growth with each spike; None if there were too few spikes."""
         return slope(self.levels[SKIPPED:])
 
     @property
     def flat(self) -> bool:
-        """Whether it grows by no more than it may. Shrinking is flat."""
+        """Whether the growth is within its bound. A shrinking resource is flat."""
         return self.bound is None or self.slope is None or self.slope <= self.bound
 
 
 def slope(levels: Sequence[float]) -> float | None:
-    """The median of the slopes between any two (Theil and Sen): one odd minute moves it little."""
+    """Return the Theil-Sen slope, which one outlier changes little; None for too few levels."""
     if len(levels) < LEAST_SPIKES:
         return None
     return median(
@@ -53,7 +53,7 @@ def slope(levels: Sequence[float]) -> float | None:
 def levels(
     series: Sequence[tuple[float, float]], starts: Sequence[float], since: float, until: float
 ) -> list[float]:
-    """The median of what was seen from `since` to `until` seconds after each start of a minute."""
+    """Return the median value from `since` to `until` seconds after each start of a minute."""
     found = []
     for start in starts:
         within = [value for at, value in series if start + since <= at < start + until]

@@ -1,4 +1,4 @@
-"""The figures as one picture."""
+"""The chart of all figures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ _BLUE, _GREEN, _RED, _YELLOW, _GREY = "#3b82c4", "#3a9d5d", "#c2410c", "#b07d0a"
 
 
 def draw(rows: Sequence[Row], file: Path) -> None:
-    """Draw what was varied, a panel each; what was not measured stays empty."""
+    """Draw a panel for each parameter. Panels without figures stay empty."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -130,7 +130,7 @@ def _second(panel: Any, label: str, colour: str) -> Any:
 
 
 def _legend(panel: Any, *others: Any, at: str = "lower left") -> None:
-    """One legend for all axes of a panel, where it hides nothing."""
+    """Add one legend for all axes of a panel, with space so that it hides no line."""
     for axis in (panel, *others):
         axis.set_ylim(bottom=0, top=1.1 * axis.get_ylim()[1])
     lines = [line for axis in (panel, *others) for line in axis.get_lines()]

@@ -1,4 +1,4 @@
-"""One turn at draining a backlog into the database: at a fixed rate, and as fast as it goes."""
+"""Measure the drain of one contestant: at a fixed rate, and as fast as it can."""
 
 import asyncio
 import time
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import asyncpg
 
-from loadtest.bench.peers.arena import SKU, Arena
 from loadtest.bench.peers.contestants import Contestant
+from loadtest.bench.peers.testbed import SKU, BenchTestbed
 from loadtest.load.closed_loop import closed_loop
 from loadtest.measure.windows import Batches
 
@@ -17,51 +17,51 @@ RATE = 2_000
 _FILL_LOOP_SECONDS = 2
 _FILL_SECONDS = 30
 _PATIENCE_SECONDS = 60
-# A full bucket at the start lets one second's worth more pass.
+# A token bucket that is full at the start lets one more second of orders pass.
 _MORE_SECONDS = 2
 
 
 @dataclass(frozen=True)
 class Drained:
-    """When orders were released to the database, and how many at a time."""
+    """The batches that were released to the database, with and without a limit."""
 
     paced: Batches
     unpaced: Batches
 
 
-def drain(arena: Arena, contestant: Contestant, script: Path, seconds: int) -> Drained:
-    """Fill the queue by its own gateway, then drain it twice, each for so many seconds.
+def drain(testbed: BenchTestbed, contestant: Contestant, script: Path, seconds: int) -> Drained:
+    """Fill the queue with the contestant's gateway, then drain it twice for `seconds` each.
 
     Raises `RuntimeError` if the backlog does not last.
     """
     queue = contestant.queue
     backlog = RATE * (seconds + _MORE_SECONDS) + contestant.unpaced_orders
-    with arena.gateway(contestant) as (_, port):
-        # One that is slow to fill its queue is slow to drain it, too.
+    with testbed.gateway(contestant) as (_, port):
+        # The fill time is bounded: a contestant that fills slowly also drains slowly.
         deadline = time.monotonic() + _FILL_SECONDS
-        while (ready := arena.ready(queue)) < backlog and time.monotonic() < deadline:
+        while (ready := testbed.ready(queue)) < backlog and time.monotonic() < deadline:
             closed_loop(port, script, _FILL_LOOP_SECONDS)
-    dsn = arena.dsn(contestant)
+    dsn = testbed.dsn(contestant)
     after = time.time()
-    with arena.consumer(contestant, contestant.paced, RATE):
+    with testbed.consumer(contestant, contestant.paced, RATE):
         asyncio.run(_watch(dsn, seconds, ready))
     paced = asyncio.run(_released(dsn, after, seconds))
-    left = arena.ready(queue)
+    left = testbed.ready(queue)
     if not left:
         raise RuntimeError(f"{contestant.title}: the backlog of {ready:,} did not last")
     after = time.time()
-    with arena.consumer(contestant, contestant.unpaced):
+    with testbed.consumer(contestant, contestant.unpaced):
         asyncio.run(_watch(dsn, seconds, left))
     unpaced = asyncio.run(_released(dsn, after, seconds))
-    arena.empty(queue)
+    testbed.empty(queue)
     return Drained(paced, unpaced)
 
 
 async def _watch(dsn: str, seconds: int, orders: int) -> None:
-    """Return when the drain has run for so long, or has drained so many orders."""
+    """Return when the drain has run for `seconds`, or has drained so many orders."""
     connection = await asyncpg.connect(dsn)
     try:
-        # Every order is of one item, so the one row of the sale counts them all.
+        # Each order is for one item and there is one sale, so `sold` is the number of orders.
         count = f"SELECT sold FROM sales WHERE sku = '{SKU}'"
         before = await connection.fetchval(count)
         end = time.monotonic() + _PATIENCE_SECONDS
@@ -81,7 +81,7 @@ async def _watch(dsn: str, seconds: int, orders: int) -> None:
 
 
 async def _released(dsn: str, after: float, seconds: int) -> Batches:
-    """What was released in so many seconds since the first of it; what the end cut off is out."""
+    """Return the batches that were released in the first `seconds` of the drain."""
     connection = await asyncpg.connect(dsn)
     try:
         rows = await connection.fetch(

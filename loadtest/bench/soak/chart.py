@@ -1,4 +1,4 @@
-"""A long run as a picture."""
+"""The chart of a soak test."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ _PANELS = (
 
 
 def draw(samples: Samples, starts: Sequence[float], minute: float, file: Path) -> None:
-    """Draw what was sampled, a panel each, and the backlog that shows the spikes."""
+    """Draw a panel for each resource, and the backlog, which shows the spikes."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,4 +1,4 @@
-"""Orders by wrk, spread over gateways and skus, and what they cost."""
+"""Measure the intake: orders by wrk, spread over gateways and skus, and their cost."""
 
 import random
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from loadtest.bench.scale.stand import Gateway
+from loadtest.bench.scale.testbed import Gateway
 from loadtest.load.closed_loop import CONNECTIONS, Answers, closed_loop
 from loadtest.measure.usage import megabytes, usage
 from loadtest.servers import RabbitNode
 
-# Every order by another customer under a key of its own, by all skus in turn.
+# Each order has another customer and key; the skus take turns.
 _ORDERS = """
 local number = 0
 local headers = {{["Content-Type"] = "application/json"}}
@@ -32,7 +32,7 @@ end
 
 @dataclass(frozen=True)
 class Accepted:
-    """What some gateways did together, and what it cost. `p99_ms` is that of the slowest."""
+    """The rate of some gateways together, and the cost. `p99_ms` is that of the slowest one."""
 
     per_second: float
     p99_ms: float
@@ -42,7 +42,7 @@ class Accepted:
 
 
 def order(folder: Path, gateways: Sequence[Gateway], seconds: int, skus: int = 1) -> list[Answers]:
-    """Order from all gateways at once, each by its share of the connections."""
+    """Send orders to all gateways at once, over an equal share of the connections each."""
     share = max(1, CONNECTIONS // len(gateways))
 
     def one(gateway: Gateway) -> Answers:
@@ -58,7 +58,7 @@ def order(folder: Path, gateways: Sequence[Gateway], seconds: int, skus: int = 1
 def accept(
     node: RabbitNode, folder: Path, gateways: Sequence[Gateway], seconds: int, skus: int = 1
 ) -> Accepted:
-    """Measure once."""
+    """Measure the intake for `seconds`."""
     serving = [process for gateway in gateways for process in gateway.processes()]
     broker = node.processes()
     before, broker_before, started = usage(serving), usage(broker), perf_counter()
@@ -75,7 +75,7 @@ def accept(
 
 
 def summary(rounds: Sequence[Accepted], gateways: Sequence[Gateway]) -> dict[str, float]:
-    """The medians, and the memory of a process that serves."""
+    """Return the medians of the rounds, and the average memory of a serving process."""
     serving = [process for gateway in gateways for process in gateway.processes()]
     return {
         "accepted": round(median(one.per_second for one in rounds)),

@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from loadtest.servers.base import Server, ServerDidNotStart, await_port, folder_of
 from loadtest.servers.installed import Installation
 from loadtest.servers.ports import free_port
+from loadtest.servers.server import Server, ServerDidNotStart, await_port, server_folder
 
 METRICS = "rabbitmq_prometheus"
 
@@ -21,7 +21,7 @@ class RabbitNode(Server):
     """A RabbitMQ node, with an epmd of its own."""
 
     def __init__(self, folder: Path, *plugins: str) -> None:
-        """A node with these of RabbitMQ's own plugins enabled."""
+        """Prepare a node with these RabbitMQ plugins."""
         super().__init__(folder)
         self._installed = Installation.chosen(folder)
         self._name = f"flashsale-{secrets.token_hex(4)}@localhost"
@@ -48,41 +48,41 @@ class RabbitNode(Server):
 
     @property
     def name(self) -> str:
-        """The node's name, as others of a cluster know it."""
+        """The name of the node in its cluster."""
         return self._name
 
     @property
     def port_for_nodes(self) -> int:
-        """Where it listens for other nodes of its cluster."""
+        """The port for the other nodes of the cluster."""
         return self._ports["dist"]
 
     @property
     def metrics_port(self) -> int:
-        """Where it serves `/metrics`, if it has the plugin for it."""
+        """The port of `/metrics`, if the plugin is enabled."""
         return self._ports["metrics"]
 
     def start(self) -> None:
-        """Start the node, and its epmd the first time."""
+        """Start the node, and the first time also its epmd."""
         self._start_epmd()
         super().start()
 
     def introduce(self, name: str, port: int) -> None:
-        """Tell the node's epmd that the node of that name is at this port, for good."""
+        """Register another node with this node's epmd, at this port and until `close`."""
         self._start_epmd()
         alive = name.partition("@")[0].encode()
-        # ALIVE2_REQ of a normal node that speaks versions 5 and 6 over TCP; it is forgotten when
-        # the connection ends (https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html).
+        # ALIVE2_REQ of a normal node with versions 5 and 6 over TCP. The registration ends with
+        # the connection (https://www.erlang.org/doc/apps/erts/erl_dist_protocol.html).
         request = struct.pack(">BHBBHHH", 120, port, 77, 0, 6, 5, len(alive)) + alive + b"\0\0"
         asking = socket.create_connection(("127.0.0.1", self._ports["epmd"]), timeout=10)
         self._introductions.append(asking)
         asking.sendall(struct.pack(">H", len(request)) + request)
         if asking.recv(16)[1:2] != b"\0":
-            raise ServerDidNotStart(f"epmd does not take {name}")
+            raise ServerDidNotStart(f"epmd refuses the name {name}")
 
     def _start_epmd(self) -> None:
         if self._epmd is not None:
             return
-        # Erlang would start one in the background, and leave it.
+        # Otherwise Erlang starts one in the background and leaves it running.
         self._epmd = subprocess.Popen(
             self._installed.command("epmd", "erlang-base", "-port", str(self._ports["epmd"])),
             stdin=subprocess.DEVNULL,
@@ -94,7 +94,7 @@ class RabbitNode(Server):
         await_port(self._ports["epmd"])
 
     def control(self, *arguments: str) -> str:
-        """Run `rabbitmqctl` on the node, and return what it prints."""
+        """Run `rabbitmqctl` on the node; return its output."""
         ran = subprocess.run(
             self._installed.command(
                 "rabbitmqctl", "rabbitmq-server", "--node", self._name, *arguments
@@ -107,7 +107,7 @@ class RabbitNode(Server):
         return ran.stdout
 
     def close(self) -> None:
-        """End the node and its epmd."""
+        """Stop the node and its epmd."""
         self.stop()
         for asking in self._introductions:
             asking.close()
@@ -142,7 +142,7 @@ class RabbitNode(Server):
         }
 
     def _answers(self) -> bool:
-        # The greeting of AMQP 0-9-1; the node answers with Connection.Start: type 1, channel 0.
+        # The protocol header of AMQP 0-9-1. The answer is Connection.Start: type 1, channel 0.
         with (
             suppress(OSError),
             socket.create_connection(("127.0.0.1", self._ports["node"]), timeout=2) as client,
@@ -155,7 +155,7 @@ class RabbitNode(Server):
 @contextmanager
 def rabbitmq(*plugins: str) -> Iterator[RabbitNode]:
     """Run a RabbitMQ node. Raises `ServerNotFound` or `ServerDidNotStart`."""
-    with folder_of("rabbitmq") as folder:
+    with server_folder("rabbitmq") as folder:
         node = RabbitNode(folder, *plugins)
         try:
             node.start()

@@ -1,4 +1,4 @@
-"""Servers to measure on, and sales on them that share nothing else."""
+"""The servers of the benchmark, and isolated sales on them."""
 
 import asyncio
 import itertools
@@ -19,7 +19,7 @@ from flashsale.ledger import open_ledger
 from flashsale.messages.orders import encode_order
 from flashsale.runtime.settings import PREFIX, load_settings
 from flashsale.runtime.stack import topology_of
-from loadtest.measure.usage import family
+from loadtest.measure.usage import process_tree
 from loadtest.processes import Process, process
 from loadtest.servers import PostgresServer, RabbitNode, free_port, postgres, rabbitmq
 
@@ -33,21 +33,21 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Gateway:
-    """A running gateway, and where it is."""
+    """A running gateway and its ports."""
 
     process: Process
     port: int
     metrics_port: int
 
     def processes(self) -> list[psutil.Process]:
-        """Those that serve: its workers, or itself."""
-        running = family(self.process.pid)
+        """Return the serving processes: the workers, or the gateway itself if it has none."""
+        running = process_tree(self.process.pid)
         return running[1:] or running
 
 
 @dataclass(frozen=True)
 class Shop:
-    """A sale with a database and queues of its own. Nothing that is accepted here is refused."""
+    """A sale with its own database and queues. Stock and queue are too large to refuse orders."""
 
     node: RabbitNode
     database: str
@@ -58,7 +58,7 @@ class Shop:
 
     @contextmanager
     def gateway(self, **settings: str) -> Iterator[Gateway]:
-        """Run a gateway until it is left."""
+        """Run a gateway while the context is entered."""
         port, metrics_port = free_port(), free_port()
         ports = {"gateway_port": str(port), "metrics_port": str(metrics_port)}
         with self._process("gateway", ports | {"shutdown_seconds": "0"} | settings) as running:
@@ -67,7 +67,7 @@ class Shop:
 
     @contextmanager
     def consumer(self, **settings: str) -> Iterator[Process]:
-        """Run a consumer until it is left."""
+        """Run a consumer while the context is entered."""
         with self._process("consumer", {"metrics_port": "0"} | settings) as running:
             yield running
 
@@ -85,11 +85,11 @@ class Shop:
             "broker_prefix": self.prefix,
             "database_url": self.database,
             "queue_max_length": str(_NO_LIMIT),
-            "services": "none",  # what follows a sale is measured elsewhere
+            "services": "none",  # another benchmark measures them
         }
 
     async def fill(self, count: int) -> None:
-        """Put so many orders in the queue, by all skus in turn, and return once all are there."""
+        """Publish so many orders, with the skus in turn, and wait for all confirms."""
         settings = load_settings(**self._settings)
         topology = topology_of(settings)
         skus = itertools.cycle(self.skus)
@@ -110,20 +110,20 @@ class Shop:
                 )
 
     def empty(self) -> None:
-        """Remove the queue with all that waits in it."""
+        """Delete the queue with its messages."""
         self.node.control("delete_queue", f"{self.prefix}sale.orders")
 
 
 @dataclass(frozen=True)
-class Stand:
-    """A broker and a database, empty at first."""
+class BenchTestbed:
+    """A broker and a database server."""
 
     node: RabbitNode
     server: PostgresServer
     folder: Path
 
     def shop(self, skus: int = 1) -> Shop:
-        """A new sale of so many skus."""
+        """Create a sale of so many skus."""
         name = f"shop{next(_numbers)}"
         url = self.server.create_database(name)
         names = [f"sku-{number}" for number in range(skus)]
@@ -139,9 +139,9 @@ async def _prepare(url: str, skus: list[str]) -> None:
 
 
 @contextmanager
-def stand() -> Iterator[Stand]:
-    """Run servers until it is left."""
+def open_testbed() -> Iterator[BenchTestbed]:
+    """Run the servers while the context is entered."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        # Durable, as a shop's would be.
-        yield Stand(stack.enter_context(rabbitmq()), stack.enter_context(postgres()), folder)
+        # Durable servers, as in production.
+        yield BenchTestbed(stack.enter_context(rabbitmq()), stack.enter_context(postgres()), folder)

@@ -1,4 +1,4 @@
-"""One turn at taking orders: a closed loop, and the open one that is like a sale."""
+"""Measure the intake of one contestant: a closed loop, and an open loop like a sale."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,8 +7,8 @@ from pathlib import Path
 import psutil
 import uvloop
 
-from loadtest.bench.peers.arena import SKU, SOLD_OUT_SKU, Arena
 from loadtest.bench.peers.contestants import CONTESTANTS, GATEWAY, Contestant
+from loadtest.bench.peers.testbed import SKU, SOLD_OUT_SKU, BenchTestbed
 from loadtest.load.closed_loop import ORDER, Answers, closed_loop
 from loadtest.load.open_loop import Load, Outcome, open_loop, orders
 from loadtest.processes import Process
@@ -23,19 +23,19 @@ _PATIENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Entrant:
-    """A gateway, with other settings perhaps; what it is asked for, and what it shall answer."""
+class IntakeCase:
+    """A gateway with its settings, the sku to order, and the expected status of the answers."""
 
     name: str
     contestant: Contestant
     sku: str = SKU
     status: int = 202
-    queue: str = ""  # that is to be emptied
-    full: str = ""  # a queue that is to be full
+    queue: str = ""  # the queue to empty after each loop
+    full: str = ""  # the queue to fill at the start
     changes: Mapping[str, str] = field(default_factory=dict)
 
     def script(self, folder: Path) -> Path:
-        """What wrk runs. It counts answers that are none of those wanted."""
+        """Write the wrk script, which counts answers other than the expected one."""
         text = ORDER.replace(f'"sku": "{SKU}"', f'"sku": "{self.sku}"')
         if self.status >= 400:
             wanted = "summary.requests - summary.errors.status"
@@ -45,10 +45,10 @@ class Entrant:
         return file
 
 
-ENTRANTS = (
-    *(Entrant(one.name, one, queue=one.queue) for one in CONTESTANTS),
-    Entrant(SOLD_OUT, GATEWAY, sku=SOLD_OUT_SKU, status=409),
-    Entrant(
+INTAKE_CASES = (
+    *(IntakeCase(one.name, one, queue=one.queue) for one in CONTESTANTS),
+    IntakeCase(SOLD_OUT, GATEWAY, sku=SOLD_OUT_SKU, status=409),
+    IntakeCase(
         QUEUE_FULL,
         GATEWAY,
         status=503,
@@ -60,46 +60,46 @@ ENTRANTS = (
 
 @dataclass(frozen=True)
 class Accepted:
-    """What came of a turn. `offered` is the open loop; one that refuses has none."""
+    """The figures of a turn. `offered` is the open loop, None for a case that refuses orders."""
 
     answers: Answers
     cpu_us: float
     offered: Outcome | None
 
 
-def take_turn(arena: Arena, entrant: Entrant, folder: Path, seconds: int) -> Accepted:
-    """Start it, measure it, end it, and leave nothing in its queue.
+def take_turn(testbed: BenchTestbed, case: IntakeCase, folder: Path, seconds: int) -> Accepted:
+    """Start a gateway, measure it, stop it and empty its queue. `seconds` is the time of a loop.
 
-    Raises `RuntimeError` if an answer is not the one to be had.
+    Raises `RuntimeError` if an answer is not the expected one.
     """
-    script = entrant.script(folder)
-    with arena.gateway(entrant.contestant, entrant.changes) as (process, port):
-        if entrant.full:
-            arena.fill(entrant.full)
-        _check(entrant, port)
+    script = case.script(folder)
+    with testbed.gateway(case.contestant, case.changes) as (process, port):
+        if case.full:
+            testbed.fill(case.full)
+        _check(case, port)
         closed_loop(port, script, _WARM_SECONDS)
-        _empty(arena, entrant)
+        _empty(testbed, case)
         before = _cpu_seconds(process)
         answers = closed_loop(port, script, seconds)
         cpu = _cpu_seconds(process) - before
-        _empty(arena, entrant)
-        offered = _offer(entrant, port, seconds) if entrant.status == 202 else None
-        _empty(arena, entrant)
+        _empty(testbed, case)
+        offered = _offer(case, port, seconds) if case.status == 202 else None
+        _empty(testbed, case)
     return Accepted(answers, 1e6 * cpu / answers.count, offered)
 
 
-def _check(entrant: Entrant, port: int) -> None:
-    # wrk tells good answers from bad ones, and not one refusal from another.
+def _check(case: IntakeCase, port: int) -> None:
+    # wrk can't tell one refusal from another, so check the status once.
     url = f"http://127.0.0.1:{port}/orders"
-    one = uvloop.run(open_loop(url, Load(rate=1, seconds=1), orders(url, entrant.sku, 1)))
-    if one.statuses != {entrant.status: 1}:
-        raise RuntimeError(f"{entrant.name} answers {one.statuses}, and not {entrant.status}")
+    one = uvloop.run(open_loop(url, Load(rate=1, seconds=1), orders(url, case.sku, 1)))
+    if one.statuses != {case.status: 1}:
+        raise RuntimeError(f"{case.name} answers {one.statuses}, and not {case.status}")
 
 
-def _offer(entrant: Entrant, port: int, seconds: int) -> Outcome:
+def _offer(case: IntakeCase, port: int, seconds: int) -> Outcome:
     url = f"http://127.0.0.1:{port}/orders"
     load = Load(OFFERED_RATE, seconds, _CONNECTIONS, _PATIENCE_SECONDS)
-    requests = orders(url, entrant.sku, len(load.schedule()))
+    requests = orders(url, case.sku, len(load.schedule()))
     return uvloop.run(open_loop(url, load, requests))
 
 
@@ -108,6 +108,6 @@ def _cpu_seconds(process: Process) -> float:
     return float(times.user + times.system)
 
 
-def _empty(arena: Arena, entrant: Entrant) -> None:
-    if entrant.queue:
-        arena.empty(entrant.queue)
+def _empty(testbed: BenchTestbed, case: IntakeCase) -> None:
+    if case.queue:
+        testbed.empty(case.queue)

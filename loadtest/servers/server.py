@@ -1,4 +1,4 @@
-"""A server process of our own: start it, end it, freeze it, start it again."""
+"""A private server process that can be started, stopped, frozen and restarted."""
 
 import shutil
 import signal
@@ -19,11 +19,11 @@ _STOP_SECONDS = 30
 
 
 class ServerDidNotStart(Exception):
-    """The server ended, or did not answer in time. The message holds the end of its log."""
+    """The server ended or did not answer in time. The message is the end of its log."""
 
 
 class Server(ABC):
-    """A server process that one may end, freeze and start again on the same data and ports."""
+    """A server process. It keeps its data and ports when it is stopped and started again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -32,23 +32,23 @@ class Server(ABC):
 
     @property
     def pid(self) -> int:
-        """Its process id. Raises `ProcessLookupError` while it does not run."""
+        """The process id. Raises `ProcessLookupError` if the server does not run."""
         if self._process is None:
             raise ProcessLookupError("the server does not run")
         return int(self._process.pid)
 
     @property
     def folder(self) -> Path:
-        """Where its data is."""
+        """The folder of the data."""
         return self._folder
 
     @property
     def serves(self) -> bool:
-        """Whether it answers now."""
+        """Whether the server answers now."""
         return self._answers()
 
     def start(self) -> None:
-        """Start, and return once it answers. Raises `ServerDidNotStart`."""
+        """Start the server; return once it answers. Raises `ServerDidNotStart`."""
         with self._log.open("ab") as log:
             self._process = psutil.Popen(
                 self._command(),
@@ -56,7 +56,7 @@ class Server(ABC):
                 stdout=log,
                 stderr=log,
                 cwd=self._folder,
-                start_new_session=True,  # a Ctrl-C at the test's terminal is not for the server
+                start_new_session=True,  # a Ctrl-C in the test's terminal must not reach the server
                 **self._options(),
             )
         deadline = time.monotonic() + _START_SECONDS
@@ -67,25 +67,25 @@ class Server(ABC):
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End it in good order."""
+        """Stop the server in good order."""
         self._end(self._stop_signal)
 
     def kill(self) -> None:
-        """End it with SIGKILL, its children too."""
+        """Kill the server and its children (SIGKILL)."""
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Freeze it (SIGSTOP)."""
+        """Freeze the server (SIGSTOP)."""
         for process in self.processes():
             process.suspend()
 
     def resume(self) -> None:
-        """Thaw it."""
+        """Continue the frozen server (SIGCONT)."""
         for process in self.processes():
             process.resume()
 
     def processes(self) -> list[psutil.Process]:
-        """What it runs as: its children, and then itself."""
+        """Return its processes: the descendants first, then the started process."""
         if self._process is None:
             return []
         with suppress(psutil.NoSuchProcess):
@@ -96,8 +96,8 @@ class Server(ABC):
         if self._process is None:
             return
         family = self.processes()
-        # The server proper may be a child of its start script: all of them are killed at once,
-        # but asked in good order only the first one can be.
+        # The server may be a child of a start script. SIGKILL must go to all processes, but only
+        # the started one handles the signal for a stop in good order.
         for process in family if number == signal.SIGKILL else [self._process]:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
@@ -123,8 +123,8 @@ class Server(ABC):
 
 
 @contextmanager
-def folder_of(name: str) -> Iterator[Path]:
-    """A folder for a server of that name, gone at the end."""
+def server_folder(name: str) -> Iterator[Path]:
+    """Make a temporary folder for a server of that name, and delete it at the end."""
     folder = Path(tempfile.mkdtemp(prefix=f"flashsale-{name}-"))
     try:
         yield folder
@@ -133,7 +133,7 @@ def folder_of(name: str) -> Iterator[Path]:
 
 
 def await_port(port: int) -> None:
-    """Return once something listens there. Raises `ServerDidNotStart`."""
+    """Return once something listens on the port. Raises `ServerDidNotStart`."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
