@@ -189,11 +189,6 @@ class Settings(BaseSettings):
             )
         return self
 
-    @property
-    def batch(self) -> int:
-        """Orders in one transaction at the most."""
-        return self.drain_batch or max(1, self.drain_rate // 40)
-
     def latency_seconds(self, service: str) -> float:
         """How long a service takes in addition."""
         return float(getattr(self, f"{service}_latency_ms", 0)) / 1000
