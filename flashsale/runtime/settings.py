@@ -1,4 +1,4 @@
-"""Environment -> typed, validated settings. The README's table is made from this class."""
+"""Environment -> typed, validated settings. `docs/settings.md` has its table."""
 
 import os
 from collections.abc import Iterator, Mapping
