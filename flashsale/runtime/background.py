@@ -118,7 +118,7 @@ class Background(Collector):
         backoff = Backoff(_FIRST_RESTART_SECONDS, _LAST_RESTART_SECONDS)
         loop = asyncio.get_running_loop()
         while True:
-            task = asyncio.create_task(work(), name=name)
+            task = asyncio.create_task(_begin(work), name=name)
             steady = loop.call_later(_STEADY_SECONDS, self._troubles.pop, name, None)
             started = loop.time()
             try:
@@ -165,6 +165,11 @@ async def cancelled(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _begin(work: Work) -> None:
+    # Called in here, so that an error of the call itself is the task's error, too.
+    await work()
 
 
 def _end_of(task: asyncio.Task[None]) -> BaseException:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Never
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -141,3 +142,13 @@ async def test_a_name_stands_for_one_background_task() -> None:
             background.start("the task", Work())
         await cancelled(first)
         background.start("the task", Work())
+
+
+async def test_work_that_can_not_even_begin_is_named() -> None:
+    def work() -> Never:
+        raise ValueError("not today")
+
+    async with Background() as background:
+        background.start("the task", work)
+        await until(background.troubles)
+        assert background.troubles() == {"the task": "ended: not today"}
