@@ -11,9 +11,11 @@ from aiohttp import web
 from flashsale.observability.broker_metrics import BrokerCollector
 from flashsale.observability.gateway_metrics import GatewayMetrics, SalesCollector
 from flashsale.observability.monitoring import monitored
+from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, open_stack, require_shared_broker
 from gateway.context import (
+    BACKGROUND,
     BACKLOG,
     BROKER,
     CATALOGUE,
@@ -81,6 +83,7 @@ def create_app(
     app[METRICS] = metrics
     app[LIFECYCLE] = Lifecycle()
     app[BROKER] = stack.broker
+    app[BACKGROUND] = stack.background
     app[CATALOGUE] = catalogue = Catalogue(stack.ledger)
     metrics.registry.register(SalesCollector(catalogue))
     app[LISTING] = Listing()
@@ -99,6 +102,7 @@ def create_app(
         app[CATALOGUE],
         app[LOOKUP],
         traffic,
+        metrics,
     )
     app[DESK] = Desk(
         stack.broker if stack.tracing is None else TracedPublisher(stack.broker, stack.tracing),
@@ -132,23 +136,21 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
     await app[BACKLOG].count()
     hearing = app[HEARING]
     followed = {
-        "catalogue": app[CATALOGUE].follow(),
-        "backlog": app[BACKLOG].follow(),
-        "lookup": app[LOOKUP].run(),
-        "hearing": hearing.follow(),
-        "sweep": hearing.sweep(),
-        "announcements": hearing.announce(),
-        "order events": tell_orders(app),
-        "sale events": tell_sales(app),
-        "keep-alive": keep_alive(app),
-        "gauges": _gauge(app),
-        "samples": app[SAMPLES].follow(),
+        "sales": app[CATALOGUE].follow,
+        "backlog": app[BACKLOG].follow,
+        "ledger lookup": app[LOOKUP].run,
+        "announcements heard": hearing.follow,
+        "overdue orders": hearing.sweep,
+        "announcements told": hearing.announce,
+        "order streams": lambda: tell_orders(app),
+        "sale streams": lambda: tell_sales(app),
+        "stream keep-alive": lambda: keep_alive(app),
+        "gauges": lambda: _gauge(app),
+        "ops samples": app[SAMPLES].follow,
     }
-    tasks = [asyncio.create_task(task, name=name) for name, task in followed.items()]
+    tasks = [app[BACKGROUND].start(name, work) for name, work in followed.items()]
     yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await cancelled(*tasks)
 
 
 async def _gauge(app: web.Application) -> None:
@@ -207,11 +209,12 @@ async def gateway_secret(settings: Settings, stack: Stack) -> bytes:
 async def serve_gateway(
     settings: Settings,
     metrics: GatewayMetrics,
+    background: Background,
     stop: asyncio.Event,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve on a stack of its own until `stop`. Raises what `open_stack` raises, and `OSError`."""
-    async with open_stack(settings, "gateway") as stack:
+    async with open_stack(settings, "gateway", background) as stack:
         app = create_app(settings, stack, await gateway_secret(settings, stack), metrics)
         async with serving(app):
             on_ready()
@@ -230,5 +233,8 @@ async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
         await run_workers(settings, port, stop)
         return
     metrics = GatewayMetrics()
-    async with monitored(metrics.registry, settings.metrics_host, port):
-        await serve_gateway(settings, metrics, stop)
+    async with (
+        Background(metrics.registry) as background,
+        monitored(metrics.registry, settings.metrics_host, port, background),
+    ):
+        await serve_gateway(settings, metrics, background, stop)

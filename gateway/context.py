@@ -4,6 +4,7 @@ from aiohttp import web
 
 from flashsale.broker import Broker
 from flashsale.observability.gateway_metrics import GatewayMetrics
+from flashsale.runtime.background import Background
 from flashsale.runtime.settings import Settings
 from gateway.http.sse import Streams
 from gateway.intake.accept_order import Desk
@@ -19,6 +20,7 @@ from gateway.state.sales import Catalogue
 from gateway.state.sales_listing import Listing
 
 SETTINGS = web.AppKey("settings", Settings)
+BACKGROUND = web.AppKey("background", Background)
 BROKER = web.AppKey("broker", Broker)
 METRICS = web.AppKey("metrics", GatewayMetrics)
 CATALOGUE = web.AppKey("catalogue", Catalogue)

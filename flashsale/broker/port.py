@@ -2,11 +2,11 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from flashsale.broker.topology import Topology
 from flashsale.domain.errors import FlashsaleError
@@ -31,6 +31,17 @@ class BrokerUnavailable(BrokerError):
 
 class TopologyMismatch(BrokerError):
     """The broker has a queue or exchange of this name with other arguments."""
+
+
+StartTask = Callable[[str, Callable[[], Coroutine[Any, Any, None]]], asyncio.Task[None]]
+"""Starts endless work under a name; cancelling the returned task ends the work."""
+
+
+def start_unsupervised(
+    name: str, work: Callable[[], Coroutine[Any, Any, None]]
+) -> asyncio.Task[None]:
+    """Start work without supervision, for short commands."""
+    return asyncio.create_task(work(), name=name)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -53,11 +53,16 @@ class Arrivals(msgspec.Struct, frozen=True, array_like=True, tag="arrivals"):
 
 
 class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
-    """A decided batch. `drain_rate` is the measured rate of the drain, in orders a second."""
+    """A decided batch, and the rate of the drain in orders a second.
+
+    `drained_per_second` is the measurement. `drain_rate` is the limit in force, None from a
+    consumer of version 0.1.0.
+    """
 
     decisions: list[Decision]
     sales: list[Progress]
-    drain_rate: float
+    drained_per_second: float
+    drain_rate: int | None = None
 
 
 Announcement = OrdersTaken | Arrivals | BatchDecided

@@ -2,15 +2,29 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Literal, Protocol
 
+import msgspec
 from prometheus_client import CollectorRegistry, Histogram, start_http_server
 
 _LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _PROBE_SECONDS = 0.1
 _STUCK_SECONDS = 5.0
+
+
+class Tasks(Protocol):
+    """The background tasks of a process; see `flashsale.runtime.background.Background`."""
+
+    def start(
+        self, name: str, work: Callable[[], Coroutine[Any, Any, None]], /
+    ) -> asyncio.Task[None]:
+        """Run work under supervision; cancelling the returned task ends it."""
+
+    def troubles(self) -> Mapping[str, str]:
+        """Return the errors of failing tasks by name. Safe to call from any thread."""
+
 
 _Start = Callable[[str, list[tuple[str, str]]], object]
 _Wsgi = Callable[[dict[str, Any], _Start], Iterable[bytes]]
@@ -34,17 +48,8 @@ class LoopMonitor:
         """Whether the loop has not turned for five seconds. Safe to read from any thread."""
         return time.monotonic() - self._turned_at > _STUCK_SECONDS
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Measure while the context is entered."""
-        measuring = asyncio.create_task(self._measure(), name="pulse")
-        try:
-            yield
-        finally:
-            measuring.cancel()
-            await asyncio.wait((measuring,))
-
-    async def _measure(self) -> None:
+    async def run(self) -> None:
+        """Measure the lag for ever."""
         while True:
             due = time.monotonic() + _PROBE_SECONDS
             await asyncio.sleep(_PROBE_SECONDS)
@@ -54,35 +59,55 @@ class LoopMonitor:
 
 @asynccontextmanager
 async def monitored(
-    registry: CollectorRegistry, host: str, port: int, *, loop_monitor: LoopMonitor | None = None
+    registry: CollectorRegistry,
+    host: str,
+    port: int,
+    tasks: Tasks,
+    *,
+    loop_monitor: LoopMonitor | None = None,
 ) -> AsyncIterator[int]:
-    """Serve `/metrics`, and `/healthz` with 503 while the event loop is stuck; yield the port.
+    """Serve `/metrics` and `/healthz`, and yield the port.
 
-    A thread serves both, so that they answer while the loop is stuck. The registry gets the lag of
-    the loop unless the caller passes a `loop_monitor` with a registry of its own. Raises `OSError`
-    if the port is taken.
+    `/healthz` answers 503 while the event loop is stuck or one of the background `tasks` is
+    failing. A thread serves both, so that they answer while the loop is stuck. The registry gets
+    the lag of the loop unless the caller passes a `loop_monitor` with a registry of its own. Raises
+    `OSError` if the port is taken.
     """
     loop_monitor = loop_monitor or LoopMonitor(registry)
     server, thread = start_http_server(port, host, registry)
-    server.set_app(_with_healthz(server.get_app(), loop_monitor))
+    server.set_app(_with_healthz(server.get_app(), loop_monitor, tasks))
+    measuring = tasks.start("pulse", loop_monitor.run)
     try:
-        async with loop_monitor.running():
-            yield server.server_port
+        yield server.server_port
     finally:
+        measuring.cancel()
+        await asyncio.wait((measuring,))
         server.shutdown()
         server.server_close()
         thread.join()
 
 
-def _with_healthz(metrics: Any, loop_monitor: LoopMonitor) -> _Wsgi:
+def _with_healthz(metrics: Any, loop_monitor: LoopMonitor, tasks: Tasks) -> _Wsgi:
     def app(environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/healthz":
             answer: Iterable[bytes] = metrics(environ, start)
             return answer
-        status, word = (
-            ("503 Service Unavailable", b"stuck") if loop_monitor.stuck else ("200 OK", b"alive")
-        )
-        start(status, [("Content-Type", "application/json")])
-        return [b'{"status":"%s"}' % word]
+        health = _health(loop_monitor.stuck, tasks)
+        status = "200 OK" if health.status == "alive" else "503 Service Unavailable"
+        start(status, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
+        return [msgspec.json.encode(health)]
 
     return app
+
+
+class _Health(msgspec.Struct, omit_defaults=True):
+    status: Literal["alive", "stuck", "failing"]
+    tasks: Mapping[str, str] = {}
+    """The errors of failing background tasks by name."""
+
+
+def _health(stuck: bool, tasks: Tasks) -> _Health:
+    if stuck:
+        return _Health("stuck")  # a stuck loop can't report on its tasks
+    troubles = tasks.troubles()
+    return _Health("failing", troubles) if troubles else _Health("alive")

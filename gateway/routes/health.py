@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from gateway.context import BROKER, CATALOGUE, HEARING, LIFECYCLE
+from gateway.context import BACKGROUND, BROKER, CATALOGUE, HEARING, LIFECYCLE
 from gateway.http.json_response import Answer
 from gateway.http.problems import Problem
 
@@ -23,6 +23,8 @@ async def readyz(request: web.Request) -> Answer:
     if not app[HEARING].began:
         # Its shoppers would get a 404 for orders that other gateways take now.
         troubles["announcements"] = "not heard yet"
+    for task, trouble in app[BACKGROUND].troubles().items():
+        troubles[task] = trouble
     if app[CATALOGUE].stale:
         troubles["database"] = app[CATALOGUE].trouble or "no answer"
     if troubles:

@@ -19,6 +19,7 @@ from flashsale.messages.announcements import (
     encode_announcement,
 )
 from flashsale.messages.codec import MessageError
+from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.state.arrivals import Traffic
 from gateway.state.ledger_lookup import Lookup
 from gateway.state.orders import Known, Memory
@@ -52,6 +53,7 @@ class Hearing:
         catalogue: Catalogue,
         lookup: Lookup,
         traffic: Traffic,
+        metrics: GatewayMetrics,
     ) -> None:
         """Listen to, and tell, the fanout exchange of that name."""
         self._broker = broker
@@ -61,6 +63,7 @@ class Hearing:
         self._catalogue = catalogue
         self._lookup = lookup
         self._traffic = traffic
+        self._metrics = metrics
         self._name = secrets.token_hex(8)
         self._taken: list[Taken] = []
         self._arrivals: list[Arrivals] = []
@@ -128,7 +131,8 @@ class Hearing:
         try:
             heard = decode_announcement(body)
         except MessageError as error:
-            log.warning("announcement not understood", reason=str(error))
+            self._metrics.undecodable.inc()
+            log.warning("announcement skipped", reason=str(error))
             return
         match heard:
             case OrdersTaken(orders):
@@ -136,13 +140,13 @@ class Hearing:
                     self._memory.taken(OrderId(order.id), order.sku, order.quantity)
             case Arrivals():
                 self._traffic.add(heard)
-            case BatchDecided(decisions, sales, drain_rate):
+            case BatchDecided(decisions, sales, drained_per_second):
                 self.decided += len(decisions)
                 for d in decisions:
                     self._memory.decided(OrderId(d.id), d.status, d.reason, d.sku, d.quantity)
                 for sale in sales:
                     self._catalogue.heard(sale.sku, sale.stock, sale.sold)
-                self._line.drain_rate = drain_rate
+                self._line.drain_rate = drained_per_second
 
     async def _sweep(self, older_than: float, most: int) -> None:
         ids = self._memory.oldest_waiting(most, older_than)

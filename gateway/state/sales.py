@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from flashsale.domain.sales import Sale
-from flashsale.ledger import Ledger, LedgerError
+from flashsale.ledger import Ledger, LedgerError, LedgerUnavailable
 
 log = structlog.get_logger()
 
@@ -63,10 +63,12 @@ class Catalogue:
         asked_at = time.monotonic()
         try:
             sales = await self._ledger.sales()
-        except LedgerError as error:
-            self.trouble = str(error)
+        except BaseException as error:
+            known = error if isinstance(error, LedgerError) else LedgerUnavailable("not read")
+            self.trouble = str(known)
             if waiting is not None:
-                waiting.set_exception(error)
+                waiting.set_exception(known)
+                waiting.exception()  # the request that asked may be gone
             raise
         read = {sale.sku: sale for sale in sales}
         for sku, heard_at in self._heard_at.items():
