@@ -292,7 +292,7 @@ async def test_a_connection_that_gets_no_confirms_is_given_up_for_another(
     node: RabbitNode, rabbit_url: str, topology: Topology
 ) -> None:
     with (
-        patch("flashsale.broker.rabbitmq.broker._OVERDUE_SECONDS", 0.5),
+        patch("flashsale.broker.rabbitmq.broker._SLOW_BROKER_SECONDS", 0.5),
         patch("flashsale.broker.rabbitmq.connection._ADDRESS_SECONDS", 0.5),
         patch("flashsale.broker.rabbitmq.connection.random.sample", lambda found, _: found),
     ):
