@@ -330,7 +330,7 @@ WRONGS: list[tuple[str, Callable[[Sale], None]]] = [
 
 
 @pytest.mark.parametrize(("rule", "wrong"), WRONGS, ids=[w.__name__[1:] for _, w in WRONGS])
-def test_a_wrong_is_caught_by_its_rule_and_by_no_other(
+def test_a_violation_is_caught_by_its_rule_and_by_no_other(
     rule: str, wrong: Callable[[Sale], None]
 ) -> None:
     sale = a_right_sale()
@@ -340,14 +340,14 @@ def test_a_wrong_is_caught_by_its_rule_and_by_no_other(
 
 
 @pytest.mark.parametrize("rule", ["oversold", "over_limit", "books"])
-def test_what_the_books_name_is_a_violation_of_that_name(rule: str) -> None:
+def test_a_broken_row_of_the_books_is_a_violation_of_its_rule(rule: str) -> None:
     sale = a_right_sale()
     sale.broken[rule] = ["a row"]
     assert sale.verdict().violations[rule] == ["a row"]
     assert sale.broken_rules() == {rule}
 
 
-def test_orders_that_may_all_be_waiting_are_not_lost_but_early() -> None:
+def test_missing_orders_that_may_be_queued_are_waiting_and_not_lost() -> None:
     sale = a_right_sale()
     sale.forget(12)
     sale.forget(13)
@@ -356,7 +356,7 @@ def test_orders_that_may_all_be_waiting_are_not_lost_but_early() -> None:
     assert sale.verdict().waiting == ["2 accepted orders are not decided, 2 wait"]
 
 
-def test_effects_that_may_all_be_waiting_are_not_missing_but_early() -> None:
+def test_missing_effects_that_may_be_queued_are_waiting_and_no_violations() -> None:
     sale = a_right_sale()
     sale.effects["mail"].remove(an_id(3))
     sale.effects["mail"].remove(an_id(4))
@@ -368,14 +368,14 @@ def test_effects_that_may_all_be_waiting_are_not_missing_but_early() -> None:
     ]
 
 
-def test_answers_that_overlap_have_no_order() -> None:
+def test_overlapping_status_polls_have_no_order() -> None:
     sale = a_right_sale()
     # OrderAttempt before another question was answered, and answered long after.
     sale.history.append(msgspec.structs.replace(looked(3, 103.305, "queued"), seconds=5.0))
     assert sale.broken_rules() == set()
 
 
-def test_every_rule_is_in_the_verdict_of_nothing() -> None:
+def test_the_verdict_of_an_empty_history_has_every_rule() -> None:
     verdict = judge(HistorySummary([]), Holdings(), Backlog(), [], RATE)
     assert tuple(verdict.violations) == RULES
     assert not any(verdict.violations.values())
@@ -391,7 +391,7 @@ def test_services_that_are_not_chosen_are_not_judged() -> None:
     )
 
 
-def test_a_burst_is_named_by_its_moment_and_its_number() -> None:
+def test_a_burst_is_reported_by_its_start_and_count() -> None:
     sale = a_right_sale()
     sale.history += [Released(200.5, 8, 1), Released(201.25, 4, 2), Released(201.5, 7, 1)]
     assert sale.verdict().violations["over_rate"] == [
@@ -399,7 +399,7 @@ def test_a_burst_is_named_by_its_moment_and_its_number() -> None:
     ]
 
 
-def test_a_steady_rate_is_no_burst_by_the_rounding_of_its_moments() -> None:
+def test_a_steady_rate_with_rounded_moments_is_no_burst() -> None:
     assert bursts([(0.0995 + n * 0.025, 5) for n in range(200)], 200) == []
 
 
@@ -418,7 +418,7 @@ def in_second_from(releases: list[Release], start: float) -> int:
 
 
 @given(RELEASES, st.integers(0, 30))
-def test_bursts_are_those_of_a_count_of_every_window(releases: list[Release], rate: int) -> None:
+def test_bursts_equal_those_of_a_count_of_every_window(releases: list[Release], rate: int) -> None:
     worst = max((in_second_from(releases, at) for at, _ in releases), default=0)
     found = bursts(releases, rate)
     assert bool(found) == (worst > rate)

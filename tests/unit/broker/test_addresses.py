@@ -9,18 +9,18 @@ from flashsale.broker.rabbitmq.connection import Connection
 A, B, C = "amqp://me:pw@a:5672/", "amqps://me:pw@b/", "amqp://c/sales"
 
 
-def test_addresses_stand_with_commas_between() -> None:
+def test_a_url_lists_several_addresses_with_commas() -> None:
     assert addresses(A) == [A]
     assert addresses(f"{A},{B} , {C}") == [A, B, C]
 
 
-def test_a_comma_in_a_password_is_no_end() -> None:
+def test_a_url_is_not_split_at_a_comma_in_a_password() -> None:
     address = "amqp://me:p,w@a:5672/"
     assert addresses(f"{address},{B}") == [address, B]
 
 
 @pytest.mark.parametrize("wrong", ["", "http://a/", "amqp://a:5672,b:5672/", "amqp://a:x/", "a"])
-def test_what_is_no_address(wrong: str) -> None:
+def test_a_malformed_url_is_no_address(wrong: str) -> None:
     assert not is_address(wrong)
 
 
@@ -28,7 +28,7 @@ def test_an_address_is_shown_without_its_password() -> None:
     assert [without_secrets(address) for address in (A, B, C)] == ["a:5672", "b", "c"]
 
 
-async def test_every_attempt_tries_all_and_begins_anywhere(
+async def test_connect_tries_all_addresses_in_random_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tried: list[str] = []

@@ -13,7 +13,7 @@ async def confirms(count: int, timeout: float = 2.0) -> tuple[Confirms, list[asy
     return made, [made.add(now=float(n), message_id=f"m{n}") for n in range(1, count + 1)]
 
 
-async def test_acks_come_one_by_one_and_in_any_order() -> None:
+async def test_acks_confirm_messages_one_by_one_in_any_order() -> None:
     tracker, futures = await confirms(3)
     tracker.ack(2, multiple=False)
     assert [f.done() for f in futures] == [False, True, False]
@@ -23,7 +23,7 @@ async def test_acks_come_one_by_one_and_in_any_order() -> None:
     assert len(tracker) == 0
 
 
-async def test_multiple_answers_for_all_before_it() -> None:
+async def test_a_multiple_ack_or_nack_answers_for_all_earlier_messages() -> None:
     tracker, futures = await confirms(5)
     tracker.ack(2, multiple=True)
     tracker.nack(4, multiple=True)
@@ -34,7 +34,7 @@ async def test_multiple_answers_for_all_before_it() -> None:
     tracker.ack(5, multiple=True)
 
 
-async def test_a_returned_message_is_unroutable_and_its_ack_means_nothing() -> None:
+async def test_a_returned_message_is_unroutable_and_its_ack_is_ignored() -> None:
     tracker, futures = await confirms(2)
     tracker.returned("m2", "NO_ROUTE")
     tracker.ack(2, multiple=True)
@@ -58,7 +58,7 @@ async def test_a_message_past_its_deadline_is_unknown_and_still_in_flight() -> N
         assert isinstance(future.exception(), BrokerUnavailable)
 
 
-async def test_the_end_of_the_channel_is_the_end_of_all_waiting() -> None:
+async def test_the_end_of_the_channel_fails_all_messages_in_flight() -> None:
     tracker, futures = await confirms(2)
     tracker.fail_all("gone")
     for future in futures:
@@ -67,7 +67,7 @@ async def test_the_end_of_the_channel_is_the_end_of_all_waiting() -> None:
     assert len(tracker) == 0
 
 
-async def test_answers_for_unknown_tags_and_cancelled_waiters_are_ignored() -> None:
+async def test_confirms_for_unknown_tags_and_cancelled_waiters_are_ignored() -> None:
     tracker, futures = await confirms(1)
     futures[0].cancel()
     tracker.ack(7, multiple=False)

@@ -117,7 +117,9 @@ parts = st.one_of(
 
 
 @given(st.lists(parts, max_size=12), st.lists(st.integers(0, 4000), max_size=12))
-def test_it_is_what_pika_reads(stream: list[tuple[object, bytes]], cuts: list[int]) -> None:
+def test_inbound_frames_are_read_as_pika_reads_them(
+    stream: list[tuple[object, bytes]], cuts: list[int]
+) -> None:
     sent = b"".join(data for _, data in stream)
     read = Stream()
     places = sorted({0, len(sent), *(cut for cut in cuts if cut < len(sent))})
@@ -128,7 +130,7 @@ def test_it_is_what_pika_reads(stream: list[tuple[object, bytes]], cuts: list[in
     assert read._frame_buffer == b""
 
 
-def test_plain_messages_do_without_pika() -> None:
+def test_plain_messages_are_read_without_pika() -> None:
     read = Stream()
     expected = [plain((tag, b"order" * tag, f"m-{tag}", False)) for tag in range(1, 50)]
     read._on_data_available(b"".join(data for _, data in expected) + answer("ack", 7, True)[1])
@@ -136,7 +138,7 @@ def test_plain_messages_do_without_pika() -> None:
     assert read.without_pika == 50
 
 
-def test_of_another_channel_nothing_is_taken() -> None:
+def test_frames_of_an_unregistered_channel_are_left_to_pika() -> None:
     read = Stream()
     read.inbound_frames.deliveries.clear()
     meant, data = plain((1, b"x", "m", True))
@@ -144,7 +146,7 @@ def test_of_another_channel_nothing_is_taken() -> None:
     assert (read.seen, read.without_pika) == ([meant], 0)
 
 
-def test_what_we_write_we_read_as_plain() -> None:
+def test_outbound_frames_are_read_as_plain_messages() -> None:
     """The properties of a message as the broker hands it on are those with which it came."""
     ours = message_frames(CHANNEL, "sale.orders", "order", "m-1", b"body", True)
     deliver = spec.Basic.Deliver("c", 9, False, "sale.orders", "order")

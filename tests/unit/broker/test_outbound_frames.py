@@ -10,7 +10,7 @@ from flashsale.broker.rabbitmq.outbound_frames import message_frames
 
 @pytest.mark.parametrize("mandatory", [True, False])
 @pytest.mark.parametrize("body", [b"x", b"order" * 200])
-def test_they_are_byte_for_byte_pikas(body: bytes, mandatory: bool) -> None:
+def test_outbound_frames_equal_pikas_byte_for_byte(body: bytes, mandatory: bool) -> None:
     properties: Any = BasicProperties(message_id="m-1", delivery_mode=DeliveryMode.Persistent)
     pikas = b"".join(
         part.marshal()

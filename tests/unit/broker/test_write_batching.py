@@ -19,7 +19,7 @@ async def turn() -> None:
     await asyncio.sleep(0)
 
 
-async def test_with_nothing_in_flight_a_message_leaves_at_the_end_of_the_turn(
+async def test_with_nothing_in_flight_a_message_is_written_at_the_end_of_the_turn(
     nagle: WriteBatcher, writes: list[bytes]
 ) -> None:
     nagle.add(b"a", 1)
@@ -29,7 +29,7 @@ async def test_with_nothing_in_flight_a_message_leaves_at_the_end_of_the_turn(
     assert writes == [b"ab"]
 
 
-async def test_a_write_waits_for_the_one_before_and_takes_all_that_came(
+async def test_a_write_waits_for_the_confirm_of_the_last_and_takes_all_gathered_messages(
     nagle: WriteBatcher, writes: list[bytes]
 ) -> None:
     nagle.add(b"a", 1)
@@ -48,7 +48,7 @@ async def test_a_write_waits_for_the_one_before_and_takes_all_that_came(
     assert writes == [b"ab", b"cd"]
 
 
-async def test_a_late_confirm_holds_nothing_back_for_long(
+async def test_a_late_confirm_delays_a_write_only_shortly(
     nagle: WriteBatcher, writes: list[bytes]
 ) -> None:
     for tag in (1, 2):
@@ -61,7 +61,7 @@ async def test_a_late_confirm_holds_nothing_back_for_long(
     assert writes == [b"1", b"2"]
 
 
-async def test_flush_writes_in_order_whatever_is_unconfirmed(
+async def test_flush_writes_in_order_without_waiting_for_confirms(
     nagle: WriteBatcher, writes: list[bytes]
 ) -> None:
     for tag in (1, 2, 3):

@@ -19,13 +19,13 @@ def test_a_key_stands_for_one_order_of_one_customer(
     assert (first == second) == same
 
 
-def test_the_border_between_customer_and_key_counts() -> None:
+def test_an_order_id_depends_on_the_border_between_customer_and_key() -> None:
     assert keyed_order_id(SECRET, "ab", "c") != keyed_order_id(SECRET, "a", "bc")
 
 
-def test_the_secret_counts() -> None:
+def test_an_order_id_depends_on_the_secret() -> None:
     assert keyed_order_id(SECRET, "a", "b") != keyed_order_id(SECRET + b"!", "a", "b")
 
 
-def test_random_ids_differ() -> None:
+def test_random_order_ids_differ() -> None:
     assert len({random_order_id() for _ in range(1000)}) == 1000

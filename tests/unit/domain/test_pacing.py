@@ -95,7 +95,7 @@ def test_a_backlog_uses_99_percent_of_the_rate(pacer: Pacer, rng: random.Random)
 
 
 @pytest.mark.parametrize("rate", [1, 3, 39, 40, 2000, 100_000])
-def test_ten_seconds_of_backlog_at_the_default_batch(rate: int) -> None:
+def test_pacer_drains_ten_seconds_of_backlog_at_the_default_batch(rate: int) -> None:
     pacer = Pacer(rate, max(1, rate // 40))
     now, end, released = 0.0, 10.0, 0
     while now < end:
@@ -104,14 +104,14 @@ def test_ten_seconds_of_backlog_at_the_default_batch(rate: int) -> None:
     assert 0.99 * rate * 10 <= released <= rate * 10 + pacer.batch
 
 
-def test_idle_time_is_not_saved_up() -> None:
+def test_pacer_saves_up_no_idle_time() -> None:
     pacer = Pacer(2000, 50)
     assert pacer.take(0.0, 50) == 50
     releases = run(pacer, lambda: 50, lambda: 0.0, 100)  # begins after a thousand idle seconds
     assert sum(count for at, count in releases if at < 1000.1) <= 250
 
 
-def test_delay_for_a_whole_batch_is_when_it_may_go_at_once() -> None:
+def test_pacer_delays_a_whole_batch_until_it_may_go_at_once() -> None:
     pacer = Pacer(100, 30)
     now = 0.0
     for count in (30, 30, 30):
@@ -158,7 +158,7 @@ def around_the_boundary(limiter: FixedWindow | TokenBucket | Pacer) -> Releases:
 
 
 @pytest.mark.parametrize("limiter", [FixedWindow(1000), TokenBucket(1000, burst=200)])
-def test_the_check_catches_limiters_that_admit_more(limiter: FixedWindow | TokenBucket) -> None:
+def test_the_rate_check_catches_limiters_that_admit_more(limiter: FixedWindow | TokenBucket) -> None:
     assert most_in(around_the_boundary(limiter), 1.0) > 1000
 
 
@@ -169,7 +169,7 @@ def test_the_pacer_holds_across_the_boundary() -> None:
 
 
 @pytest.mark.parametrize(("rate", "batch"), [(0, 1), (10, 0), (10, 11)])
-def test_nonsense_is_refused(rate: int, batch: int) -> None:
+def test_pacer_refuses_an_invalid_rate_or_batch(rate: int, batch: int) -> None:
     with pytest.raises(ValueError, match="need rate"):
         Pacer(rate, batch)
 

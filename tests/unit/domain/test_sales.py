@@ -59,7 +59,7 @@ def test_stock_and_limits_hold_and_nothing_is_decided_twice(
         )
 
 
-def test_the_queue_decides_who_gets_the_last_one() -> None:
+def test_the_first_order_in_the_queue_gets_the_last_item() -> None:
     first, second = an_order(), an_order()
     outcomes = decide([first, second], {"tv": Sale("tv", 1)}, {}, {})
     assert [o.status for o in outcomes] == [Status.CONFIRMED, Status.REJECTED]
@@ -82,7 +82,7 @@ def test_an_order_too_large_for_the_rest_leaves_it_to_a_smaller_one() -> None:
         (an_order(accepted_at=15.0, quantity=2), Reason.SOLD_OUT),
     ],
 )
-def test_every_reason(order: Order, reason: Reason) -> None:
+def test_a_rejected_order_has_its_reason(order: Order, reason: Reason) -> None:
     sale = Sale("tv", 5, 4, customer_limit=2, opens_at=10, closes_at=20)
     bought = {("tv", "regular"): 2}
     [outcome] = decide([order], {"tv": sale}, bought, {})

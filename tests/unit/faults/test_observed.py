@@ -45,7 +45,7 @@ def acknowledged(seen: list[Observation]) -> list[list[str]]:
     return [list(one.orders) for one in seen if isinstance(one, Acked)]
 
 
-async def test_an_ack_is_of_all_that_its_connection_handed_over_before(
+async def test_an_observed_ack_covers_the_earlier_deliveries_of_its_connection(
     seen: list[Observation],
 ) -> None:
     deliveries, taken = await connection("a", "b", "c")
@@ -54,7 +54,7 @@ async def test_an_ack_is_of_all_that_its_connection_handed_over_before(
     assert acknowledged(seen) == [["a", "b"], ["c"]]
 
 
-async def test_what_an_older_connection_held_is_not_acknowledged_by_the_next(
+async def test_an_observed_ack_does_not_cover_deliveries_of_an_older_connection(
     seen: list[Observation],
 ) -> None:
     await connection("a", "b", "c")

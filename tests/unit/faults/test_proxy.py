@@ -55,13 +55,13 @@ async def said(
         return await reader.readexactly(len(words))
 
 
-async def test_a_whole_link_passes_everything_on(link: Proxy, connect: Connect) -> None:
+async def test_a_whole_proxy_passes_everything_on(link: Proxy, connect: Connect) -> None:
     reader, writer = await connect()
     words = bytes(range(256)) * 1000
     assert await said(reader, writer, words) == words
 
 
-async def test_a_delay_is_one_of_each_direction(link: Proxy, connect: Connect) -> None:
+async def test_a_proxy_delays_each_direction(link: Proxy, connect: Connect) -> None:
     reader, writer = await connect()
     link.there.delay = link.back.delay = 0.05
     started = time.monotonic()
@@ -69,7 +69,9 @@ async def test_a_delay_is_one_of_each_direction(link: Proxy, connect: Connect) -
     assert time.monotonic() - started >= 0.1
 
 
-async def test_a_slice_is_the_most_that_arrives_at_a_time(link: Proxy, connect: Connect) -> None:
+async def test_a_slice_limits_the_bytes_that_arrive_at_a_time(
+    link: Proxy, connect: Connect
+) -> None:
     reader, writer = await connect()
     link.back.slice, link.back.delay = 3, 0.02
     writer.write(b"0123456789")
@@ -78,7 +80,7 @@ async def test_a_slice_is_the_most_that_arrives_at_a_time(link: Proxy, connect: 
     assert pieces == [b"012", b"345", b"678", b"9"]
 
 
-async def test_a_limit_takes_its_time(link: Proxy, connect: Connect) -> None:
+async def test_a_limited_proxy_passes_bytes_at_its_rate(link: Proxy, connect: Connect) -> None:
     reader, writer = await connect()
     link.there.limit, link.there.slice = 100_000.0, 1000
     started = time.monotonic()
@@ -86,7 +88,7 @@ async def test_a_limit_takes_its_time(link: Proxy, connect: Connect) -> None:
     assert time.monotonic() - started >= 0.2
 
 
-async def test_what_is_said_while_it_is_silent_arrives_when_it_has_healed(
+async def test_bytes_sent_to_a_silent_proxy_arrive_when_it_has_healed(
     link: Proxy, connect: Connect
 ) -> None:
     reader, writer = await connect()
@@ -98,7 +100,7 @@ async def test_what_is_said_while_it_is_silent_arrives_when_it_has_healed(
         assert await reader.readexactly(5) == b"hello"
 
 
-async def test_a_reset_ends_all_connections_and_new_ones_get_through(
+async def test_a_proxy_reset_ends_all_connections_and_new_ones_get_through(
     link: Proxy, connect: Connect
 ) -> None:
     reader, writer = await connect()
@@ -110,7 +112,9 @@ async def test_a_reset_ends_all_connections_and_new_ones_get_through(
     assert await said(reader, writer, b"again") == b"again"
 
 
-async def test_a_cut_link_refuses_until_it_is_healed(link: Proxy, connect: Connect) -> None:
+async def test_a_cut_proxy_refuses_connections_until_it_is_healed(
+    link: Proxy, connect: Connect
+) -> None:
     reader, writer = await connect()
     await said(reader, writer, b"hello")
     link.cut()
@@ -123,7 +127,9 @@ async def test_a_cut_link_refuses_until_it_is_healed(link: Proxy, connect: Conne
     assert await said(reader, writer, b"again") == b"again"
 
 
-async def test_the_answers_of_one_connection_can_be_lost(link: Proxy, connect: Connect) -> None:
+async def test_a_proxy_can_lose_the_answers_of_one_connection(
+    link: Proxy, connect: Connect
+) -> None:
     def lose(connection: Connection, data: bytes) -> None:
         connection.lost = connection.lost or b"COMMIT" in data
 

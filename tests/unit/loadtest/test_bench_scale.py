@@ -25,7 +25,7 @@ def rows() -> list[Row]:
     ]
 
 
-def test_keys_are_flat_and_name_what_was_varied() -> None:
+def test_scale_figures_have_flat_keys_with_the_varied_parameter() -> None:
     keys = flat(rows())
     assert keys["accepted_workers_1"] == 9_000
     assert keys["p99_ms_gateways_8"] == 12.5
@@ -34,12 +34,12 @@ def test_keys_are_flat_and_name_what_was_varied() -> None:
     assert keys["gateway_rss_mb_tenth_10"] == 90
 
 
-def test_there_is_a_table_for_each_thing_that_was_varied() -> None:
+def test_each_varied_parameter_has_a_table() -> None:
     found = tables(rows())
     assert [table.row_count for table in found] == [1, 2, 2, 2, 10]
 
 
-def test_memory_is_told_as_each_tenth_is_through() -> None:
+def test_memory_is_reported_after_each_tenth_of_the_orders() -> None:
     samples = [Sample(10 * n, gateway_mb=n, consumer_mb=100 - n) for n in range(12)]
     found = tenths(samples, orders=100)
     assert [row.number for row in found] == list(range(1, 11))
@@ -54,10 +54,12 @@ def test_memory_is_told_as_each_tenth_is_through() -> None:
         ([50, 90, *[80] * 8], -10),
     ],
 )
-def test_growth_begins_at_a_fifth_and_ends_at_the_peak(levels: list[float], grown: float) -> None:
+def test_memory_growth_is_from_a_fifth_of_the_orders_to_the_peak(
+    levels: list[float], grown: float
+) -> None:
     assert growth(levels) == grown
 
 
-def test_a_picture_is_drawn(tmp_path: Path) -> None:
+def test_the_chart_of_scale_figures_is_drawn(tmp_path: Path) -> None:
     draw(rows(), tmp_path / "scale.png")
     assert (tmp_path / "scale.png").stat().st_size > 10_000

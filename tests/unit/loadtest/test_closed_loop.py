@@ -21,11 +21,11 @@ not 2xx: 0
 """  # noqa: W291
 
 
-def test_what_wrk_prints_is_read() -> None:
+def test_the_output_of_wrk_is_parsed() -> None:
     assert read_answers(PRINTED) == Answers(709, 340.87, 0.921, 1050)
 
 
-def test_what_wrk_does_not_print_is_an_error() -> None:
+def test_incomplete_output_of_wrk_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="no latency at 99%"):
         read_answers(PRINTED.replace("     99%", "      9%"))
     with pytest.raises(RuntimeError, match="no rate"):

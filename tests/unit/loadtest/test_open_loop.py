@@ -111,7 +111,7 @@ async def test_connections_are_used_again_and_grow_while_all_are_busy() -> None:
     assert busy.at_once > 10
 
 
-async def test_what_is_never_answered_counts_with_the_time_it_waited() -> None:
+async def test_an_unanswered_request_counts_with_the_time_it_waited() -> None:
     async with a_server(StallingServer(at=50, seconds=30)) as url:
         outcome = await run(url, Load(rate=200, seconds=0.5, patience=0.3))
     assert outcome.statuses == {202: 49}
@@ -119,7 +119,7 @@ async def test_what_is_never_answered_counts_with_the_time_it_waited() -> None:
     assert outcome.latency_ms["p90"] >= 300
 
 
-async def test_refusals_are_answers() -> None:
+async def test_the_open_loop_counts_refusals_as_answers() -> None:
     async with a_server(Server("503 Service Unavailable")) as url:
         outcome = await run(url, Load(rate=200, seconds=0.2))
     assert outcome.statuses == {503: 40}
@@ -142,7 +142,7 @@ async def test_broken_connections_are_counted_and_others_opened() -> None:
     assert outcome.statuses == {0: 4, 202: 36}
 
 
-async def test_random_gaps_have_the_same_mean() -> None:
+async def test_random_gaps_keep_the_mean_rate() -> None:
     load = Load(rate=1000, seconds=10, poisson=True)
     schedule = load.schedule()
     assert len(schedule) == pytest.approx(10_000, rel=0.05)
@@ -178,7 +178,7 @@ async def test_load_stays_on_this_machine() -> None:
         await open_loop("http://192.0.2.1/orders", load, [b""])
 
 
-async def test_nobody_there_is_an_error() -> None:
+async def test_an_open_loop_without_a_server_is_an_error() -> None:
     async with a_server(Server()) as url:
         pass
     with pytest.raises(ConnectionRefusedError):
@@ -195,13 +195,13 @@ def test_percentiles_are_values_that_were_measured() -> None:
     }
 
 
-def test_an_answer_is_read_once_it_is_whole() -> None:
+def test_an_answer_is_parsed_once_it_is_complete() -> None:
     answer = b"HTTP/1.1 202 Accepted\r\nContent-Type: x\r\ncontent-length: 5\r\n\r\n12345"
     for cut in range(len(answer)):
         assert read_answer(answer[:cut]) is None
     assert read_answer(answer) == (202, True)
 
 
-def test_what_has_no_length_is_no_answer() -> None:
+def test_an_answer_without_a_length_is_an_error() -> None:
     with pytest.raises(ValueError, match="not an answer"):
         read_answer(b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n")

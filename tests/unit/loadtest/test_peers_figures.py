@@ -81,7 +81,7 @@ def test_every_contestant_has_the_same_figures(
             assert (f"{one.prefix}drain_{name}" in found) == (one is not BARE)
 
 
-def test_they_are_printed_and_drawn(
+def test_the_figures_of_the_peers_are_printed_and_drawn(
     rounds: list[dict[str, Accepted]], drains: list[dict[str, Drained]], tmp_path: Path
 ) -> None:
     found = figures(rounds, drains)

@@ -32,11 +32,11 @@ def test_a_minute_is_calm_then_a_spike_then_calm_and_leaves_time_for_answers() -
 
 
 @pytest.mark.parametrize("found", [[90, 120, 121, 121, 121, 121], [90, 120, 119, 118, 117, 116]])
-def test_what_fills_in_the_first_spikes_and_stays_is_flat(found: list[float]) -> None:
+def test_a_resource_that_fills_in_the_first_spikes_is_flat(found: list[float]) -> None:
     assert judged(found).flat
 
 
-def test_one_odd_minute_is_no_growth() -> None:
+def test_one_outlier_minute_is_no_growth() -> None:
     assert judged([90, 120, 120, 120, 170, 120, 120, 120]).flat
 
 
@@ -48,7 +48,7 @@ def test_one_odd_minute_is_no_growth() -> None:
         ("series", [300 + 3 * spike for spike in range(10)]),
     ],
 )
-def test_what_grows_with_every_spike_is_not_flat(what: str, found: list[float]) -> None:
+def test_a_resource_that_grows_with_every_spike_is_not_flat(what: str, found: list[float]) -> None:
     assert not judged(found, what).flat
 
 
@@ -83,7 +83,7 @@ def test_a_leak_of_the_gateway_is_found_among_everything_that_was_sampled() -> N
     assert figures["not_flat"] == ["gateway: rss_mb"]
 
 
-async def test_shoppers_note_what_they_were_told() -> None:
+async def test_shoppers_record_their_answers() -> None:
     seen: list[str] = []
 
     async def order(request: web.Request) -> web.Response:
@@ -111,7 +111,7 @@ async def test_shoppers_note_what_they_were_told() -> None:
     }
 
 
-async def test_who_gets_no_answer_is_counted() -> None:
+async def test_a_shopper_without_an_answer_is_counted_as_unanswered() -> None:
     shoppers = Shoppers(free_port(), SECRET)
     started = time.monotonic()
     await shoppers.order("tv", [0.0, 0.001])  # nobody listens there

@@ -30,7 +30,7 @@ def an_outcome(drained_max: int) -> Outcome:
     return Outcome(watch, history, judge(evidence))
 
 
-def test_the_page_needs_nothing_else_and_shows_every_process() -> None:
+def test_the_spike_page_is_self_contained_and_shows_every_process() -> None:
     cores = Cores()
     cores.at, cores.seconds = [0.0, 0.5, 1.0, 1.5], {"gate<way>": [0.0, 0.25, 0.5, 0.75]}
     drawn = page(an_outcome(2000), cores)
@@ -40,7 +40,7 @@ def test_the_page_needs_nothing_else_and_shows_every_process() -> None:
         assert elsewhere not in drawn
 
 
-def test_a_broken_promise_is_on_the_page() -> None:
+def test_a_broken_promise_is_on_the_spike_page() -> None:
     drawn = page(an_outcome(2001), Cores())
     assert "1 orders over the limit" in drawn
     assert "Every promise was kept" not in drawn

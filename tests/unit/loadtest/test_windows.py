@@ -6,21 +6,21 @@ from loadtest.measure.windows import counts_per_window, fewest, most, per_second
 EVEN = [(step / 32, 100) for step in range(200)]
 
 
-def test_an_even_rate_is_its_own_most_and_fewest() -> None:
+def test_an_even_rate_has_the_same_most_and_fewest_orders_in_a_window() -> None:
     assert most(EVEN, 1) == fewest(EVEN, 1) == 3200
 
 
-def test_a_burst_across_two_seconds_is_seen() -> None:
+def test_most_counts_a_burst_across_two_seconds() -> None:
     batches = [(0.0, 1), (0.9, 1000), (1.1, 1000), (3.0, 1)]
     assert most(batches, 1) == 2000
 
 
-def test_a_pause_across_two_seconds_is_seen() -> None:
+def test_fewest_counts_a_pause_across_two_seconds() -> None:
     batches = [(0.0, 10), (0.4, 10), (1.6, 10), (2.0, 10)]
     assert fewest(batches, 1) == 0
 
 
-def test_what_ends_before_the_window_does_is_no_pause() -> None:
+def test_fewest_counts_no_window_past_the_last_batch() -> None:
     assert fewest([(0.0, 10), (0.5, 10)], 1) == 20
 
 
@@ -28,7 +28,7 @@ def test_the_first_batch_starts_the_clock_of_a_rate() -> None:
     assert per_second([(5.0, 999), (6.0, 100), (7.0, 100)]) == 100
 
 
-def test_each_order_is_in_one_window_of_a_tally() -> None:
+def test_counts_per_window_have_each_order_once() -> None:
     assert counts_per_window([(1.0, 1), (1.05, 2), (1.25, 3)], 0.1) == [3, 0, 3]
 
 

@@ -15,7 +15,7 @@ def test_an_order_survives_the_queue() -> None:
 
 
 @given(st.binary(max_size=80))
-def test_what_is_no_order_is_a_decode_error_and_nothing_else(body: bytes) -> None:
+def test_a_malformed_order_is_a_decode_error_and_no_other(body: bytes) -> None:
     try:
         decode_order(body)
     except MessageError:
@@ -23,6 +23,6 @@ def test_what_is_no_order_is_a_decode_error_and_nothing_else(body: bytes) -> Non
 
 
 @pytest.mark.parametrize("change", [{"id": "x"}, {"quantity": 0}, {"sku": "a b"}, {"sku": ""}])
-def test_an_order_that_breaks_the_contract_is_not_read(change: dict[str, object]) -> None:
+def test_an_order_that_breaks_the_contract_is_not_decoded(change: dict[str, object]) -> None:
     with pytest.raises(MessageError):
         decode_order(encode_order(an_order(**change)))

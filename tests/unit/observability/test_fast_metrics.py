@@ -10,7 +10,7 @@ BUCKETS = (0.001, 0.5, 2.0)
 
 
 @given(st.lists(st.floats(0, 10) | st.sampled_from(BUCKETS)))
-def test_latencies_are_those_of_prometheus_own_histogram(seconds: list[float]) -> None:
+def test_a_fast_histogram_equals_prometheus_own_histogram(seconds: list[float]) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     mine = FastHistogram("seconds", "How long", BUCKETS, ours)
     yours = Histogram("seconds", "How long", buckets=BUCKETS, registry=theirs)
@@ -23,7 +23,7 @@ def test_latencies_are_those_of_prometheus_own_histogram(seconds: list[float]) -
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(200, 202))))
-def test_a_tally_is_that_of_prometheus_own_counter(counted: list[tuple[str, int]]) -> None:
+def test_a_fast_counter_equals_prometheus_own_counter(counted: list[tuple[str, int]]) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     mine = FastCounter("answers", "What was said", ["to", "status"], ours)
     yours = Counter("answers", "What was said", ["to", "status"], registry=theirs)

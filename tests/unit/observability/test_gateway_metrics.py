@@ -19,7 +19,7 @@ def seen(sales: list[Sale]) -> dict[tuple[str, str], float]:
     }
 
 
-def test_a_sale_is_told_as_it_is_when_it_is_asked_for() -> None:
+def test_sale_metrics_show_the_state_at_the_scrape() -> None:
     sales = [Sale("tv", 10)]
     assert seen(sales)["flashsale_sale_sold_items", "tv"] == 0
     sales[0] = Sale("tv", 10, sold=4)
@@ -30,7 +30,7 @@ def test_a_sale_is_told_as_it_is_when_it_is_asked_for() -> None:
     }
 
 
-def test_a_sale_of_the_past_has_no_series() -> None:
+def test_a_closed_sale_has_no_series() -> None:
     now = time.time()
     sales = [
         Sale("scheduled", 1, opens_at=now + 60),
@@ -40,6 +40,6 @@ def test_a_sale_of_the_past_has_no_series() -> None:
     assert {sku for _, sku in seen(sales)} == {"scheduled", "just-closed"}
 
 
-def test_a_sale_that_is_oversold_is_told_for_ever() -> None:
+def test_an_oversold_sale_keeps_its_series() -> None:
     sales = [Sale("tv", 10, sold=12, closes_at=time.time() - 3_600)]
     assert seen(sales)["flashsale_sale_oversold_items", "tv"] == 2

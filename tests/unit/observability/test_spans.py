@@ -51,7 +51,7 @@ def a_delivery(
     return Delivery(1, encode_order(order), order.id, trace_headers(traceparent)), order
 
 
-async def test_off_there_are_none() -> None:
+async def test_tracing_off_creates_no_spans() -> None:
     async with open_tracing(False, "gateway", "memory") as tracing:
         assert tracing is None
 
@@ -62,7 +62,7 @@ def test_a_copy_of_a_message_keeps_its_trace_and_nothing_else() -> None:
     assert trace_headers(None) == {}
 
 
-def test_what_is_not_sampled_is_carried_nowhere(
+def test_an_unsampled_span_is_not_carried_on(
     tracing: Tracing, recorder: InMemorySpanExporter
 ) -> None:
     span = tracing.request("POST", "/orders", "http", UNSAMPLED)
@@ -73,7 +73,7 @@ def test_what_is_not_sampled_is_carried_nowhere(
     assert recorder.get_finished_spans() == ()
 
 
-def test_what_is_sampled_is_carried_on_in_the_same_trace(tracing: Tracing) -> None:
+def test_a_sampled_span_is_carried_on_in_the_same_trace(tracing: Tracing) -> None:
     request = tracing.request("POST", "/orders", "http", SAMPLED)
     publish = tracing.publish(request, "sale.orders", "order", "1", b"")
     assert publish.traceparent is not None
@@ -93,7 +93,7 @@ def test_the_sampler_is_that_of_the_environment(
     assert recorder.get_finished_spans() == ()
 
 
-def test_an_error_is_told_by_its_kind_alone(
+def test_a_span_records_an_error_by_its_type_only(
     tracing: Tracing, recorder: InMemorySpanExporter
 ) -> None:
     tracing.request("POST", "/orders", "http", None).end(ValueError("of customer c-1"))
@@ -135,7 +135,9 @@ def test_a_batch_without_a_traced_order_has_no_span(
     assert recorder.get_finished_spans() == ()
 
 
-def test_a_batch_that_fails_says_by_what(tracing: Tracing, recorder: InMemorySpanExporter) -> None:
+def test_the_span_of_a_failed_batch_has_its_error_type(
+    tracing: Tracing, recorder: InMemorySpanExporter
+) -> None:
     def fail() -> None:
         with batch_spans(tracing, "sale.orders", [a_delivery(SAMPLED)], 1.0):
             raise TimeoutError("after c-1")
@@ -147,7 +149,7 @@ def test_a_batch_that_fails_says_by_what(tracing: Tracing, recorder: InMemorySpa
         assert span.attributes["error.type"] == "TimeoutError"
 
 
-def test_the_process_is_named_unless_the_environment_names_it(
+def test_the_service_name_is_the_process_unless_the_environment_sets_it(
     monkeypatch: pytest.MonkeyPatch, recorder: InMemorySpanExporter
 ) -> None:
     for expected in ("flashsale-test", "my-shop"):
@@ -157,7 +159,7 @@ def test_the_process_is_named_unless_the_environment_names_it(
         monkeypatch.setenv("OTEL_SERVICE_NAME", "my-shop")
 
 
-def test_a_wrong_variable_of_opentelemetry_is_a_wrong_setting(
+def test_a_wrong_opentelemetry_variable_makes_tracing_unavailable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "-1")
@@ -174,7 +176,7 @@ class Collector(SpanExporter):
         return self.answer
 
 
-def test_a_collector_that_goes_and_comes_back_is_told_of_once_each() -> None:
+def test_the_loss_and_the_return_of_a_collector_are_logged_once_each() -> None:
     collector = Collector()
     exporter = _OutageLoggingExporter(collector)
     with capture_logs() as logs:
@@ -188,7 +190,7 @@ def test_a_collector_that_goes_and_comes_back_is_told_of_once_each() -> None:
     ]
 
 
-def test_the_last_spans_are_waited_for_no_longer_than_so(
+def test_close_waits_for_the_last_spans_no_longer_than_its_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     released = threading.Event()
@@ -205,7 +207,7 @@ def test_the_last_spans_are_waited_for_no_longer_than_so(
     released.set()
 
 
-def test_opentelemetry_s_own_lines_on_a_dead_collector_are_not_logged() -> None:
+def test_opentelemetrys_own_lines_on_a_dead_collector_are_not_logged() -> None:
     otlp_tracing("test", "rabbitmq").close()
     exporter = "opentelemetry.exporter.otlp.proto.http.trace_exporter"
     assert not logging.getLogger(exporter).isEnabledFor(logging.ERROR)
