@@ -12,10 +12,10 @@ from rich.console import Console
 from flashsale.ledger import LedgerError
 from flashsale.runtime.process import fail
 from flashsale.runtime.settings import Settings, SettingsError, load_settings
+from loadtest.demo.chart import draw
 from loadtest.demo.report import Report, print_report
 from loadtest.demo.sale import Spike, run_sale
 from loadtest.demo.stack import start_stack
-from loadtest.demo.watch import draw
 from loadtest.processes import ProcessFailed
 from loadtest.servers import free_port
 

@@ -14,8 +14,9 @@ from flashsale.domain.order_states import Status
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
 from flashsale.runtime.settings import Settings
+from loadtest.demo.live_view import LiveView
 from loadtest.demo.report import Evidence, Report, judge, orders_sent
-from loadtest.demo.watch import View, Watch
+from loadtest.demo.watch import Watch
 from loadtest.measure.cores import Cores
 from loadtest.processes import Process, ProcessFailed, Samples, process, scrape
 from services.installed import chosen_services
@@ -75,7 +76,7 @@ def run_sale(
         f" queue of {settings.queue_max_length:,}, drain of {settings.drain_rate:,}/s."
     )
     watch = Watch(stack.ports, sku, settings.queue_max_length, settings.drain_rate)
-    with View(watch, console) as view, _shoppers(spike, stack, sku, folder) as shoppers:
+    with LiveView(watch, console) as view, _shoppers(spike, stack, sku, folder) as shoppers:
         if cores is not None:
             cores.follow("shoppers", shoppers.pid)
         calm: dict[str, float] = {}

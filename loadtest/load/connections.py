@@ -118,7 +118,7 @@ class _Connection(asyncio.Protocol):
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one, but not by class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not inherit from it
         self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""A sale that kept its promises is found to; each promise that is broken is found by its rule."""
+"""The audit finds no violation in a correct sale, and each violation by its rule."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -84,7 +84,7 @@ class Sale:
         return {rule for rule, lines in self.verdict().violations.items() if lines}
 
     def decide(self, number: int, status: str) -> None:
-        """Have the ledger and the services right about an order."""
+        """Record a correct order in ledger and services."""
         order = Decided(an_id(number), "tv", f"c-{number}", 1, status)
         self.orders.append(order)
         self.effects.setdefault("mail", []).append(order.id)
@@ -95,7 +95,7 @@ class Sale:
             self.points["", order.customer] = POINTS
 
     def forget(self, number: int) -> None:
-        """Have the ledger and the services know nothing of an order."""
+        """Remove an order from ledger and services."""
         order = self.order(number)
         self.orders.remove(order)
         for done in self.effects.values():
@@ -114,7 +114,7 @@ class Sale:
 
 
 def a_right_sale() -> Sale:
-    """It has everything that is right though it looks odd."""
+    """A correct sale with every unusual case that is no violation."""
     sale = Sale()
     for number in range(20):
         at = 100 + number / 10
@@ -138,10 +138,10 @@ def a_right_sale() -> Sale:
             Committed(at + 0.01, drain, states),
             Acked(at + 0.01, drain, [*ids, "not-readable"]),
         ]
-    # Never answered: one of them is an order, one is not. Refused in words: none is.
+    # Two attempts without an answer, one of which made an order, and a refusal, which made none.
     sale.history += [asked(30, 103, 0), asked(31, 103, 0), asked(32, 103, 409)]
     sale.decide(30, "rejected")
-    # Not known, but named; and known to nobody.
+    # An order id in an answer of unknown outcome, and an attempt without an id.
     sale.history += [asked(33, 103, 503, order_id=an_id(33)), asked(34, 103, 500)]
     sale.decide(33, "rejected")
     # An unreadable message of some sale, another sale, and what an operator had tried again.
@@ -370,7 +370,7 @@ def test_missing_effects_that_may_be_queued_are_waiting_and_no_violations() -> N
 
 def test_overlapping_status_polls_have_no_order() -> None:
     sale = a_right_sale()
-    # OrderAttempt before another question was answered, and answered long after.
+    # A poll that was sent before the answer to another one, and answered long after it.
     sale.history.append(msgspec.structs.replace(looked(3, 103.305, "queued"), seconds=5.0))
     assert sale.broken_rules() == set()
 
@@ -403,7 +403,7 @@ def test_a_steady_rate_with_rounded_moments_is_no_burst() -> None:
     assert bursts([(0.0995 + n * 0.025, 5) for n in range(200)], 200) == []
 
 
-# Quarters of a second are exact, so that a window's end falls on releases.
+# Quarters of a second are exact in binary, so that a window can end exactly at a release.
 RELEASES = st.lists(
     st.tuples(
         st.integers(0, 24).map(lambda n: n / 4) | st.floats(0, 6),

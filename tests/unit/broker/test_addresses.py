@@ -43,5 +43,5 @@ async def test_connect_tries_all_addresses_in_random_order(
             await Connection.connect(f"{A},{B},{C}")
     attempts = [tried[start : start + 3] for start in range(0, len(tried), 3)]
     assert all(sorted(attempt) == sorted([A, B, C]) for attempt in attempts)
-    # By chance one of them is never the first once in ten thousand million runs.
+    # The probability that one of them is never the first is 1e-10.
     assert {attempt[0] for attempt in attempts} == {A, B, C}

@@ -1,4 +1,4 @@
-"""Publisher confirms matched to futures."""
+"""Match publisher confirms to futures."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What is read without pika is what pika reads, whatever comes between and however it is cut."""
+"""Frames parsed without pika equal those parsed by pika, for any mixture and any cuts."""
 
 import itertools
 from typing import Any
@@ -17,7 +17,7 @@ Message = tuple[int, bytes, str, bool]
 
 
 class Stream(PikaConnection):
-    """A connection that is fed by hand, and what came of it, in order."""
+    """A connection that gets bytes from the test, and records what it reads, in order."""
 
     def __init__(self) -> None:
         from flashsale.broker.rabbitmq.inbound_frames import InboundFrames
@@ -40,7 +40,7 @@ class Stream(PikaConnection):
         self.seen.append(("ack", tag, multiple))
 
     def _process_frame(self, value: Any) -> None:
-        """As pika does with it, in short."""
+        """Record a frame, in short as pika does it."""
         if isinstance(value, frame.Heartbeat):
             self.seen.append("heartbeat")
         elif isinstance(value, frame.Method) and isinstance(
@@ -147,7 +147,7 @@ def test_frames_of_an_unregistered_channel_are_left_to_pika() -> None:
 
 
 def test_outbound_frames_are_read_as_plain_messages() -> None:
-    """The properties of a message as the broker hands it on are those with which it came."""
+    """The broker delivers a message with the properties it was published with."""
     ours = message_frames(CHANNEL, "sale.orders", "order", "m-1", b"body", True)
     deliver = spec.Basic.Deliver("c", 9, False, "sale.orders", "order")
     publish_bytes = len(

@@ -1,4 +1,4 @@
-"""The frames that are written without pika are those that pika writes."""
+"""Frames encoded without pika equal pika's."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What stands on the broker."""
+"""The topology that is declared on the broker."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def test_on_a_cluster_every_queue_that_holds_orders_or_events_is_on_several_node
 
 @pytest.mark.parametrize("queue_type", ["classic", "quorum"])
 def test_no_quorum_queue_drops_redelivered_messages(queue_type: str) -> None:
-    # 3.10 takes -1 for less than none; 4.x has a limit of 20 if nothing is said.
+    # 3.10 drops a message at its first redelivery for -1; the default of 4.x is 20.
     limits = [
         queue_arguments(queue)["x-delivery-limit"]
         for queue in queues(queue_type)

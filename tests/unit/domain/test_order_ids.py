@@ -1,4 +1,4 @@
-"""Order ids: one for a key, none that can be guessed."""
+"""Order ids: the same one for a key, and impossible to guess."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -158,7 +158,9 @@ def around_the_boundary(limiter: FixedWindow | TokenBucket | Pacer) -> Releases:
 
 
 @pytest.mark.parametrize("limiter", [FixedWindow(1000), TokenBucket(1000, burst=200)])
-def test_the_rate_check_catches_limiters_that_admit_more(limiter: FixedWindow | TokenBucket) -> None:
+def test_the_check_catches_limiters_that_admit_more(
+    limiter: FixedWindow | TokenBucket,
+) -> None:
     assert most_in(around_the_boundary(limiter), 1.0) > 1000
 
 

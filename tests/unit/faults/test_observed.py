@@ -1,4 +1,4 @@
-"""What a drain is written down to have done."""
+"""The history that an observed drain writes."""
 
 import asyncio
 from collections import deque
@@ -33,7 +33,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Observation]:
 
 
 async def connection(*message_ids: str) -> tuple[RabbitMQDeliveries, Sequence[Delivery]]:
-    """One that has these messages, all of them in hand."""
+    """Open a consumer that has these messages unacknowledged."""
     deliveries = RabbitMQDeliveries(Mock(closed=asyncio.get_running_loop().create_future()))
     deliveries._at_hand = deque(
         Delivery(number, b"", message_id) for number, message_id in enumerate(message_ids, 1)

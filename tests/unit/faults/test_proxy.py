@@ -1,4 +1,4 @@
-"""The proxy that breaks links for the faults' sake does break them."""
+"""The proxy of the fault tests breaks connections as it is told."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from tests.faults.proxy import Connection, Proxy, proxy
 
 @pytest.fixture
 async def link() -> AsyncIterator[Proxy]:
-    """A link to somebody who says everything back."""
+    """A proxy in front of an echo server."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionResetError):
@@ -32,7 +32,7 @@ Connect = Callable[[], Awaitable[Ends]]
 
 @pytest.fixture
 async def connect(link: Proxy) -> AsyncIterator[Connect]:
-    """Connects, and closes what it connected at the end."""
+    """Connect to a port; close the connections at the end."""
     writers = []
 
     async def connect() -> Ends:

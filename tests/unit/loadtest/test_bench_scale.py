@@ -1,4 +1,4 @@
-"""What the benchmark of scale makes of its measurements."""
+"""The figures of the scale benchmark."""
 
 from pathlib import Path
 

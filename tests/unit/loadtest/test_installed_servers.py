@@ -1,4 +1,4 @@
-"""Where servers are looked for, and what is said where there are none."""
+"""Find installed servers, and report missing ones."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def a_program(path: Path, script: str = "") -> None:
 
 
 def run_trixie(folder: Path, **programs: str) -> subprocess.CompletedProcess[str]:
-    """Run it where these programs do what they are given here."""
+    """Run scripts/trixie with these replacements for programs."""
     for name, script in {"id": "echo 0", "unshare": "", **programs}.items():
         a_program(folder / "programs" / name, script)
     return subprocess.run(

@@ -13,7 +13,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 @asynccontextmanager
 async def a_server(handler: Handler) -> AsyncIterator[str]:
-    """A server on loopback; its URL."""
+    """Run a server on loopback; yield its URL."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -29,7 +29,7 @@ async def a_server(handler: Handler) -> AsyncIterator[str]:
 
 
 class Server:
-    """Answers every order with a status, after as long as `before` takes."""
+    """Answers every order with a status, after `before`."""
 
     def __init__(self, status: str = "202 Accepted", headers: str = "") -> None:
         self.answer = f"HTTP/1.1 {status}\r\n{headers}Content-Length: 2\r\n\r\n{{}}".encode()
@@ -37,7 +37,7 @@ class Server:
         self.keys: set[bytes] = set()
 
     async def before(self) -> None:
-        """Nothing, as a rule."""
+        """Wait before the answer; here not at all."""
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
@@ -50,7 +50,7 @@ class Server:
 
 
 class StallingServer(Server):
-    """Stops once, in the middle, for so long: all connections at once, as a real stall does."""
+    """Stalls all connections once, in the middle, for so many seconds, as a real stall does."""
 
     def __init__(self, at: int, seconds: float) -> None:
         super().__init__()
@@ -83,8 +83,8 @@ async def test_every_order_is_sent_once_under_its_own_key_and_answered() -> None
 async def test_a_stall_is_paid_by_every_request_that_was_due_in_it() -> None:
     async with a_server(StallingServer(at=100, seconds=0.5)) as url:
         outcome = await run(url, Load(rate=200, seconds=2))
-    # 100 of 400 were due in the stall and waited 500 ms at the most, the last ones hardly: 40 for
-    # more than 300 ms. In the percentiles of a closed loop they would be one.
+    # 100 of 400 requests were due in the stall. They waited up to 500 ms, 40 of them more than
+    # 300 ms. In the percentiles of a closed loop this would be a single request.
     assert outcome.statuses == {202: 400}
     assert outcome.latency_ms["p90"] > 200
     assert outcome.latency_ms["p99"] > 400
@@ -97,7 +97,7 @@ async def test_a_stall_that_has_every_connection_counts_from_when_requests_were_
     assert outcome.at_once <= 2
     assert outcome.held > 50
     assert outcome.latency_ms["p99"] > 400
-    # It is the server that was late, and not the generator.
+    # The server was late, not the generator.
     assert outcome.late_ms["p50"] < outcome.latency_ms["p50"]
 
 
@@ -148,7 +148,7 @@ async def test_random_gaps_keep_the_mean_rate() -> None:
     assert len(schedule) == pytest.approx(10_000, rel=0.05)
     assert schedule == sorted(schedule) == load.schedule()
     gaps = [after - before for before, after in pairwise(schedule)]
-    # Of gaps without memory, 1 - 1/e are shorter than their mean.
+    # A share of 1 - 1/e of exponential gaps is shorter than the mean.
     assert sum(gap < 0.001 for gap in gaps) / len(gaps) == pytest.approx(0.632, rel=0.05)
 
 

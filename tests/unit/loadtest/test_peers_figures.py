@@ -16,7 +16,7 @@ PER_SECOND = {"bare": 20_000.0, "gateway": 10_000.0, "sold_out": 12_000.0, "queu
 
 
 def a_turn(name: str, mood: float) -> Accepted:
-    """A turn on a machine that is `mood` times as fast as usual."""
+    """Return a turn on a machine that is `mood` times as fast as usual."""
     rate = PER_SECOND.get(name, 2_500.0) * mood
     milliseconds = {"p50": 1.0, "p90": 2.0, "p99": 5.0, "p99.9": 7.0, "max": 9.0}
     offered = Outcome(

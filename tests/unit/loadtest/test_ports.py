@@ -1,4 +1,4 @@
-"""Ports for servers of tests and benchmarks."""
+"""Free ports for servers of tests and benchmarks."""
 
 import socket
 import subprocess

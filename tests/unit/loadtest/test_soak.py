@@ -1,4 +1,4 @@
-"""What the long run sends, and when it calls something flat."""
+"""The load of the soak test, and its judgement of growth."""
 
 import itertools
 import time

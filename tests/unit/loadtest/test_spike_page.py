@@ -1,4 +1,4 @@
-"""The page of a spike: everything in one file, and the verdict first."""
+"""The page of a spike: one self-contained file with the verdict first."""
 
 from flashsale.audit.history import OrderAttempt
 from flashsale.ledger import Books

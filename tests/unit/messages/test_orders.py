@@ -1,4 +1,4 @@
-"""Orders as bytes: what is written is read back, and nothing else is taken for an order."""
+"""Orders survive encoding and decoding, and nothing else is decoded as an order."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Counting in plain tables shows to Prometheus what its own counters would."""
+"""Fast metrics give Prometheus the same series as its own metrics."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""The series of sales: as many as there are sales to watch, not as many as there ever were."""
+"""The series of sales: only current or oversold sales have one."""
 
 import time
 
@@ -9,7 +9,7 @@ from flashsale.observability.gateway_metrics import SalesCollector
 
 
 def seen(sales: list[Sale]) -> dict[tuple[str, str], float]:
-    """(name, sku) -> value, as Prometheus reads it."""
+    """Return (name, sku) -> value, as Prometheus reads it."""
     registry = CollectorRegistry()
     registry.register(SalesCollector(sales))
     return {

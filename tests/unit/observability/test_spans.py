@@ -1,4 +1,4 @@
-"""Spans, as OpenTelemetry's own recorder gets them."""
+"""Spans, as OpenTelemetry's in-memory exporter receives them."""
 
 import logging
 import threading
@@ -108,7 +108,7 @@ def test_a_batch_is_linked_to_its_traced_orders_and_they_to_it(
     traced, untraced = a_delivery(SAMPLED), a_delivery()
     _, order = traced
     released_at = time.time() - 5
-    # It may stand twice in a batch: delivered again, and sent again under its key.
+    # An order may be twice in a batch: redelivered, and sent again under its key.
     batch = [untraced, traced, a_delivery(SAMPLED, order)]
     with batch_spans(tracing, "sale.orders", batch, released_at) as spans:
         assert set(spans.traceparents) == {order.id}
@@ -168,7 +168,7 @@ def test_a_wrong_opentelemetry_variable_makes_tracing_unavailable(
 
 
 class Collector(SpanExporter):
-    """Answers as it is told."""
+    """An exporter that gives the result that the test sets."""
 
     answer = SpanExportResult.SUCCESS
 
