@@ -53,7 +53,7 @@ def _busiest(at: list[float], spent: list[float]) -> float:
     return max(((spent[i + half] - spent[i]) / (at[i + half] - at[i]) for i in starts), default=0.0)
 
 
-def listener(port: int) -> int | None:
+def listening_pid(port: int) -> int | None:
     """Return the id of the process that listens on this port; None if unknown."""
     with suppress(psutil.AccessDenied):
         for connection in psutil.net_connections("tcp"):

@@ -6,7 +6,7 @@ Batches = Sequence[tuple[float, int]]
 """Batches as (moment in seconds, number of orders), in order of time."""
 
 
-def most(batches: Batches, seconds: float) -> int:
+def most_in_window(batches: Batches, seconds: float) -> int:
     """Return the most orders in any window of `seconds`."""
     total = found = oldest = 0
     for moment, count in batches:
@@ -18,7 +18,7 @@ def most(batches: Batches, seconds: float) -> int:
     return found
 
 
-def fewest(batches: Batches, seconds: float) -> int:
+def fewest_in_window(batches: Batches, seconds: float) -> int:
     """Return the fewest orders in any window of `seconds` that ends before the last batch.
 
     Return the number of all orders if the batches span less than a window.

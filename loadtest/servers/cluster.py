@@ -80,14 +80,14 @@ def _queue_property(asked: RabbitNode, queue: str, wanted: str) -> str:
     return asked.control("eval", f"{{ok, Q}} = rabbit_amqqueue:lookup({resource}), {wanted}.")
 
 
-def directly(_: RabbitNode, asked: RabbitNode) -> int:
+def direct_port(_: RabbitNode, asked: RabbitNode) -> int:
     """Return the port of the node `asked` itself, for a connection without a proxy."""
     return asked.port_for_nodes
 
 
 @contextmanager
 def rabbitmq_cluster(
-    way: Callable[[RabbitNode, RabbitNode], int] = directly, settings: str = ""
+    way: Callable[[RabbitNode, RabbitNode], int] = direct_port, settings: str = ""
 ) -> Iterator[RabbitCluster]:
     """Run three nodes; `way(a, b)` is the port by which `a` reaches `b`.
 

@@ -21,7 +21,7 @@ def free_port() -> int:
     own = _ports(os.getpid())
     for _ in range(_BLOCKS.step):
         port = next(own)
-        if (bound := _bound(port)) is not None:
+        if (bound := _try_bind(port)) is not None:
             bound.close()
             return port
     raise OSError("no port is free here")
@@ -32,13 +32,13 @@ def _ports(_: int) -> Iterator[int]:
     """Return the ports of this process in an endless cycle, so that each is reused late."""
     for first in random.sample(_BLOCKS, len(_BLOCKS)):
         # The process that has bound the first port of a block owns the block until it ends.
-        if (holder := _bound(first, shared=False)) is not None:
+        if (holder := _try_bind(first, shared=False)) is not None:
             atexit.register(holder.close)
             return cycle(range(first + 1, first + _BLOCKS.step))
     raise OSError("no hundred ports in a row are free here")
 
 
-def _bound(port: int, shared: bool = True) -> socket.socket | None:
+def _try_bind(port: int, shared: bool = True) -> socket.socket | None:
     """Return a socket bound to the port; None if the port is taken."""
     probe = socket.socket()
     if shared:  # allow a port with connections in TIME_WAIT of a former server

@@ -23,18 +23,18 @@ class Request:
     customer: str
     key: str
     skus: tuple[str, ...]
-    named: tuple[str, ...] = ()
+    order_ids: tuple[str, ...] = ()
     """The order ids in all answers."""
     accepted: tuple[str, ...] = ()
-    maybe: tuple[str, ...] = ()
+    uncertain: tuple[str, ...] = ()
     """The order ids in answers that leave the outcome unknown."""
-    nameless: bool = False
+    any_id: bool = False
     """Whether an attempt had an unknown outcome and no id: its order may have any id."""
 
     @property
-    def explains(self) -> tuple[str, ...]:
+    def possible_ids(self) -> tuple[str, ...]:
         """Return the ids that an order of this request may have."""
-        return self.named if self.nameless else (*self.accepted, *self.maybe)
+        return self.order_ids if self.any_id else (*self.accepted, *self.uncertain)
 
     def __str__(self) -> str:
         return f"customer {self.customer!r}, " + (f"key {self.key!r}" if self.key else "no key")
@@ -46,24 +46,24 @@ class Requests:
     def __init__(self) -> None:
         self._keyed: dict[tuple[str, str], Request] = {}
         self._others: list[Request] = []
-        self.asked = 0
+        self.attempts = 0
 
     def add(self, attempt: OrderAttempt) -> None:
         """Add an attempt to its request."""
-        self.asked += 1
+        self.attempts += 1
         request = self._request(attempt)
         if attempt.sku not in request.skus:
             request.skus += (attempt.sku,)
-        if attempt.order_id and attempt.order_id not in request.named:
-            request.named += (attempt.order_id,)
+        if attempt.order_id and attempt.order_id not in request.order_ids:
+            request.order_ids += (attempt.order_id,)
         if attempt.status == _ACCEPTED:
             if attempt.order_id not in request.accepted:
                 request.accepted += (attempt.order_id,)
         elif _is_unknown(attempt):
             if not attempt.order_id:
-                request.nameless = True
-            elif attempt.order_id not in request.maybe:
-                request.maybe += (attempt.order_id,)
+                request.any_id = True
+            elif attempt.order_id not in request.uncertain:
+                request.uncertain += (attempt.order_id,)
 
     def _request(self, attempt: OrderAttempt) -> Request:
         if not attempt.key:
@@ -88,9 +88,9 @@ class Requests:
         """Return the request of each order id that was answered with a 202."""
         return {order_id: request for request in self for order_id in request.accepted}
 
-    def named(self) -> set[str]:
+    def order_ids(self) -> set[str]:
         """Return every order id that a shopper received."""
-        return {order_id for request in self for order_id in request.named}
+        return {order_id for request in self for order_id in request.order_ids}
 
 
 def _is_unknown(attempt: OrderAttempt) -> bool:
@@ -135,14 +135,14 @@ def doubled_and_invented(
     unknown.
     """
     doubled = [
-        f"{request}: was given the orders {' and '.join(request.named)}"
+        f"{request}: was given the orders {' and '.join(request.order_ids)}"
         for request in requests
-        if request.key and len(request.named) > 1
+        if request.key and len(request.order_ids) > 1
     ]
     skus = requests.skus()
     explained: dict[str, Request] = {}
     for request in requests:
-        for order_id in request.explains:
+        for order_id in request.possible_ids:
             explained.setdefault(order_id, request)
     invented: list[str] = []
     unexplained: list[Decided] = []
@@ -164,16 +164,16 @@ def doubled_and_invented(
     free: defaultdict[tuple[str, str], list[Request]] = defaultdict(list)
     taken: defaultdict[tuple[str, str], list[Request]] = defaultdict(list)
     for request in requests:
-        if request.nameless:
+        if request.any_id:
             for sku in request.skus[:1]:
-                (taken if request.named else free)[request.customer, sku].append(request)
+                (taken if request.order_ids else free)[request.customer, sku].append(request)
     for order in unexplained:
         buyer = order.customer, order.sku
         if free[buyer]:
             free[buyer].pop()
         elif taken[buyer]:
             request = taken[buyer].pop()
-            doubled.append(f"{request}: has the orders {request.named[0]} and {order.id}")
+            doubled.append(f"{request}: has the orders {request.order_ids[0]} and {order.id}")
         else:
             invented.append(
                 f"order {order.id}: {order.sku} for customer {order.customer!r}, who did not order"

@@ -31,7 +31,7 @@ class States:
         self._drain_failed: set[str] = set()
         self._differing: list[str] = []
 
-    def looked(self, poll: StatusPoll) -> None:
+    def polled(self, poll: StatusPoll) -> None:
         """Record the answer to a status poll. Ignore statuses other than 200 and 404."""
         if poll.status == _NOT_FOUND:
             state = _NOWHERE

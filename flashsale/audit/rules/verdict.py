@@ -40,7 +40,7 @@ class HistorySummary:
                 case OrderAttempt():
                     self.requests.add(observation)
                 case StatusPoll():
-                    self.states.looked(observation)
+                    self.states.polled(observation)
                 case Released():
                     self.drains.released(observation)
                 case Committed():
@@ -89,14 +89,14 @@ def judge(
     for rule, rows in holdings.broken.items():
         violations[rule] += rows
     violations["went_back"] = seen.states.went_back(
-        holdings.orders, seen.requests.named() - accepted.keys()
+        holdings.orders, seen.requests.order_ids() - accepted.keys()
     )
     violations["acked_early"] = seen.drains.acked_early()
     violations["over_rate"] = seen.drains.over_rate(drain_rate)
     violations["effects"], to_do = effects(holdings, duties, waiting.events)
     of_sales = [order for order in holdings.orders if order.sku or order.id in accepted]
     return Verdict(
-        asked=seen.requests.asked,
+        asked=seen.requests.attempts,
         accepted=len(accepted),
         orders=len(of_sales),
         confirmed=sum(order.status == "confirmed" for order in of_sales),

@@ -197,30 +197,30 @@ async def declare(connection: Connection, topology: Topology) -> None:
     refused: asyncio.Future[str] = loop.create_future()
     channel = await connection.channel(on_closed=lambda reason: _settle(refused, reason))
 
-    async def done(name: str, ask: Callable[[Callable[[Any], None]], object]) -> None:
-        asked = asyncio.ensure_future(connection.call(ask))
-        await asyncio.wait((asked, refused), return_when=asyncio.FIRST_COMPLETED)
+    async def declare_one(name: str, ask: Callable[[Callable[[Any], None]], object]) -> None:
+        declaring = asyncio.ensure_future(connection.call(ask))
+        await asyncio.wait((declaring, refused), return_when=asyncio.FIRST_COMPLETED)
         if refused.done():
-            asked.cancel()
+            declaring.cancel()
             raise TopologyMismatch(f"{name}: {refused.result()}")
-        await asked
+        await declaring
 
     for exchange in topology.exchanges:
-        await done(
+        await declare_one(
             f"exchange {exchange.name}",
             lambda answer, e=exchange: channel.exchange_declare(  # type: ignore[misc]
                 e.name, e.type, durable=True, callback=answer
             ),
         )
     for queue in topology.queues:
-        await done(
+        await declare_one(
             f"queue {queue.name}",
             lambda answer, q=queue: channel.queue_declare(  # type: ignore[misc]
                 q.name, durable=True, arguments=queue_arguments(q), callback=answer
             ),
         )
     for binding in topology.bindings:
-        await done(
+        await declare_one(
             f"binding of {binding.queue}",
             lambda answer, b=binding: channel.queue_bind(  # type: ignore[misc]
                 b.queue, b.exchange, b.key, callback=answer

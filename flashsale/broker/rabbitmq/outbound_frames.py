@@ -28,7 +28,7 @@ def message_frames(
     """Return the method, header and body frame of a message whose body fits one frame."""
     name = message_id.encode()
     size = len(body)
-    before_size, before_id, before_body = _same_in_all(
+    before_size, before_id, before_body = _shared_parts(
         channel, exchange, routing_key, mandatory, len(name)
     )
     return b"".join(
@@ -37,7 +37,7 @@ def message_frames(
 
 
 @lru_cache(maxsize=1024)
-def _same_in_all(
+def _shared_parts(
     channel: int, exchange: str, routing_key: str, mandatory: bool, id_length: int
 ) -> tuple[bytes, bytes, bytes]:
     """Return the bytes before the body size, before the message id, and before the body frame."""

@@ -24,7 +24,7 @@ class ConfirmedChannel:
         """Prepare; `open` opens it. `confirms` must not be shared with another channel."""
         self.confirms = confirms
         self._connection = connection
-        self._writes = WriteBatcher(connection.write_frames)
+        self._batcher = WriteBatcher(connection.write_frames)
         self._loop = asyncio.get_running_loop()
         self._channel: Any = None
         self._closing = False
@@ -67,7 +67,7 @@ class ConfirmedChannel:
         """Send a message; return its confirm. The arguments are those of `Broker.publish`."""
         if headers or not 0 < len(body) <= _ONE_FRAME_BYTES:
             # The broker numbers messages in the order of arrival, so write earlier ones first.
-            self._writes.flush()
+            self._batcher.flush()
             properties = BasicProperties(
                 message_id=message_id,
                 delivery_mode=DeliveryMode.Persistent,
@@ -79,7 +79,7 @@ class ConfirmedChannel:
             self._channel.channel_number, exchange, routing_key, message_id, body, mandatory
         )
         confirm = self.confirms.add(self._loop.time(), message_id)
-        self._writes.add(frames, self.confirms.last)
+        self._batcher.add(frames, self.confirms.last)
         return confirm
 
     def close(self) -> None:
@@ -99,8 +99,8 @@ class ConfirmedChannel:
             self._on_ack(method.delivery_tag, method.multiple)
         else:
             self.confirms.nack(method.delivery_tag, method.multiple)
-            self._writes.confirmed_below(self.confirms.first)
+            self._batcher.confirmed_below(self.confirms.first)
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         self.confirms.ack(tag, multiple)
-        self._writes.confirmed_below(self.confirms.first)
+        self._batcher.confirmed_below(self.confirms.first)

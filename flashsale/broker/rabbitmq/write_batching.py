@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-_LONGEST_HOLD_SECONDS = 0.02
+_MAX_HOLD_SECONDS = 0.02
 
 
 class WriteBatcher:
@@ -23,26 +23,26 @@ class WriteBatcher:
         self._written_tag = 0
         self._confirmed_below = 1
         self._end_of_turn: asyncio.Handle | None = None
-        self._held: asyncio.TimerHandle | None = None
+        self._hold_timer: asyncio.TimerHandle | None = None
 
     def add(self, frames: bytes, tag: int) -> None:
         """Add the frames of the next message. Tags count up."""
         self._gathered.append(frames)
         self._last_tag = tag
-        if self._end_of_turn is None and self._held is None:
+        if self._end_of_turn is None and self._hold_timer is None:
             self._end_of_turn = self._loop.call_soon(self._on_end_of_turn)
 
     def confirmed_below(self, tag: int) -> None:
         """Note that the broker has answered for every message below this tag."""
         self._confirmed_below = tag
-        if self._held is not None and not self._waits:
+        if self._hold_timer is not None and not self._awaits_confirms:
             self.flush()
 
     def flush(self) -> None:
         """Write the gathered messages now, without waiting for confirms."""
-        if self._held is not None:
-            self._held.cancel()
-            self._held = None
+        if self._hold_timer is not None:
+            self._hold_timer.cancel()
+            self._hold_timer = None
         if self._gathered:
             frames = b"".join(self._gathered)
             self._gathered.clear()
@@ -50,12 +50,12 @@ class WriteBatcher:
             self._write(frames)
 
     @property
-    def _waits(self) -> bool:
+    def _awaits_confirms(self) -> bool:
         return self._confirmed_below <= self._written_tag
 
     def _on_end_of_turn(self) -> None:
         self._end_of_turn = None
-        if not self._waits:
+        if not self._awaits_confirms:
             self.flush()
         elif self._gathered:
-            self._held = self._loop.call_later(_LONGEST_HOLD_SECONDS, self.flush)
+            self._hold_timer = self._loop.call_later(_MAX_HOLD_SECONDS, self.flush)

@@ -16,7 +16,7 @@ from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
 from loadtest.bench.results import RESULTS, print_figures
 from loadtest.load.closed_loop import ORDER, closed_loop_rate
-from loadtest.measure.windows import most, per_second
+from loadtest.measure.windows import most_in_window, per_second
 from loadtest.processes import process
 from loadtest.servers import PostgresServer, RabbitNode, free_port, postgres, rabbitmq
 
@@ -85,7 +85,7 @@ def measure(rounds: int, seconds: int) -> dict[str, float]:
         "accepted_ratio_to_bare": round(statistics.median(ratios), 3),
         "drain_unpaced_per_second": round(per_second(unpaced)),
         "drain_paced_min_1s": _fewest(paced),
-        "drain_paced_max_1s": most(paced, 1),
+        "drain_paced_max_1s": most_in_window(paced, 1),
     }
 
 

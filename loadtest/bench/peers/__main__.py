@@ -15,9 +15,9 @@ from rich.progress import track
 
 from loadtest.bench.peers.chart import draw
 from loadtest.bench.peers.contestants import DRAINING
-from loadtest.bench.peers.drain import Drained, drain
+from loadtest.bench.peers.drain import DrainResult, drain
 from loadtest.bench.peers.figures import Drains, Rounds, figures
-from loadtest.bench.peers.intake import INTAKE_CASES, Accepted, take_turn
+from loadtest.bench.peers.intake import INTAKE_CASES, IntakeResult, take_turn
 from loadtest.bench.peers.report import print_report
 from loadtest.bench.peers.testbed import BenchTestbed
 from loadtest.bench.results import RESULTS
@@ -64,7 +64,7 @@ def main() -> None:
 
 def accept_in_turns(testbed: BenchTestbed, folder: Path, rounds: int, seconds: int) -> Rounds:
     """Measure the intake of every contestant once a round, starting with another one each time."""
-    found: list[dict[str, Accepted]] = []
+    found: list[dict[str, IntakeResult]] = []
     for number in track(range(rounds), "accepting"):
         turns = rotated(INTAKE_CASES, number)
         found.append({one.name: take_turn(testbed, one, folder, seconds) for one in turns})
@@ -75,7 +75,7 @@ def drain_in_turns(testbed: BenchTestbed, folder: Path, rounds: int, seconds: in
     """Measure the drain of every contestant once a round, starting with another one each time."""
     order = folder / "order.lua"
     order.write_text(ORDER)
-    found: list[dict[str, Drained]] = []
+    found: list[dict[str, DrainResult]] = []
     for number in track(range(rounds), "draining"):
         turns = rotated(DRAINING, number)
         found.append({one.name: drain(testbed, one, order, seconds) for one in turns})

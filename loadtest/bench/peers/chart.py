@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from loadtest.bench.peers.contestants import BARE, CONTESTANTS, DRAINING
-from loadtest.bench.peers.drain import RATE, Drained
+from loadtest.bench.peers.drain import RATE, DrainResult
 from loadtest.measure.windows import counts_per_window
 
 _COLOURS = {
@@ -17,7 +17,7 @@ _COLOURS = {
 _WINDOW_SECONDS = 0.1
 
 
-def draw(figures: Mapping[str, float], drained: Mapping[str, Drained], file: Path) -> None:
+def draw(figures: Mapping[str, float], drained: Mapping[str, DrainResult], file: Path) -> None:
     """Draw bars for the intake and a line for each drain, from one turn of each."""
     import matplotlib as mpl
 

@@ -22,14 +22,14 @@ _MORE_SECONDS = 2
 
 
 @dataclass(frozen=True)
-class Drained:
+class DrainResult:
     """The batches that were released to the database, with and without a limit."""
 
     paced: Batches
     unpaced: Batches
 
 
-def drain(testbed: BenchTestbed, contestant: Contestant, script: Path, seconds: int) -> Drained:
+def drain(testbed: BenchTestbed, contestant: Contestant, script: Path, seconds: int) -> DrainResult:
     """Fill the queue with the contestant's gateway, then drain it twice for `seconds` each.
 
     Raises `RuntimeError` if the backlog does not last.
@@ -54,7 +54,7 @@ def drain(testbed: BenchTestbed, contestant: Contestant, script: Path, seconds: 
         asyncio.run(_watch(dsn, seconds, left))
     unpaced = asyncio.run(_released(dsn, after, seconds))
     testbed.empty(queue)
-    return Drained(paced, unpaced)
+    return DrainResult(paced, unpaced)
 
 
 async def _watch(dsn: str, seconds: int, orders: int) -> None:

@@ -11,14 +11,14 @@ from loadtest.bench.peers.contestants import (
     PEERS,
     Contestant,
 )
-from loadtest.bench.peers.drain import Drained
-from loadtest.bench.peers.intake import OFFERED_RATE, QUEUE_FULL, SOLD_OUT, Accepted
-from loadtest.measure.windows import fewest, most, per_second
+from loadtest.bench.peers.drain import DrainResult
+from loadtest.bench.peers.intake import OFFERED_RATE, QUEUE_FULL, SOLD_OUT, IntakeResult
+from loadtest.measure.windows import fewest_in_window, most_in_window, per_second
 
-Rounds = Sequence[Mapping[str, Accepted]]
+Rounds = Sequence[Mapping[str, IntakeResult]]
 """The intake in each round, by the name of the case."""
 
-Drains = Sequence[Mapping[str, Drained]]
+Drains = Sequence[Mapping[str, DrainResult]]
 
 
 def figures(rounds: Rounds, drains: Drains) -> dict[str, float]:
@@ -49,7 +49,7 @@ def _ratio(rounds: Rounds, name: str, other: str) -> float:
     return round(median(ratios), 3)
 
 
-def _accepting(contestant: Contestant, turns: Sequence[Accepted]) -> dict[str, float]:
+def _accepting(contestant: Contestant, turns: Sequence[IntakeResult]) -> dict[str, float]:
     offered = [turn.offered for turn in turns if turn.offered is not None]
     found = {
         "accepted_per_second": round(median(turn.answers.per_second for turn in turns)),
@@ -68,12 +68,12 @@ def _accepting(contestant: Contestant, turns: Sequence[Accepted]) -> dict[str, f
     return {contestant.prefix + name: value for name, value in found.items()}
 
 
-def _draining(contestant: Contestant, turns: Sequence[Drained]) -> dict[str, float]:
+def _draining(contestant: Contestant, turns: Sequence[DrainResult]) -> dict[str, float]:
     found = {
         "drain_unpaced_per_second": round(median(per_second(turn.unpaced) for turn in turns)),
-        "drain_worst_1s": max(most(turn.paced, 1.0) for turn in turns),
-        "drain_least_1s": min(fewest(turn.paced, 1.0) for turn in turns),
-        "drain_worst_100ms": max(most(turn.paced, 0.1) for turn in turns),
-        "drain_least_100ms": min(fewest(turn.paced, 0.1) for turn in turns),
+        "drain_worst_1s": max(most_in_window(turn.paced, 1.0) for turn in turns),
+        "drain_least_1s": min(fewest_in_window(turn.paced, 1.0) for turn in turns),
+        "drain_worst_100ms": max(most_in_window(turn.paced, 0.1) for turn in turns),
+        "drain_least_100ms": min(fewest_in_window(turn.paced, 0.1) for turn in turns),
     }
     return {contestant.prefix + name: value for name, value in found.items()}

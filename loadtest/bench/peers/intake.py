@@ -59,7 +59,7 @@ INTAKE_CASES = (
 
 
 @dataclass(frozen=True)
-class Accepted:
+class IntakeResult:
     """The figures of a turn. `offered` is the open loop, None for a case that refuses orders."""
 
     answers: Answers
@@ -67,7 +67,7 @@ class Accepted:
     offered: Outcome | None
 
 
-def take_turn(testbed: BenchTestbed, case: IntakeCase, folder: Path, seconds: int) -> Accepted:
+def take_turn(testbed: BenchTestbed, case: IntakeCase, folder: Path, seconds: int) -> IntakeResult:
     """Start a gateway, measure it, stop it and empty its queue. `seconds` is the time of a loop.
 
     Raises `RuntimeError` if an answer is not the expected one.
@@ -85,7 +85,7 @@ def take_turn(testbed: BenchTestbed, case: IntakeCase, folder: Path, seconds: in
         _empty(testbed, case)
         offered = _offer(case, port, seconds) if case.status == 202 else None
         _empty(testbed, case)
-    return Accepted(answers, 1e6 * cpu / answers.count, offered)
+    return IntakeResult(answers, 1e6 * cpu / answers.count, offered)
 
 
 def _check(case: IntakeCase, port: int) -> None:

@@ -31,7 +31,7 @@ end
 
 
 @dataclass(frozen=True)
-class Accepted:
+class IntakeResult:
     """The rate of some gateways together, and the cost. `p99_ms` is that of the slowest one."""
 
     per_second: float
@@ -57,7 +57,7 @@ def order(folder: Path, gateways: Sequence[Gateway], seconds: int, skus: int = 1
 
 def accept(
     node: RabbitNode, folder: Path, gateways: Sequence[Gateway], seconds: int, skus: int = 1
-) -> Accepted:
+) -> IntakeResult:
     """Measure the intake for `seconds`."""
     serving = [process for gateway in gateways for process in gateway.processes()]
     broker = node.processes()
@@ -65,7 +65,7 @@ def accept(
     answers = order(folder, gateways, seconds, skus)
     took = perf_counter() - started
     spent = usage(serving).cpu_seconds - before.cpu_seconds
-    return Accepted(
+    return IntakeResult(
         per_second=sum(answer.per_second for answer in answers),
         p99_ms=max(answer.p99_ms for answer in answers),
         cpu_us=1e6 * spent / sum(answer.count for answer in answers),
@@ -74,7 +74,7 @@ def accept(
     )
 
 
-def summary(rounds: Sequence[Accepted], gateways: Sequence[Gateway]) -> dict[str, float]:
+def summary(rounds: Sequence[IntakeResult], gateways: Sequence[Gateway]) -> dict[str, float]:
     """Return the medians of the rounds, and the average memory of a serving process."""
     serving = [process for gateway in gateways for process in gateway.processes()]
     return {

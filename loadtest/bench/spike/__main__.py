@@ -21,7 +21,7 @@ from loadtest.demo.report import print_report
 from loadtest.demo.run import own_settings, write_report
 from loadtest.demo.sale import Spike, Stack, run_sale
 from loadtest.demo.stack import start_stack
-from loadtest.measure.cores import Cores, listener
+from loadtest.measure.cores import Cores, listening_pid
 from loadtest.processes import ProcessFailed
 from loadtest.servers import ServerDidNotStart, ServerNotFound, postgres, rabbitmq
 
@@ -100,7 +100,7 @@ def _running_stack(host: str, ports: list[int], cores: Cores) -> tuple[Settings,
         raise SettingsError("FLASHSALE_BROKER_URL, FLASHSALE_DATABASE_URL: name those of the stack")
     names = ["consumer", *(f"process {n}" for n in range(2, len(ports))), "gateway"]
     for name, port in zip(names, ports, strict=True):
-        pid = listener(port)
+        pid = listening_pid(port)
         if pid is None:
             raise ProcessFailed(f"nothing of ours listens on port {port}: see --metrics")
         cores.follow(name, pid)

@@ -5,9 +5,9 @@ import pytest
 
 from loadtest.bench.peers.chart import draw
 from loadtest.bench.peers.contestants import BARE, CONTESTANTS, DRAINING, GATEWAY
-from loadtest.bench.peers.drain import Drained
+from loadtest.bench.peers.drain import DrainResult
 from loadtest.bench.peers.figures import figures
-from loadtest.bench.peers.intake import Accepted
+from loadtest.bench.peers.intake import IntakeResult
 from loadtest.bench.peers.report import print_report
 from loadtest.load.closed_loop import Answers
 from loadtest.load.open_loop import Outcome
@@ -15,7 +15,7 @@ from loadtest.load.open_loop import Outcome
 PER_SECOND = {"bare": 20_000.0, "gateway": 10_000.0, "sold_out": 12_000.0, "queue_full": 8_000.0}
 
 
-def a_turn(name: str, mood: float) -> Accepted:
+def a_turn(name: str, mood: float) -> IntakeResult:
     """Return a turn on a machine that is `mood` times as fast as usual."""
     rate = PER_SECOND.get(name, 2_500.0) * mood
     milliseconds = {"p50": 1.0, "p90": 2.0, "p99": 5.0, "p99.9": 7.0, "max": 9.0}
@@ -31,27 +31,27 @@ def a_turn(name: str, mood: float) -> Accepted:
         held=0,
         cpu_seconds=0.5,
     )
-    return Accepted(Answers(round(rate * 4), rate, 3.0, 9.0), 60.0, offered)
+    return IntakeResult(Answers(round(rate * 4), rate, 3.0, 9.0), 60.0, offered)
 
 
 @pytest.fixture
-def rounds() -> list[dict[str, Accepted]]:
+def rounds() -> list[dict[str, IntakeResult]]:
     names = [*(one.name for one in CONTESTANTS), "sold_out", "queue_full"]
     return [{name: a_turn(name, mood) for name in names} for mood in (1.0, 0.5, 0.8)]
 
 
 @pytest.fixture
-def drains() -> list[dict[str, Drained]]:
+def drains() -> list[dict[str, DrainResult]]:
     even = [(step / 32, 62) for step in range(4 * 32)]
     burst = [(0.0, 2_000), *even[1:]]
     return [
-        {one.name: Drained(even, even) for one in DRAINING},
-        {one.name: Drained(even if one is GATEWAY else burst, even) for one in DRAINING},
+        {one.name: DrainResult(even, even) for one in DRAINING},
+        {one.name: DrainResult(even if one is GATEWAY else burst, even) for one in DRAINING},
     ]
 
 
 def test_ratios_are_of_the_same_round_and_windows_the_worst(
-    rounds: list[dict[str, Accepted]], drains: list[dict[str, Drained]]
+    rounds: list[dict[str, IntakeResult]], drains: list[dict[str, DrainResult]]
 ) -> None:
     found = figures(rounds, drains)
     assert found["ratio_to_bare"] == 0.5
@@ -65,7 +65,7 @@ def test_ratios_are_of_the_same_round_and_windows_the_worst(
 
 
 def test_every_contestant_has_the_same_figures(
-    rounds: list[dict[str, Accepted]], drains: list[dict[str, Drained]]
+    rounds: list[dict[str, IntakeResult]], drains: list[dict[str, DrainResult]]
 ) -> None:
     found = figures(rounds, drains)
     for one in CONTESTANTS:
@@ -82,7 +82,7 @@ def test_every_contestant_has_the_same_figures(
 
 
 def test_the_figures_of_the_peers_are_printed_and_drawn(
-    rounds: list[dict[str, Accepted]], drains: list[dict[str, Drained]], tmp_path: Path
+    rounds: list[dict[str, IntakeResult]], drains: list[dict[str, DrainResult]], tmp_path: Path
 ) -> None:
     found = figures(rounds, drains)
     printed = io.StringIO()
