@@ -178,9 +178,9 @@ function follow() {
     showPlace(seen.position, seen.eta_seconds);
   });
   stream.addEventListener("progress", (event) => {
-    const { served, drain_rate: rate } = JSON.parse(event.data);
+    const { served, drained_per_second: speed } = JSON.parse(event.data);
     const place = Math.max(1, ticket.number - served);
-    showPlace(place, rate === null ? null : place / rate);
+    showPlace(place, speed === null ? null : place / speed);
   });
   for (const end of ["confirmed", "rejected", "failed"]) {
     stream.addEventListener(end, (event) => ended(JSON.parse(event.data)));
