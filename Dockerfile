@@ -13,7 +13,6 @@ COPY flashsale ./flashsale
 COPY gateway ./gateway
 COPY consumer ./consumer
 COPY services ./services
-COPY loadtest ./loadtest
 RUN /opt/flashsale/bin/pip install --no-cache-dir --disable-pip-version-check \
     --no-deps --no-build-isolation .
 

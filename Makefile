@@ -1,79 +1,79 @@
-# Every target uses the checkout's own .venv, made when it is missing or stale.
+# Every target uses the .venv of the checkout, and makes it if it is missing or out of date.
 .PHONY: help demo test test-image test-rabbitmq4 faults lint bench bench-status bench-services bench-peers bench-scale spike soak dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
 
-help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+help: ## print this list
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
-demo: ## a whole sale on this machine, nothing installed outside the checkout; ARGS="--help"
+demo: ## run a whole sale on this machine; installs nothing outside the checkout; ARGS="--help"
 	@scripts/venv run
 	@# matplotlib keeps a list of fonts, by default in the home folder
 	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/flashsale demo $(ARGS)
 
-test: lint ## lint, types and all tests; ARGS="-k pacing" for some of them
+test: lint ## run lint, type checks and all tests; ARGS="-k pacing" for some of them
 	@scripts/test-needs
 	@$(bin)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-faults: ## every fault that a sale meets, three times each, and a table of what came of it
+faults: ## play every fault that a sale meets, three times each, and print a table of the results
 	@scripts/venv dev
 	@scripts/test-needs
 	@FAULTS_SEEDS=3 MODEL_SALES=400 $(bin)/python -m pytest --numprocesses 4 \
 	    -o faulthandler_timeout=900 tests/faults tests/model $(ARGS)
 
-test-image: ## build the Dockerfile with no registry, and start what is in it; as root on Debian
+test-image: ## build the Dockerfile without a registry and start the image; as root on Debian
 	@scripts/venv dev
-	@# Where that is not possible, the tests say so.
+	@# If that is not possible, the tests say so.
 	@scripts/test-needs image || true
 	@$(bin)/python -m pytest -o faulthandler_timeout=600 tests/image $(ARGS)
 
-test-rabbitmq4: ## the tests on servers, with RabbitMQ 4 and PostgreSQL 17; as root on Debian
+test-rabbitmq4: ## run the tests that use servers on RabbitMQ 4 and PostgreSQL 17; as root on Debian
 	@scripts/venv dev
-	@# Where a Debian 13 can't be made, the tests say so.
+	@# If Debian 13 can't be installed in a folder, the tests say so.
 	@scripts/test-needs trixie || true
 	@scripts/trixie .venv/trixie || true
 	@FLASHSALE_TEST_SERVERS_ROOT=.venv/trixie FLASHSALE_TEST_BROKER_URL= FLASHSALE_TEST_DATABASE_URL= \
 	    $(bin)/python -m pytest --numprocesses 2 --dist loadfile tests/integration tests/faults $(ARGS)
 
-lint: ## what pre-commit runs as well: ruff, mypy, import-linter
+lint: ## run ruff, mypy and import-linter, as pre-commit does
 	@scripts/venv dev
 	@$(bin)/ruff check .
 	@$(bin)/ruff format --check .
 	@$(bin)/mypy
 	@$(bin)/lint-imports
 
-bench: ## the speed of accept, confirm and drain on real servers; writes bench-results/
+bench: ## measure accept, confirm and drain on real servers; writes bench-results/
 	@scripts/venv dev
 	@scripts/test-needs wrk
 	@$(bin)/python -m loadtest.bench.hot_path $(ARGS)
 
-bench-status: ## what it costs to tell shoppers: polls, unknown ids, event streams
+bench-status: ## measure the cost of telling shoppers: polls, unknown ids, event streams
 	@scripts/venv dev
 	@scripts/test-needs wrk
 	@$(bin)/python -m loadtest.bench.status $(ARGS)
 
-bench-services: ## events relayed and handled a second, and what shoppers notice of it
+bench-services: ## measure events relayed and handled, and their effect on shoppers
 	@scripts/venv dev
 	@scripts/test-needs
 	@$(bin)/python -m loadtest.bench.services $(ARGS)
 
-spike: ## Locust's spike on a real stack; writes bench-results/spike.html
+spike: ## run a spike by Locust on a real stack; writes bench-results/spike.html
 	@scripts/venv dev
 	@scripts/test-needs
 	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.spike $(ARGS)
 
-bench-peers: ## ours beside what people would use instead; ten minutes
+bench-peers: ## measure the gateway beside other libraries; ten minutes
 	@scripts/venv dev
 	@scripts/test-needs wrk
 	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.peers $(ARGS)
 
-bench-scale: ## how cost grows with workers, gateways, backlog, skus and orders; some 12 minutes
+bench-scale: ## measure how cost grows with workers, gateways, backlog, skus, orders; 12 minutes
 	@scripts/venv dev
 	@scripts/test-needs wrk
 	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.scale $(ARGS)
 
-soak: ## a spike every minute for 10 minutes: everything flat, every promise kept; ARGS="--minutes 60"
+soak: ## run a spike each minute, for 10 minutes; fails if anything grows; ARGS="--minutes 60"
 	@scripts/venv dev
 	@scripts/test-needs
 	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.soak $(ARGS)

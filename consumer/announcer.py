@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from consumer.drain_speed import Speed
+from consumer.drain_control import DrainControl
+from consumer.drain_speed import DrainSpeed
 from flashsale.broker import Broker, BrokerError
 from flashsale.domain.sales import Verdict
 from flashsale.messages.announcements import BatchDecided, Decision, Progress, encode_announcement
@@ -17,11 +18,12 @@ log = structlog.get_logger()
 class Announcer:
     """Says what is committed. Nobody waits for it: whoever misses it reads the ledger."""
 
-    def __init__(self, broker: Broker, exchange: str, speed: Speed) -> None:
-        """Publish to the fanout exchange of that name."""
+    def __init__(self, broker: Broker, exchange: str, control: DrainControl) -> None:
+        """Publish to the fanout exchange of that name; `control` has the limit in force."""
         self._broker = broker
         self._exchange = exchange
-        self._speed = speed
+        self._control = control
+        self._speed = DrainSpeed(control)
 
     def tell(self, verdict: Verdict, behind: bool) -> None:
         """Tell of a batch; `behind`: more orders were waiting when it was done."""
@@ -39,7 +41,7 @@ class Announcer:
         self._publish([decision], [])
 
     def _publish(self, decisions: Sequence[Decision], sales: Sequence[Progress]) -> None:
-        message = BatchDecided(list(decisions), list(sales), self._speed.rate)
+        message = BatchDecided(list(decisions), list(sales), self._speed.rate, self._control.rate)
         try:
             told = self._broker.publish(
                 self._exchange, "", encode_announcement(message), message_id="", mandatory=False

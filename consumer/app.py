@@ -4,15 +4,15 @@ import asyncio
 
 from consumer.announcer import Announcer
 from consumer.dead_letters import DeadLetters
-from consumer.drain_loop import Drainer
-from consumer.drain_speed import Speed
+from consumer.drain_control import DrainControl
+from consumer.drain_loop import DrainLoop
 from consumer.relay import Relay
-from consumer.release_gate import Gate
+from consumer.release_gate import ReleaseGate
 from flashsale.broker import Topology
-from flashsale.domain.pacing import Pacer
 from flashsale.observability.broker_metrics import BrokerCollector
 from flashsale.observability.consumer_metrics import ConsumerMetrics
 from flashsale.observability.monitoring import monitored
+from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, installed_topology, open_stack, require_shared_broker
 
@@ -31,37 +31,41 @@ async def run_drain(
     `services` is what stands on the broker for them: it must before the first event goes there.
     """
     await stack.broker.extend(services)
-    metrics.rate_limit.set(settings.drain_rate)
-    gate = Gate(Pacer(settings.drain_rate, settings.batch))
     orders = stack.topology.orders
-    announcer = Announcer(stack.broker, stack.topology.outcomes, Speed(settings.drain_rate))
+    control = DrainControl(settings.drain_rate, settings.drain_batch)
+    metrics.rate_limit.set_function(lambda: control.rate)
+    gate = ReleaseGate(control)
+    announcer = Announcer(stack.broker, stack.topology.outcomes, control)
     relay = Relay(
         stack.ledger.outbox,
         stack.broker,
         stack.topology.events,
-        settings.drain_rate,
+        control,
         settings.outbox_seconds,
         metrics,
     )
-    drainer = Drainer(
-        stack.broker,
-        stack.ledger,
-        gate,
-        DeadLetters(stack.broker, orders, announcer, metrics),
-        announcer,
-        relay.wake,
-        metrics,
-        orders,
-        settings.batch,
-        stack.tracing,
+    drain = DrainLoop(
+        broker=stack.broker,
+        queue=orders,
+        ledger=stack.ledger,
+        control=control,
+        gate=gate,
+        dead_letters=DeadLetters(stack.broker, orders, announcer, metrics),
+        announcer=announcer,
+        wake_relay=relay.wake,
+        metrics=metrics,
+        tracing=stack.tracing,
     )
     drained = asyncio.Event()
+    # A drain that ends gives up its lease while it waits to be started again: another one drains.
+    draining = stack.background.start("drain", lambda: drain.run(stop), until=stop)
+    relaying = stack.background.start("relay", lambda: relay.run(drained), until=drained)
     try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(relay.run(drained), name="relay")
-            await drainer.run(stop)
-            drained.set()
+        await draining
+        drained.set()
+        await relaying
     finally:
+        await cancelled(draining, relaying)
         gate.close()
 
 
@@ -74,8 +78,9 @@ async def run_consumer(settings: Settings, stop: asyncio.Event) -> None:
     metrics = ConsumerMetrics()
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
     async with (
-        monitored(metrics.registry, settings.metrics_host, port),
-        open_stack(settings, "consumer") as stack,
+        Background(metrics.registry) as background,
+        monitored(metrics.registry, settings.metrics_host, port, background),
+        open_stack(settings, "consumer", background) as stack,
     ):
         metrics.registry.register(BrokerCollector(stack.broker))
         await run_drain(settings, stack, installed_topology(settings), metrics, stop)

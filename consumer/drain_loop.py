@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
@@ -11,7 +12,8 @@ import structlog
 from consumer.announcer import Announcer
 from consumer.batch_tracing import batch_spans
 from consumer.dead_letters import DeadLetters
-from consumer.release_gate import Gate
+from consumer.drain_control import DrainControl
+from consumer.release_gate import ReleaseGate
 from flashsale.broker import Broker, BrokerError, Deliveries, Delivery
 from flashsale.domain.backoff import Backoff
 from flashsale.domain.orders import Order, Outcome
@@ -33,42 +35,26 @@ _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 2.0
 
 
-class Drainer:
+@dataclass(kw_only=True, eq=False)
+class DrainLoop:
     """One of any number of drains of a sale, of which one at a time is active."""
 
-    def __init__(
-        self,
-        broker: Broker,
-        ledger: Ledger,
-        gate: Gate,
-        dead_letters: DeadLetters,
-        announcer: Announcer,
-        wake_relay: Callable[[bool], None],
-        metrics: ConsumerMetrics,
-        queue: str,
-        batch: int,
-        tracing: "Tracing | None" = None,
-    ) -> None:
-        """Drain `queue` in batches of at most `batch` orders.
-
-        The relay is woken after each, and told whether more orders wait.
-        """
-        self._broker = broker
-        self._ledger = ledger
-        self._gate = gate
-        self._dead_letters = dead_letters
-        self._announcer = announcer
-        self._wake_relay = wake_relay
-        self._metrics = metrics
-        self._queue = queue
-        self._tracing = tracing
-        # One batch is decided while the next ones are on their way here.
-        self._prefetch = min(4 * batch, 65_535)
-        self._settling = asyncio.Lock()
+    broker: Broker
+    queue: str
+    ledger: Ledger
+    control: DrainControl
+    gate: ReleaseGate
+    dead_letters: DeadLetters
+    announcer: Announcer
+    wake_relay: Callable[[bool], None]
+    """Called after each batch, and told whether more orders wait."""
+    metrics: ConsumerMetrics
+    tracing: "Tracing | None" = None
+    _settling: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Drain until `stop`; a batch in hand is settled first."""
-        draining = asyncio.create_task(self._run(), name="drain")
+        draining = asyncio.create_task(self._run(), name="drain loop")
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
             await asyncio.wait((draining, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -85,39 +71,42 @@ class Drainer:
         backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
         while True:
             try:
-                async with self._ledger.hold_drain(self._queue) as drain:
+                async with self.ledger.hold_drain(self.queue) as drain:
                     # The one before us may have released a full second's worth just now.
                     await asyncio.sleep(_TAKEOVER_SECONDS)
-                    async with self._broker.consume(self._queue, self._prefetch) as deliveries:
-                        log.info("drain is active", queue=self._queue)
-                        self._metrics.active.set(1)
-                        self._wake_relay(False)  # the one before us may have left events
-                        backoff.reset()
-                        await self._drain(drain, deliveries)
+                    while True:
+                        prefetch = self.control.prefetch
+                        async with self.broker.consume(self.queue, prefetch) as deliveries:
+                            log.info("drain is active", queue=self.queue)
+                            self.metrics.active.set(1)
+                            self.wake_relay(False)  # the one before us may have left events
+                            backoff.reset()
+                            await self._drain(drain, deliveries, prefetch)
             except (BrokerError, LedgerError, TimeoutError) as error:
                 # What was in hand went back to the queue, and comes again in its old order.
                 log.warning("drain interrupted", reason=str(error) or type(error).__name__)
             finally:
-                self._metrics.active.set(0)
+                self.metrics.active.set(0)
             await asyncio.sleep(backoff.next())
 
-    async def _drain(self, drain: Drain, deliveries: Deliveries) -> None:
-        while True:
+    async def _drain(self, drain: Drain, deliveries: Deliveries, prefetch: int) -> None:
+        """Drain for as long as this prefetch is right: that of a running consumer can't change."""
+        while prefetch == self.control.prefetch:
             await self._wait_for_orders(drain, deliveries)
             at_hand = time.perf_counter()
-            await self._gate.opened()
-            self._metrics.pacing_wait_seconds.inc(time.perf_counter() - at_hand)
-            batch = deliveries.take(self._gate.release(len(deliveries)))
+            await self.gate.opened()
+            self.metrics.pacing_wait_seconds.inc(time.perf_counter() - at_hand)
+            batch = deliveries.take(self.gate.release(len(deliveries)))
             if batch:
                 async with self._settling:
-                    self._metrics.unacked.set(len(batch) + len(deliveries))
+                    self.metrics.unacked.set(len(batch) + len(deliveries))
                     verdicts = await self._settle(drain, batch)
                     deliveries.ack_through(batch[-1])
-                    self._metrics.unacked.set(len(deliveries))
+                    self.metrics.unacked.set(len(deliveries))
                     behind = len(deliveries) > 0
                     for verdict in verdicts:
-                        self._announcer.tell(verdict, behind)
-                    self._wake_relay(behind)
+                        self.announcer.tell(verdict, behind)
+                    self.wake_relay(behind)
 
     async def _wait_for_orders(self, drain: Drain, deliveries: Deliveries) -> None:
         while True:
@@ -130,18 +119,18 @@ class Drainer:
 
     async def _settle(self, drain: Drain, batch: Sequence[Delivery]) -> list[Verdict]:
         """See that everything in the batch is decided or dead; only then may it be acked."""
-        self._metrics.released.inc(len(batch))
-        self._metrics.released_max.set(self._gate.log.max_in_one_second)
+        self.metrics.released.inc(len(batch))
+        self.metrics.released_max.set(self.gate.log.max_in_one_second)
         readable: list[tuple[Delivery, Order]] = []
         for delivery in batch:
             try:
                 readable.append((delivery, decode_order(delivery.body)))
             except MessageError as error:
-                await self._dead_letters.bury(drain, delivery, f"not an order: {error}")
+                await self.dead_letters.bury(drain, delivery, f"not an order: {error}")
         if not readable:
             return []
         waited = time.time() - readable[0][1].accepted_at
-        self._metrics.oldest_seconds.set(max(0.0, waited))
+        self.metrics.oldest_seconds.set(max(0.0, waited))
         try:
             return [await self._sell(drain, readable)]
         except LedgerRefused:
@@ -157,13 +146,13 @@ class Drainer:
             try:
                 verdicts.append(await self._sell(drain, [one]))
             except LedgerRefused as error:
-                await self._dead_letters.bury(drain, one[0], f"refused: {error}")
+                await self.dead_letters.bury(drain, one[0], f"refused: {error}")
         return verdicts
 
     async def _sell(self, drain: Drain, readable: Sequence[tuple[Delivery, Order]]) -> Verdict:
-        if self._tracing is None:
+        if self.tracing is None:
             return await self._decide(drain, readable)
-        with batch_spans(self._tracing, self._queue, readable, self._gate.released_at) as spans:
+        with batch_spans(self.tracing, self.queue, readable, self.gate.released_at) as spans:
             verdict = await self._decide(drain, readable, spans.traceparents)
             spans.decided(verdict.outcomes)
             return verdict
@@ -181,26 +170,26 @@ class Drainer:
             started = time.perf_counter()
             try:
                 # The moment of the release, not this one: the ledger then shows the pace as it is.
-                verdict = await drain.sell(orders, self._gate.released_at, replayed, traceparents)
+                verdict = await drain.sell(orders, self.gate.released_at, replayed, traceparents)
             except LedgerBusy as error:
                 log.warning("transaction tried again", reason=str(error))
-                self._metrics.retries.inc()
+                self.metrics.retries.inc()
                 await asyncio.sleep(backoff.next())
                 await self._release_again(len(orders))
             else:
-                self._metrics.transaction_seconds.observe(time.perf_counter() - started)
+                self.metrics.transaction_seconds.observe(time.perf_counter() - started)
                 for step, seconds in drain.steps.items():
-                    self._metrics.step_seconds.labels(step).observe(seconds)
+                    self.metrics.step_seconds.labels(step).observe(seconds)
                 self._count(verdict.outcomes)
                 return verdict
 
     async def _release_again(self, count: int) -> None:
         """Pass the gate once more: a transaction tried again is load like the first."""
-        await self._gate.opened(count)
-        self._metrics.released.inc(self._gate.release(count))
-        self._metrics.released_max.set(self._gate.log.max_in_one_second)
+        await self.gate.opened(count)
+        self.metrics.released.inc(self.gate.release(count))
+        self.metrics.released_max.set(self.gate.log.max_in_one_second)
 
     def _count(self, outcomes: Sequence[Outcome]) -> None:
-        self._metrics.batch_orders.observe(len(outcomes))
+        self.metrics.batch_orders.observe(len(outcomes))
         for decision, count in Counter(o.reason or o.status for o in outcomes).items():
-            self._metrics.decided.labels(decision).inc(count)
+            self.metrics.decided.labels(decision).inc(count)

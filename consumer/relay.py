@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from consumer.drain_control import DrainControl
 from flashsale.broker import Broker, BrokerError
 from flashsale.ledger import LedgerError, Outbox
 from flashsale.ledger.sql.outbox import Unsent
@@ -44,7 +45,7 @@ class Relay:
         outbox: Outbox,
         broker: Broker,
         exchange: str,
-        drain_rate: int,
+        control: DrainControl,
         keep: float,
         metrics: ConsumerMetrics,
     ) -> None:
@@ -52,13 +53,20 @@ class Relay:
         self._outbox = outbox
         self._broker = broker
         self._exchange = exchange
-        self._rate = _OF_DRAIN_RATE * drain_rate
-        self._batch = max(1, min(_BATCH, round(_ROUND_SECONDS * self._rate)))
+        self._control = control
         self._keep = keep
         self._metrics = metrics
         self._wanted = asyncio.Event()
         self._drain_is_behind = False
         self._waiting_since: float | None = None
+
+    @property
+    def _rate(self) -> float:
+        return _OF_DRAIN_RATE * self._control.rate
+
+    @property
+    def _batch(self) -> int:
+        return max(1, min(_BATCH, round(_ROUND_SECONDS * self._rate)))
 
     def wake(self, behind: bool) -> None:
         """Orders were decided; `behind`: more of them wait."""
@@ -108,20 +116,20 @@ class Relay:
     async def _relay_until(self, moment: float, stop: asyncio.Event) -> None:
         """Relay what was decided until then, or until nothing more can be sent now."""
         while True:
-            started = time.monotonic()
+            started, batch = time.monotonic(), self._batch
             try:
-                relayed = await self._outbox.relay(self._batch, moment, self._send)
+                relayed = await self._outbox.relay(batch, moment, self._send)
             except LedgerError as error:
                 log.warning("relay interrupted", reason=str(error))
                 return
             self._metrics.relayed.inc(relayed.sent)
             lag = 0.0 if relayed.oldest is None else max(0.0, time.time() - relayed.oldest)
             self._metrics.outbox_lag_seconds.set(lag)
-            if relayed.claimed < self._batch:
+            if relayed.claimed < batch:
                 self._waiting_since = None
-            if relayed.claimed < self._batch or not relayed.sent or stop.is_set():
+            if relayed.claimed < batch or not relayed.sent or stop.is_set():
                 return
-            await asyncio.sleep(max(0.0, started + self._batch / self._rate - time.monotonic()))
+            await asyncio.sleep(max(0.0, started + batch / self._rate - time.monotonic()))
             if self._holds_back:
                 return
 

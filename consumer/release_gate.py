@@ -5,6 +5,7 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
+from consumer.drain_control import DrainControl
 from flashsale.domain.pacing import Pacer
 
 # The event loop wakes to the millisecond, a thread's sleep to a tenth of one. At 40 batches a
@@ -31,11 +32,15 @@ class ReleaseLog:
         self.max_in_one_second = max(self.max_in_one_second, self._in_last_second)
 
 
-class Gate:
+class ReleaseGate:
     """Holds orders back until their time."""
 
-    def __init__(self, pacer: Pacer) -> None:
-        self._pacer = pacer
+    def __init__(self, control: DrainControl) -> None:
+        """Pace to the rate of `control`, whatever it changes to."""
+        self._control = control
+        self._pacer = Pacer(control.rate, control.batch)
+        self._wait: asyncio.Future[None] | None = None
+        control.follow(self._change)
         self._sleeper = ThreadPoolExecutor(1, thread_name_prefix="pace")
         self.log = ReleaseLog()
         self.released_at = 0.0
@@ -45,7 +50,7 @@ class Gate:
         """Wait until `count` orders may pass, or a whole batch if that is less."""
         while (delay := self._pacer.delay(time.monotonic(), count)) > 0:
             if delay > _PRECISE_SECONDS:
-                await asyncio.sleep(delay - _PRECISE_SECONDS)
+                await self._sleep(delay - _PRECISE_SECONDS)
             else:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._sleeper, time.sleep, delay)
@@ -59,6 +64,25 @@ class Gate:
             self.released_at = wall
         return count
 
+    def _change(self) -> None:
+        self._pacer.change(self._control.rate, time.monotonic(), self._control.batch)
+        if self._wait is not None and not self._wait.done():
+            self._wait.set_result(None)  # it may open earlier now
+
+    async def _sleep(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._wait = loop.create_future()
+        end = loop.call_later(seconds, _end, self._wait)
+        try:
+            await self._wait
+        finally:
+            end.cancel()
+
     def close(self) -> None:
         """Let the sleeping thread go."""
         self._sleeper.shutdown(wait=False)
+
+
+def _end(wait: asyncio.Future[None]) -> None:
+    if not wait.done():
+        wait.set_result(None)

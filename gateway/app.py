@@ -12,6 +12,7 @@ from flashsale.broker import Publisher
 from flashsale.observability.broker_metrics import BrokerCollector
 from flashsale.observability.gateway_metrics import GatewayMetrics, SalesCollector
 from flashsale.observability.monitoring import monitored
+from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, open_stack, require_shared_broker
 from gateway.context import CONTEXT, Context
@@ -77,7 +78,8 @@ def create_context(
         stack.broker,
         stack.topology.outcomes,
         AnnouncedState(orders, sales, drain, arrivals, changes),
-        ledger_lookup,
+        lookup=ledger_lookup,
+        metrics=metrics,
     )
     publisher: Publisher = stack.broker
     if stack.tracing is not None:
@@ -100,6 +102,7 @@ def create_context(
         settings=settings,
         metrics=metrics,
         broker=stack.broker,
+        background=stack.background,
         lifecycle=Lifecycle(),
         drain=drain,
         queue_position=queue_position,
@@ -125,27 +128,24 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
     await context.sales.read()
     await context.backlog.count()
     followed = {
-        "sales": context.sales.follow(),
-        "backlog": context.backlog.follow(),
-        "ledger lookup": context.ledger_lookup.run(),
-        "announcements": context.announcements.follow(),
-        "overdue orders": context.announcements.sweep(),
-        "own announcements": context.announcements.announce(),
-        "order events": tell_progress(app),
-        "sale events": tell_sales(app),
-        "keep-alive": keep_alive(app),
-        "gauges": _gauge(app),
-        "ops samples": context.ops_samples.follow(),
+        "sales": context.sales.follow,
+        "backlog": context.backlog.follow,
+        "ledger lookup": context.ledger_lookup.run,
+        "announcements heard": context.announcements.follow,
+        "overdue orders": context.announcements.sweep,
+        "announcements told": context.announcements.announce,
+        "order streams": lambda: tell_progress(context),
+        "sale streams": lambda: tell_sales(context),
+        "stream keep-alive": lambda: keep_alive(context),
+        "gauges": lambda: _gauge(context),
+        "ops samples": context.ops_samples.follow,
     }
-    tasks = [asyncio.create_task(task, name=name) for name, task in followed.items()]
+    tasks = [context.background.start(name, work) for name, work in followed.items()]
     yield
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await cancelled(*tasks)
 
 
-async def _gauge(app: web.Application) -> None:
-    context = app[CONTEXT]
+async def _gauge(context: Context) -> None:
     metrics = context.metrics
     metrics.backlog_limit.set(context.settings.queue_max_length)
     while True:
@@ -202,11 +202,12 @@ async def gateway_secret(settings: Settings, stack: Stack) -> bytes:
 async def serve_gateway(
     settings: Settings,
     metrics: GatewayMetrics,
+    background: Background,
     stop: asyncio.Event,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve on a stack of its own until `stop`. Raises what `open_stack` raises, and `OSError`."""
-    async with open_stack(settings, "gateway") as stack:
+    async with open_stack(settings, "gateway", background) as stack:
         app = create_app(settings, stack, await gateway_secret(settings, stack), metrics)
         async with serving(app):
             on_ready()
@@ -225,5 +226,8 @@ async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
         await run_workers(settings, port, stop)
         return
     metrics = GatewayMetrics()
-    async with monitored(metrics.registry, settings.metrics_host, port):
-        await serve_gateway(settings, metrics, stop)
+    async with (
+        Background(metrics.registry) as background,
+        monitored(metrics.registry, settings.metrics_host, port, background),
+    ):
+        await serve_gateway(settings, metrics, background, stop)

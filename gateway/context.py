@@ -6,6 +6,7 @@ from aiohttp import web
 
 from flashsale.broker import Broker
 from flashsale.observability.gateway_metrics import GatewayMetrics
+from flashsale.runtime.background import Background
 from flashsale.runtime.settings import Settings
 from gateway.http.sse import EventStreams
 from gateway.intake.accept_order import OrderIntake
@@ -30,6 +31,7 @@ class Context:
     settings: Settings
     metrics: GatewayMetrics
     broker: Broker
+    background: Background
     lifecycle: Lifecycle
     # What the gateway knows.
     drain: KnownDrain

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.observability.monitoring import Pulse
+from flashsale.runtime.background import Background
 from flashsale.runtime.process import run, settings_or_fail
 from flashsale.runtime.settings import Settings
 from gateway.app import serve_gateway
@@ -25,10 +26,16 @@ def main() -> None:
 
 async def _work(settings: Settings, stop: asyncio.Event) -> None:
     metrics = GatewayMetrics()
-    talking = asyncio.create_task(_talk(metrics.registry, stop), name="talk")
-    async with Pulse(metrics.registry).beating():
-        await serve_gateway(settings, metrics, stop, on_ready=lambda: _tell(READY))
-    talking.cancel()
+    async with Background(metrics.registry) as background:
+        background.start("pulse", Pulse(metrics.registry).beat)
+        # Without its parent a worker has no metrics and nobody who stops it.
+        background.start(
+            "talk to the parent",
+            lambda: _talk(metrics.registry, stop),
+            until=stop,
+            essential=True,
+        )
+        await serve_gateway(settings, metrics, background, stop, on_ready=lambda: _tell(READY))
 
 
 async def _talk(registry: CollectorRegistry, stop: asyncio.Event) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 
 from flashsale.observability.broker_metrics import BrokerCollector
 from flashsale.observability.monitoring import monitored
 from flashsale.observability.services_metrics import ServicesMetrics
+from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, open_stack, require_shared_broker
 from services.queues import declared_by, work_queue
@@ -29,11 +31,14 @@ async def run_workers(
     """Run these services until `stop`. Raises `LedgerError`, `BrokerError`, `SettingsError`."""
     prefix = settings.broker_prefix
     await stack.broker.extend(declared_by(settings, services))
-    async with AsyncExitStack() as opened, asyncio.TaskGroup() as tasks:
+    async with AsyncExitStack() as opened:
+        running = []
         for service in services:
             if service.tables is not None:
                 await stack.ledger.effects.create_tables(service.tables)
-            worker = Worker(
+            # A new worker each time: what an ended one had in hand comes again from the queue.
+            new_worker = partial(
+                Worker,
                 service,
                 await opened.enter_async_context(service.open(settings)),
                 work_queue(prefix, service),
@@ -44,7 +49,19 @@ async def run_workers(
                 settings.latency_seconds(service.name),
                 stack.tracing,
             )
-            tasks.create_task(worker.run(stop), name=service.name)
+            running.append(
+                stack.background.start(
+                    f"service {service.name}", partial(_work, new_worker, stop), until=stop
+                )
+            )
+        try:
+            await asyncio.gather(*running)
+        finally:
+            await cancelled(*running)
+
+
+async def _work(new_worker: Callable[[], Worker], stop: asyncio.Event) -> None:
+    await new_worker().run(stop)
 
 
 async def run_services(
@@ -56,8 +73,9 @@ async def run_services(
     metrics = ServicesMetrics()
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
     async with (
-        monitored(metrics.registry, settings.metrics_host, port),
-        open_stack(settings, "services") as stack,
+        Background(metrics.registry) as background,
+        monitored(metrics.registry, settings.metrics_host, port, background),
+        open_stack(settings, "services", background) as stack,
     ):
         metrics.registry.register(BrokerCollector(stack.broker))
         await run_workers(settings, stack, services, metrics, stop)

@@ -2,17 +2,15 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from flashsale.broker.topology import Topology
 from flashsale.domain.errors import FlashsaleError
-
-Headers = Mapping[str, str | int]
-"""pika encodes no float."""
+from flashsale.messages.headers import Headers
 
 
 class BrokerError(FlashsaleError):
@@ -33,6 +31,17 @@ class BrokerUnavailable(BrokerError):
 
 class TopologyMismatch(BrokerError):
     """The broker holds a queue or exchange of this name with other arguments."""
+
+
+StartTask = Callable[[str, Callable[[], Coroutine[Any, Any, None]]], asyncio.Task[None]]
+"""Start work that runs for ever, under a name; cancelling the task ends the work."""
+
+
+def start_unsupervised(
+    name: str, work: Callable[[], Coroutine[Any, Any, None]]
+) -> asyncio.Task[None]:
+    """Start work that nobody restarts: right for a command that lives for a moment."""
+    return asyncio.create_task(work(), name=name)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

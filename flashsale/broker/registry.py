@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from flashsale.broker.embedded import EmbeddedBroker
-from flashsale.broker.port import Broker
+from flashsale.broker.port import Broker, StartTask, start_unsupervised
 from flashsale.broker.rabbitmq.addresses import addresses, is_address
 from flashsale.broker.rabbitmq.broker import RabbitMQ
 from flashsale.broker.topology import Topology
 
 EMBEDDED_URL: Final = "memory://"
 
-Open = Callable[[str, Topology, float], Broker]
-"""Make a broker of a URL, a topology and the seconds that a publish may wait for its confirm."""
+Open = Callable[[str, Topology, float, StartTask], Broker]
+"""Make a broker. The arguments are those of `open_broker`."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,14 @@ class Adapter:
     open: Open
 
 
-def _embedded(url: str, topology: Topology, publish_timeout: float) -> Broker:
+def _embedded(_: str, topology: Topology, __: float, ___: StartTask) -> Broker:
     return EmbeddedBroker(topology)
 
 
-def _rabbitmq(url: str, topology: Topology, publish_timeout: float) -> Broker:
-    return RabbitMQ(url, topology, publish_timeout=publish_timeout)
+def _rabbitmq(
+    url: str, topology: Topology, publish_timeout: float, start_task: StartTask
+) -> Broker:
+    return RabbitMQ(url, topology, publish_timeout=publish_timeout, start_task=start_task)
 
 
 _RABBITMQ = Adapter(
@@ -62,9 +64,15 @@ def adapter_of(url: str) -> Adapter:
     return adapter
 
 
-def open_broker(url: str, topology: Topology, publish_timeout: float) -> Broker:
+def open_broker(
+    url: str,
+    topology: Topology,
+    publish_timeout: float,
+    start_task: StartTask = start_unsupervised,
+) -> Broker:
     """Return the broker that the URL names; entering it connects. Raises `ValueError`.
 
-    A publish waits `publish_timeout` seconds for its confirm.
+    A publish waits `publish_timeout` seconds for its confirm. What the broker does in the
+    background is started by `start_task`.
     """
-    return adapter_of(url).open(url, topology, publish_timeout)
+    return adapter_of(url).open(url, topology, publish_timeout, start_task)

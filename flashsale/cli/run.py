@@ -13,6 +13,7 @@ from flashsale.observability.consumer_metrics import ConsumerMetrics
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.observability.monitoring import monitored
 from flashsale.observability.services_metrics import ServicesMetrics
+from flashsale.runtime.background import Background
 from flashsale.runtime.process import fail, run, settings_or_fail
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, installed_topology, open_stack
@@ -69,8 +70,9 @@ async def _run_all(settings: Settings, stop: asyncio.Event) -> None:
     declared = installed_topology(settings)
     stop_drain, stop_services = asyncio.Event(), asyncio.Event()
     async with (
-        monitored(metrics.registry, settings.metrics_host, port),
-        open_stack(settings) as stack,
+        Background(metrics.registry) as background,
+        monitored(metrics.registry, settings.metrics_host, port, background),
+        open_stack(settings, "run", background) as stack,
         asyncio.TaskGroup() as tasks,
     ):
         if settings.embedded:

@@ -2,39 +2,88 @@
 
 import math
 from collections import deque
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class _Limit:
+    """At most `most` releases in a window, counted from the release number `first` on."""
+
+    most: int
+    since: float
+    first: int
+    total: int = 0
 
 
 class Window:
-    """What was released in the last `seconds`; a release leaves it when that time has passed."""
+    """The releases of the last `seconds`, held against a limit that may change.
+
+    A lower limit counts only what is released after it was set, so that every window that begins
+    later holds it; the limit before it still holds for the windows that began earlier. A higher
+    limit counts everything. So no window ever sees more than the highest limit that was in force
+    while it was open.
+    """
 
     def __init__(self, seconds: float, limit: int) -> None:
+        """Allow `limit` releases in any `seconds`."""
         self.seconds = seconds
-        self.limit = limit
         self._releases: deque[tuple[float, int]] = deque()
-        self._total = 0
+        self._first = 0  # the number of the oldest release in the deque
+        # The oldest first, each lower than the one before. There is one, but for one window's
+        # length after a lowering.
+        self._limits = [_Limit(limit, -math.inf, 0)]
+
+    @property
+    def limit(self) -> int:
+        """The limit in force."""
+        return self._limits[-1].most
+
+    def change(self, limit: int, now: float) -> None:
+        """Set another limit from `now` on."""
+        new = _Limit(limit, now, self._first + len(self._releases))
+        while self._limits and self._limits[-1].most <= limit:
+            lower = self._limits.pop()
+            new = _Limit(limit, lower.since, lower.first, lower.total)
+        self._limits.append(new)
 
     def room(self, now: float) -> int:
-        """How many more fit at `now`."""
-        # A release exactly one window ago still counts: closed windows hold the limit as well.
-        while self._releases and self._releases[0][0] + self.seconds < now:
-            self._total -= self._releases.popleft()[1]
-        return self.limit - self._total
+        """Return how many more releases fit at `now`."""
+        self._forget(now)
+        return min(limit.most - limit.total for limit in self._limits)
 
     def opens_at(self, now: float, count: int) -> float:
-        """When `count` more will fit, if nothing is added: `now` if they fit already."""
-        missing = count - self.room(now)
-        if missing <= 0:
-            return now
-        for released_at, released in self._releases:
-            missing -= released
-            if missing <= 0:
-                return math.nextafter(released_at + self.seconds, math.inf)
-        return math.inf
+        """Return when `count` more will fit if nothing is added: `now` if they fit already."""
+        self._forget(now)
+        return max(self._opens_at(limit, now, count) for limit in self._limits)
 
     def add(self, now: float, count: int) -> None:
-        """Count a release."""
+        """Count a release of `count` orders."""
         self._releases.append((now, count))
-        self._total += count
+        for limit in self._limits:
+            limit.total += count
+
+    def _opens_at(self, limit: _Limit, now: float, count: int) -> float:
+        missing = count - (limit.most - limit.total)
+        if missing <= 0:
+            return now
+        for number, (released_at, released) in enumerate(self._releases, self._first):
+            if number >= limit.first:
+                missing -= released
+                if missing <= 0:
+                    return math.nextafter(released_at + self.seconds, math.inf)
+        return math.inf
+
+    def _forget(self, now: float) -> None:
+        # A release exactly one window ago still counts: closed windows hold the limit as well.
+        while self._releases and self._releases[0][0] + self.seconds < now:
+            _, count = self._releases.popleft()
+            for limit in self._limits:
+                if limit.first <= self._first:
+                    limit.total -= count
+            self._first += 1
+        # Every window that is still open began after the next lowering.
+        while len(self._limits) > 1 and self._limits[1].since + self.seconds < now:
+            del self._limits[0]
 
 
 class Pacer:
@@ -56,29 +105,68 @@ class Pacer:
     _CATCH_UP = 0.05
 
     def __init__(self, rate: int, batch: int) -> None:
-        """Pace to `rate` orders a second in batches of at most `batch` orders."""
-        if rate < 1 or not 1 <= batch <= rate:
-            raise ValueError(f"need rate >= 1 and 1 <= batch <= rate, not {rate=} {batch=}")
+        """Pace to `rate` orders a second in batches of at most `batch` orders.
+
+        Raises `ValueError` unless 1 <= batch <= rate.
+        """
+        _check(rate, batch)
         self.rate = rate
         self.batch = batch
         self._second = Window(1 + self._MARGIN, rate)
-        self._tenth = Window(0.1 + self._MARGIN, min(rate, rate // 10 + batch))
+        self._tenth = Window(0.1 + self._MARGIN, _tenth_of(rate, batch))
+        self._beat_began = -math.inf
+        self._beat_orders = 0
         self._next_beat = -math.inf
 
+    def change(self, rate: int, now: float, batch: int | None = None) -> None:
+        """Pace to another rate from `now` on, in batches of at most `batch` orders.
+
+        Any second that begins after a lowering holds the new rate, and no second sees more than
+        the larger one after a raise. Without `batch` it stays, but for a rate that is lower.
+        Raises `ValueError` as the constructor does.
+        """
+        batch = min(self.batch, rate) if batch is None else batch
+        _check(rate, batch)
+        self.rate = rate
+        self.batch = batch
+        self._second.change(rate, now)
+        self._tenth.change(_tenth_of(rate, batch), now)
+        # A batch of before takes its time at the higher of both rates.
+        self._next_beat = min(self._next_beat, self._beat_began + self._beat_orders / rate)
+
     def delay(self, now: float, count: int = 1) -> float:
-        """Seconds from `now` until `count` more orders may go; 0 if they may go at once."""
+        """Return the seconds from `now` until `count` more orders may go; 0 for at once."""
         count = min(count, self.batch)
         second, tenth = (w.opens_at(now, count) for w in (self._second, self._tenth))
         return max(0.0, self._next_beat - now, second - now, tenth - now)
 
     def take(self, now: float, wanted: int) -> int:
-        """Release up to `wanted` orders at `now`; how many of them, 0 if it is too early."""
+        """Release up to `wanted` orders at `now`, and return how many: 0 if it is too early."""
         if now < self._next_beat:
             return 0
         count = min(wanted, self.batch, self._second.room(now), self._tenth.room(now))
         if count <= 0:
             return 0
+        self._beat_began = max(self._next_beat, now - self._CATCH_UP)
+        self._beat_orders = count
+        self._next_beat = self._beat_began + count / self.rate
         self._second.add(now, count)
         self._tenth.add(now, count)
-        self._next_beat = max(self._next_beat, now - self._CATCH_UP) + count / self.rate
         return count
+
+
+def batch_of(rate: int, largest: int | None) -> int:
+    """Return how many orders go in one transaction at that rate: a fortieth of a second's.
+
+    `largest`, if given, is used instead, as far as the rate allows it.
+    """
+    return max(1, rate // 40) if largest is None else min(largest, rate)
+
+
+def _check(rate: int, batch: int) -> None:
+    if rate < 1 or not 1 <= batch <= rate:
+        raise ValueError(f"need rate >= 1 and 1 <= batch <= rate, not {rate=} {batch=}")
+
+
+def _tenth_of(rate: int, batch: int) -> int:
+    return min(rate, rate // 10 + batch)

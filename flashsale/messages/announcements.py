@@ -53,11 +53,16 @@ class Arrivals(msgspec.Struct, frozen=True, array_like=True, tag="arrivals"):
 
 
 class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
-    """A batch that was decided; `drain_rate` is what the drain does, in orders a second."""
+    """A batch that was decided, and how fast the drain is, in orders/s.
+
+    `drained_per_second` is the measurement. `drain_rate` is the limit in force; a consumer of
+    version 0.1.0 does not tell it.
+    """
 
     decisions: list[Decision]
     sales: list[Progress]
-    drain_rate: float
+    drained_per_second: float
+    drain_rate: int | None = None
 
 
 Announcement = OrdersTaken | Arrivals | BatchDecided

@@ -99,6 +99,11 @@ class GatewayMetrics(ProcessMetrics):
             ["source"],
             registry=self.registry,
         )
+        self.undecodable = Counter(
+            "flashsale_undecodable_announcements",
+            "Announcements on the fanout exchange that could not be decoded, and were skipped",
+            registry=self.registry,
+        )
         self.lookups = Counter(
             "flashsale_status_queries",
             "Queries to the database for orders that the gateway did not know",

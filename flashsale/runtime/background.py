@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from flashsale.domain.backoff import Backoff
-from flashsale.domain.errors import FlashsaleError
+from flashsale.domain.errors import FlashsaleError, sole_error
 
 log = structlog.get_logger()
 
@@ -46,17 +46,25 @@ class Background(Collector):
         if registry is not None:
             registry.register(self)
 
-    def start(self, name: str, work: Work, *, essential: bool = False) -> asyncio.Task[None]:
-        """Run `work` under supervision until this is left, or until the task is cancelled.
+    def start(
+        self,
+        name: str,
+        work: Work,
+        *,
+        until: asyncio.Event | None = None,
+        essential: bool = False,
+    ) -> asyncio.Task[None]:
+        """Run `work` under supervision, and return its supervisor: cancel that to end the work.
 
-        Names are unique within a process. The end of an `essential` task raises
-        `BackgroundTaskEnded` where this was entered.
+        Names are unique within a process. Work that returns after `until` was set is done. The
+        end of `essential` work raises `BackgroundTaskEnded` where this was entered.
         """
         if name in self._supervisors:
             raise ValueError(f"there is a background task {name!r} already")
         self._failures[name] = 0
         supervisor = asyncio.create_task(
-            self._supervise(name, work, essential), name=f"supervisor of {name}"
+            self._supervise(name, work, until or asyncio.Event(), essential),
+            name=f"supervisor of {name}",
         )
         self._supervisors[name] = supervisor
         supervisor.add_done_callback(lambda _: self._forget(name))
@@ -94,10 +102,7 @@ class Background(Collector):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        supervisors = list(self._supervisors.values())
-        for supervisor in supervisors:
-            supervisor.cancel()
-        await asyncio.gather(*supervisors, return_exceptions=True)
+        await cancelled(*self._supervisors.values())
         if self._fatal is not None:
             if kind is asyncio.CancelledError and self._owner is not None:
                 self._owner.uncancel()  # the cancellation was ours
@@ -107,11 +112,13 @@ class Background(Collector):
         self._supervisors.pop(name, None)
         self._troubles.pop(name, None)
 
-    async def _supervise(self, name: str, work: Work, essential: bool) -> None:
+    async def _supervise(
+        self, name: str, work: Work, until: asyncio.Event, essential: bool
+    ) -> None:
         backoff = Backoff(_FIRST_RESTART_SECONDS, _LAST_RESTART_SECONDS)
         loop = asyncio.get_running_loop()
         while True:
-            task = asyncio.create_task(work(), name=name)
+            task = asyncio.create_task(_begin(work), name=name)
             steady = loop.call_later(_STEADY_SECONDS, self._troubles.pop, name, None)
             started = loop.time()
             try:
@@ -121,7 +128,9 @@ class Background(Collector):
                 if not task.done():
                     task.cancel()
                     await asyncio.wait((task,))
-            error = _end_of(task)
+            if until.is_set() and not task.cancelled() and task.exception() is None:
+                return
+            error = sole_error(_end_of(task))
             self._failures[name] += 1
             self._troubles[name] = f"ended: {str(error) or type(error).__name__}"
             if essential:
@@ -137,13 +146,30 @@ class Background(Collector):
                 after_seconds=round(pause, 1),
                 exc_info=error,
             )
-            await asyncio.sleep(pause)
+            try:
+                async with asyncio.timeout(pause):
+                    await until.wait()
+            except TimeoutError:
+                continue
+            return
 
     def _end_process(self, name: str, error: BaseException) -> None:
         self._fatal = BackgroundTaskEnded(f"the background task {name!r} ended")
         self._fatal.__cause__ = error
         if self._owner is not None:
             self._owner.cancel()
+
+
+async def cancelled(*tasks: asyncio.Task[None]) -> None:
+    """Cancel the tasks and wait until they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _begin(work: Work) -> None:
+    # Called in here, so that an error of the call itself is the task's error, too.
+    await work()
 
 
 def _end_of(task: asyncio.Task[None]) -> BaseException:

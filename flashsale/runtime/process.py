@@ -13,9 +13,11 @@ import structlog
 import uvloop
 
 from flashsale.broker import BrokerError, BrokerUnavailable, QueueFull, TopologyMismatch
+from flashsale.domain.errors import sole_error
 from flashsale.ledger import LedgerError, LedgerUnavailable, SchemaOutdated
 from flashsale.observability.errors import TracingUnavailable
 from flashsale.observability.logs import configure_logs
+from flashsale.runtime.background import BackgroundTaskEnded
 from flashsale.runtime.settings import Settings, SettingsError, load_settings, unknown_settings
 
 log = structlog.get_logger()
@@ -26,6 +28,7 @@ Main = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (SettingsError, "{error}"),
     (TracingUnavailable, "{error}"),
+    (BackgroundTaskEnded, "{error}"),
     (SchemaOutdated, "{error}: run `flashsale migrate`"),
     (TopologyMismatch, "the broker holds something else of that name: {error}; delete it there,"
      " or set FLASHSALE_BROKER_PREFIX"),
@@ -36,6 +39,7 @@ _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (LedgerError, "{error}"),
     (OSError, "{error}"),
 )  # fmt: skip
+_EXPECTED = tuple(kind for kind, _ in _ADVICE)
 
 
 def run(main: Main) -> None:
@@ -56,8 +60,8 @@ def expected_failures_in_one_line() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        cause = _sole(error)
-        if not isinstance(cause, tuple(kind for kind, _ in _ADVICE)):
+        cause = sole_error(error)
+        if not isinstance(cause, _EXPECTED):
             raise
         fail(advice(cause))
 
@@ -70,13 +74,6 @@ def settings_or_fail() -> Settings:
     for name in unknown_settings():
         log.warning("unknown setting ignored", name=name)
     return loaded
-
-
-def _sole(error: Exception) -> Exception:
-    """The one error that a group of tasks ended with."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def advice(error: Exception) -> str:

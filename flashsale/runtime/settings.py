@@ -1,4 +1,4 @@
-"""Environment -> typed, validated settings. The README's table is made from this class."""
+"""Environment -> typed, validated settings. `docs/settings.md` has its table."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -188,11 +188,6 @@ class Settings(BaseSettings):
                 f" ({self.drain_rate})"
             )
         return self
-
-    @property
-    def batch(self) -> int:
-        """Orders in one transaction at the most."""
-        return self.drain_batch or max(1, self.drain_rate // 40)
 
     def latency_seconds(self, service: str) -> float:
         """How long a service takes in addition."""

@@ -1,7 +1,7 @@
 """What stands behind every process: the broker with its topology, and the ledger."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -9,6 +9,7 @@ from flashsale.broker import Broker, Topology, open_broker, sale_topology
 from flashsale.broker.registry import adapter_of
 from flashsale.ledger import Ledger, open_ledger
 from flashsale.observability.tracing import open_tracing
+from flashsale.runtime.background import Background
 from flashsale.runtime.installed import installed
 from flashsale.runtime.settings import PREFIX, Settings, SettingsError
 
@@ -23,26 +24,34 @@ class Stack:
     broker: Broker
     ledger: Ledger
     topology: Topology
+    background: Background
     tracing: "Tracing | None" = None
 
 
 @asynccontextmanager
-async def open_stack(settings: Settings, process: str = "run") -> AsyncIterator[Stack]:
+async def open_stack(
+    settings: Settings, process: str = "run", background: Background | None = None
+) -> AsyncIterator[Stack]:
     """Open all of it, for the process of that name.
+
+    Background tasks run under `background`, or under one that ends with the stack.
 
     Raises `BrokerUnavailable`, `TopologyMismatch`, `LedgerError`, `TracingUnavailable`.
     """
     topology = topology_of(settings)
     async with (
+        nullcontext(background) if background is not None else Background() as tasks,
         open_tracing(settings.tracing, process, adapter_of(settings.broker_url).name) as tracing,
         open_ledger(settings.database_url) as ledger,
     ):
         if settings.embedded:
             await ledger.migrate()
         await ledger.verify_schema()
-        broker = open_broker(settings.broker_url, topology, settings.publish_timeout_seconds)
+        broker = open_broker(
+            settings.broker_url, topology, settings.publish_timeout_seconds, tasks.start
+        )
         async with broker:
-            yield Stack(broker, ledger, topology, tracing)
+            yield Stack(broker, ledger, topology, tasks, tracing)
 
 
 def topology_of(settings: Settings) -> Topology:

@@ -23,6 +23,8 @@ async def readyz(request: web.Request) -> JsonResponse:
     if not context.announcements.began:
         # Clients would get a 404 for orders that other gateways take now.
         troubles["announcements"] = "not heard yet"
+    for task, trouble in context.background.troubles().items():
+        troubles[task] = trouble
     if context.sales.stale:
         troubles["database"] = context.sales.trouble or "no answer"
     if troubles:

@@ -49,9 +49,8 @@ async def get_order_events(request: web.Request) -> web.StreamResponse:
     return stream
 
 
-async def tell_progress(app: web.Application) -> None:
+async def tell_progress(context: Context) -> None:
     """Keep telling the streams of all orders that wait how the queue moves."""
-    context = app[CONTEXT]
     told: ProgressView | None = None
 
     async def tell(_: str) -> None:

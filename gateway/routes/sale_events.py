@@ -3,7 +3,7 @@
 import msgspec
 from aiohttp import web
 
-from gateway.context import CONTEXT
+from gateway.context import CONTEXT, Context
 from gateway.http.sse import event
 from gateway.routes.sales import find_sale, sale_view
 from gateway.routes.streams import listen, open_stream
@@ -23,9 +23,8 @@ async def get_sale_events(request: web.Request) -> web.StreamResponse:
     return stream
 
 
-async def tell_sales(app: web.Application) -> None:
+async def tell_sales(context: Context) -> None:
     """Keep telling the streams of each sale what changed; a new state is told at once."""
-    context = app[CONTEXT]
     streams = context.streams
 
     async def tell(sku: str) -> None:

@@ -38,9 +38,9 @@ async def listen(
         await asyncio.wait((stream.ended, stopped, *ends), return_when=asyncio.FIRST_COMPLETED)
 
 
-async def keep_alive(app: web.Application) -> None:
+async def keep_alive(context: Context) -> None:
     """Keep sending comments, so that proxies keep quiet streams open and dead ones are noticed."""
-    streams = app[CONTEXT].streams
+    streams = context.streams
     while True:
         await asyncio.sleep(_KEEP_ALIVE_SECONDS)
         comment = f": {time.time():.0f}\n\n".encode()

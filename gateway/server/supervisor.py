@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from flashsale.domain.backoff import Backoff
 from flashsale.observability.monitoring import Pulse, monitored
+from flashsale.runtime.background import Background
 from flashsale.runtime.settings import PREFIX, Settings
 from gateway.server.worker_metrics import Family, Page, added, counts_of, read_page
 
@@ -39,9 +40,11 @@ async def run_workers(settings: Settings, metrics_port: int, stop: asyncio.Event
         crew = Crew({**os.environ, f"{PREFIX}GATEWAY_PORT": str(port)}, registry)
         # The workers' loops are those that shoppers wait for.
         own = Pulse(CollectorRegistry())
-        async with monitored(registry, settings.metrics_host, metrics_port, pulse=own):
-            patience = settings.shutdown_seconds + _LAST_WORK_SECONDS
-            await crew.run(settings.gateway_workers, patience, stop)
+        patience = settings.shutdown_seconds + _LAST_WORK_SECONDS
+        async with Background() as background:
+            tasks = CrewTasks(background, crew)
+            async with monitored(registry, settings.metrics_host, metrics_port, tasks, pulse=own):
+                await crew.run(settings.gateway_workers, patience, stop)
 
 
 class Worker:
@@ -152,6 +155,17 @@ class Crew(Collector):
         for family in asked.result(2 * _ANSWER_SECONDS).values():
             yield family.as_metric()
 
+    def troubles(self) -> Mapping[str, str]:
+        """Return the background tasks that are failing in any worker. Not for the loop's thread."""
+        asked = asyncio.run_coroutine_threadsafe(self._total(), self._loop)
+        failing = asked.result(2 * _ANSWER_SECONDS).get("flashsale_background_task_failing")
+        samples = failing.samples if failing is not None else {}
+        return {
+            dict(labels)["task"]: "ended in a worker"
+            for (_, labels), value in samples.items()
+            if value
+        }
+
     async def _total(self) -> Page:
         return added([self._gone, *await asyncio.gather(*(w.page() for w in self._workers))])
 
@@ -178,6 +192,19 @@ class Crew(Collector):
             log.warning("gateway worker ended", pid=worker.pid, code=code)
             self._restarts.inc()
             await asyncio.sleep(backoff.next())
+
+
+class CrewTasks:
+    """The background tasks of a gateway: those of its parent and of all workers."""
+
+    def __init__(self, background: Background, crew: Crew) -> None:
+        self.start = background.start
+        self._own = background
+        self._crew = crew
+
+    def troubles(self) -> Mapping[str, str]:
+        """Return why tasks are failing now, by name. Not for the event loop's thread."""
+        return {**self._own.troubles(), **self._crew.troubles()}
 
 
 async def _ended(worker: Worker, stop: asyncio.Event) -> int | None:

@@ -20,6 +20,7 @@ from flashsale.messages.announcements import (
     encode_announcement,
 )
 from flashsale.messages.codec import MessageError
+from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.state.arrivals import ArrivalsBySecond
 from gateway.state.changes import StreamChanges
 from gateway.state.drain import KnownDrain
@@ -57,13 +58,20 @@ class Announcements:
     """
 
     def __init__(
-        self, broker: Broker, exchange: str, state: AnnouncedState, lookup: LedgerLookup
+        self,
+        broker: Broker,
+        exchange: str,
+        state: AnnouncedState,
+        *,
+        lookup: LedgerLookup,
+        metrics: GatewayMetrics,
     ) -> None:
         """Subscribe and publish to the fanout exchange of that name."""
         self._broker = broker
         self._exchange = exchange
         self._state = state
         self._lookup = lookup
+        self._metrics = metrics
         self._name = secrets.token_hex(8)
         self._taken: list[Taken] = []
         self._arrivals: list[Arrivals] = []
@@ -131,7 +139,8 @@ class Announcements:
         try:
             announcement = decode_announcement(body)
         except MessageError as error:
-            log.warning("announcement not understood", reason=str(error))
+            self._metrics.undecodable.inc()
+            log.warning("announcement skipped", reason=str(error))
             return
         state = self._state
         match announcement:
@@ -140,13 +149,15 @@ class Announcements:
                     state.orders.taken(OrderId(order.id), order.sku, order.quantity)
             case Arrivals():
                 state.arrivals.add(announcement)
-            case BatchDecided(decisions, sales, drained_per_second):
+            case BatchDecided(decisions, sales, drained_per_second, drain_rate):
                 self.decided += len(decisions)
                 for d in decisions:
                     state.orders.decided(OrderId(d.id), d.status, d.reason, d.sku, d.quantity)
                 for sale in sales:
                     state.sales.announced(sale.sku, sale.stock, sale.sold)
                 state.drain.drained_per_second = drained_per_second
+                if drain_rate is not None:
+                    state.drain.drain_rate = drain_rate
                 state.changes.queue_changed()
 
     async def _look_up_waiting(self, older_than: float, most: int) -> None:

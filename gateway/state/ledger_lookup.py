@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from flashsale.domain.order_ids import OrderId
@@ -66,9 +66,16 @@ class LedgerLookup:
         try:
             found = await self._ledger.find(ids)
         except LedgerError as error:
-            for answer in answers.values():
-                answer.set_exception(error)
-                answer.exception()  # mark it as retrieved: every client may be gone
+            _fail(answers.values(), error)
+        except BaseException:
+            _fail(answers.values(), LedgerUnavailable("the reader of the ledger ended"))
+            raise
         else:
             for order_id, answer in answers.items():
                 answer.set_result(found.get(order_id))
+
+
+def _fail(answers: Iterable[asyncio.Future[Outcome | None]], error: LedgerError) -> None:
+    for answer in answers:
+        answer.set_exception(error)
+        answer.exception()  # the request that asked may be gone

@@ -9,7 +9,7 @@ from dataclasses import replace
 import structlog
 
 from flashsale.domain.sales import Sale, sale_state
-from flashsale.ledger import Ledger, LedgerError
+from flashsale.ledger import Ledger, LedgerError, LedgerUnavailable
 from gateway.state.changes import StreamChanges
 
 log = structlog.get_logger()
@@ -76,10 +76,12 @@ class KnownSales:
         asked_at = time.monotonic()
         try:
             sales = await self._ledger.sales()
-        except LedgerError as error:
-            self.trouble = str(error)
+        except BaseException as error:
+            known = error if isinstance(error, LedgerError) else LedgerUnavailable("not read")
+            self.trouble = str(known)
             if waiting is not None:
-                waiting.set_exception(error)
+                waiting.set_exception(known)
+                waiting.exception()  # the request that asked may be gone
             raise
         read = {sale.sku: sale for sale in sales}
         for sku, announced_at in self._announced_at.items():

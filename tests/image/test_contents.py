@@ -46,6 +46,11 @@ def test_the_image_runs_the_packages_of_its_lock(image: Image) -> None:
     assert installed - _OF_VENV == wanted | {"flashsale-gateway"}
 
 
+def test_the_image_that_sells_has_no_load_test(image: Image) -> None:
+    assert any(path.endswith("/gateway/app.py") for path in image.sizes)
+    assert [path for path in image.sizes if "loadtest" in path or "locust" in path] == []
+
+
 def test_the_image_is_configured_by_its_dockerfile_alone(image: Image) -> None:
     assert image.user == "10001:10001"
     assert image.entrypoint == ["flashsale"]

@@ -8,14 +8,13 @@ from typing import Protocol, cast, get_args
 
 from consumer.announcer import Announcer
 from consumer.dead_letters import DeadLetters
-from consumer.drain_loop import Drainer
-from consumer.drain_speed import Speed
-from consumer.release_gate import Gate
+from consumer.drain_control import DrainControl
+from consumer.drain_loop import DrainLoop
+from consumer.release_gate import ReleaseGate
 from flashsale.broker import QueueFull, sale_topology
 from flashsale.broker.dead_letters import DeadQueue, replay
 from flashsale.domain.order_ids import OrderId, keyed_order_id
 from flashsale.domain.orders import OrderRequest, Outcome
-from flashsale.domain.pacing import Pacer
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger
 from flashsale.observability.consumer_metrics import ConsumerMetrics
@@ -141,7 +140,8 @@ class Shop:
             self.broker,
             self.topology.outcomes,
             AnnouncedState(orders, sales, drain, ArrivalsBySecond(), changes),
-            lookup,
+            lookup=lookup,
+            metrics=_gateway_metrics,
         )
         parts = IntakeParts(
             self.broker,
@@ -233,20 +233,21 @@ class Shop:
     def start_drain(self) -> None:
         """Start a drain, which knows nothing of the one before."""
         outcomes, orders = self.topology.outcomes, self.topology.orders
-        announcer = Announcer(self.broker, outcomes, Speed(RATE))
-        drainer = Drainer(
-            self.broker,
-            self.ledger,
-            Gate(Pacer(RATE, BATCH)),
-            DeadLetters(self.broker, orders, announcer, _consumer_metrics),
-            announcer,
-            self._acked,
-            _consumer_metrics,
-            orders,
-            BATCH,
+        control = DrainControl(RATE, BATCH)
+        announcer = Announcer(self.broker, outcomes, control)
+        drain = DrainLoop(
+            broker=self.broker,
+            queue=orders,
+            ledger=self.ledger,
+            control=control,
+            gate=ReleaseGate(control),
+            dead_letters=DeadLetters(self.broker, orders, announcer, _consumer_metrics),
+            announcer=announcer,
+            wake_relay=self._acked,
+            metrics=_consumer_metrics,
         )
         self._stop = asyncio.Event()
-        self._draining = self.loop.create_task(drainer.run(self._stop))
+        self._draining = self.loop.create_task(drain.run(self._stop))
 
     @property
     def drains(self) -> bool:

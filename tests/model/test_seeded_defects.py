@@ -9,7 +9,7 @@ from hypothesis import Phase
 import flashsale.domain.sales
 import gateway.intake.accept_order
 from consumer.dead_letters import DeadLetters
-from consumer.drain_loop import Drainer
+from consumer.drain_loop import DrainLoop
 from flashsale.broker import Delivery
 from flashsale.broker.embedded import EmbeddedDeliveries
 from flashsale.domain.order_ids import OrderId, random_order_id
@@ -34,7 +34,7 @@ SEEDS = range(1, 101)
 
 
 def acks_before_the_commit(patch: Patch) -> None:
-    settle = Drainer._settle
+    settle = DrainLoop._settle
     take = EmbeddedDeliveries.take
     latest: list[EmbeddedDeliveries] = []
 
@@ -42,12 +42,12 @@ def acks_before_the_commit(patch: Patch) -> None:
         latest[:] = [deliveries]
         return take(deliveries, at_most)
 
-    async def settling(drainer: Drainer, drain: Drain, batch: Sequence[Delivery]) -> Any:
+    async def settling(drainer: DrainLoop, drain: Drain, batch: Sequence[Delivery]) -> Any:
         latest[0].ack_through(batch[-1])
         return await settle(drainer, drain, batch)
 
     patch.setattr(EmbeddedDeliveries, "take", taking)
-    patch.setattr(Drainer, "_settle", settling)
+    patch.setattr(DrainLoop, "_settle", settling)
 
 
 def forgets_the_stock(patch: Patch) -> None:

@@ -10,7 +10,15 @@ import structlog
 from pika.channel import Channel
 from pika.exceptions import AMQPError
 
-from flashsale.broker.port import Broker, BrokerError, BrokerUnavailable, Deliveries, Depth
+from flashsale.broker.port import (
+    Broker,
+    BrokerError,
+    BrokerUnavailable,
+    Deliveries,
+    Depth,
+    StartTask,
+    start_unsupervised,
+)
 from flashsale.broker.rabbitmq.confirms import Confirms
 from flashsale.broker.rabbitmq.connection import Link, declare
 from flashsale.broker.rabbitmq.consumer import RabbitDeliveries
@@ -38,6 +46,7 @@ class RabbitMQ(Broker):
         *,
         publish_timeout: float = 2.0,
         max_in_flight: int = 10_000,
+        start_task: StartTask = start_unsupervised,
     ) -> None:
         """Prepare; entering connects. A publish gets its confirm in `publish_timeout` seconds.
 
@@ -45,6 +54,7 @@ class RabbitMQ(Broker):
         reading fills a list of known length and not the memory.
         """
         super().__init__()
+        self._start_task = start_task
         self._url = url
         self._topology = topology
         self._publish_timeout = publish_timeout
@@ -162,9 +172,9 @@ class RabbitMQ(Broker):
     async def __aenter__(self) -> Self:
         await self._connect()
         self._tasks = [
-            asyncio.create_task(self._supervise(), name="broker supervisor"),
-            asyncio.create_task(self._expire(), name="confirm deadlines"),
-            asyncio.create_task(self._renew(), name="channel renewal"),
+            self._start_task("broker connection", self._keep_connected),
+            self._start_task("confirm deadlines", self._expire),
+            self._start_task("channel renewal", self._renew),
         ]
         return self
 
@@ -193,12 +203,13 @@ class RabbitMQ(Broker):
         confirms = Confirms(self._publish_timeout, self._loop.create_future, self.counts)
         return await ConfirmedChannel(link, confirms).open()
 
-    async def _supervise(self) -> None:
+    async def _keep_connected(self) -> None:
         """Keep the connection up: when it is lost, connect again with growing, random pauses."""
-        while self._link is not None:
-            reason = await asyncio.shield(self._link.closed)
-            log.warning("broker lost", reason=reason)
-            await self._drop(reason)
+        while True:
+            if self._link is not None:
+                reason = await asyncio.shield(self._link.closed)
+                log.warning("broker lost", reason=reason)
+                await self._drop(reason)
             backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
             while True:
                 await asyncio.sleep(backoff.next())

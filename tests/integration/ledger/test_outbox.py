@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from consumer.drain_control import DrainControl
 from consumer.relay import Relay
 from flashsale.broker import Delivery, EmbeddedBroker, Topology
 from flashsale.broker.topology import Binding, Queue
@@ -182,7 +183,7 @@ async def test_the_relay_wakes_at_once_and_gives_way_to_orders(
     )
     broker = EmbeddedBroker(topology)
     metrics = ConsumerMetrics()
-    relay = Relay(ledger.outbox, broker, topology.events, 2000, 3600, metrics)
+    relay = Relay(ledger.outbox, broker, topology.events, DrainControl(2000), 3600, metrics)
     stop = asyncio.Event()
     before = await sell(ledger, 700, now=time.time() - 60)
     running = asyncio.create_task(relay.run(stop))

@@ -105,6 +105,27 @@ CASES = [
         {'up{job="gateway",instance="a"}': "1x40", 'up{job="other",instance="a"}': "0x40"},
     ),
     Case(
+        "FlashsaleBackgroundTaskFailing",
+        {'flashsale_background_task_failing{task="drain"}': "1x40"},
+        {
+            'flashsale_background_task_failing{task="drain"}': "0x10 1 0x30",
+            'flashsale_background_task_failures_total{task="drain"}': "0x10 1x30",
+        },
+    ),
+    Case(
+        "FlashsaleBackgroundTaskFailing",
+        # It runs for some seconds after each start, and then ends again.
+        {
+            'flashsale_background_task_failing{task="drain"}': "0 0 1 " * 13,
+            'flashsale_background_task_failures_total{task="drain"}': "0 0 1 1 1 2 2 2 3 3 3 4 4 4 "
+            "5 5 5 6 6 6 7 7 7 8 8 8 9 9 9",
+        },
+        {
+            'flashsale_background_task_failing{task="drain"}': "0x40",
+            'flashsale_background_task_failures_total{task="drain"}': "9x40",
+        },
+    ),
+    Case(
         "FlashsaleLoopLag",
         {
             'flashsale_loop_lag_seconds_bucket{job="gateway",le="0.25"}': "0+90x40",

@@ -1,10 +1,11 @@
 import pytest
 
-from consumer.drain_speed import Speed
+from consumer.drain_control import DrainControl
+from consumer.drain_speed import DrainSpeed
 
 
 def test_until_it_is_behind_the_drain_is_trusted_to_keep_its_limit() -> None:
-    speed = Speed(2000)
+    speed = DrainSpeed(DrainControl(2000))
     assert speed.rate == 2000
     for second in range(10):
         speed.add(float(second), 1, behind=False)
@@ -12,16 +13,23 @@ def test_until_it_is_behind_the_drain_is_trusted_to_keep_its_limit() -> None:
 
 
 def test_while_it_is_behind_its_speed_is_measured() -> None:
-    speed = Speed(2000)
+    speed = DrainSpeed(DrainControl(2000))
     for step in range(100):
         speed.add(step * 0.1, 50, behind=True)
     assert speed.rate == pytest.approx(500, rel=0.05)
 
 
 def test_the_last_two_seconds_count() -> None:
-    speed = Speed(2000)
+    speed = DrainSpeed(DrainControl(2000))
     for step in range(50):
         speed.add(step * 0.1, 10, behind=True)
     for step in range(50, 75):
         speed.add(step * 0.1, 100, behind=True)
     assert speed.rate == pytest.approx(1000, rel=0.05)
+
+
+def test_while_it_is_not_behind_the_speed_follows_a_changed_limit() -> None:
+    control = DrainControl(2000)
+    speed = DrainSpeed(control)
+    control.change(100)
+    assert speed.rate == 100

@@ -1,5 +1,6 @@
 """The pace: never over the rate in any second, and hardly ever under it."""
 
+import math
 import random
 from collections.abc import Callable
 from itertools import pairwise
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.domain.pacing import Pacer
+from flashsale.domain.pacing import Pacer, batch_of
 
 Releases = list[tuple[float, int]]
 
@@ -171,3 +172,93 @@ def test_the_pacer_holds_across_the_boundary() -> None:
 def test_nonsense_is_refused(rate: int, batch: int) -> None:
     with pytest.raises(ValueError, match="need rate"):
         Pacer(rate, batch)
+
+
+Changes = list[tuple[float, int]]
+
+
+def highest_rate_between(changes: Changes, first: float, last: float) -> int:
+    """The highest rate in force at any moment from `first` to `last`, both included."""
+    before = [rate for at, rate in changes if at <= first]
+    return max([before[-1], *(rate for at, rate in changes if first < at <= last)])
+
+
+def run_with_changes(
+    pacer: Pacer, changes: Changes, until: float, stall: Callable[[], float]
+) -> Releases:
+    """Release a backlog as the drain does, while an operator changes the rate."""
+    now, releases, due = changes[0][0], [], list(changes[1:])
+    while now < until:
+        if due and due[0][0] <= now:
+            at, rate = due.pop(0)
+            pacer.change(rate, now, batch_of(rate, None))
+            changes[changes.index((at, rate))] = now, rate
+        if count := pacer.take(now, pacer.batch):
+            releases.append((now, count))
+        step = pacer.delay(now) + stall()
+        now = min(now + max(step, 1e-6), due[0][0] if due and due[0][0] > now else math.inf)
+    return releases
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.001, 1.5), st.integers(1, 3000)), min_size=1, max_size=6),
+    randoms,
+    st.sampled_from([0.0, 0.002, 0.2]),
+)
+def test_a_second_never_sees_more_than_the_highest_rate_in_force_during_it(
+    steps: list[tuple[float, int]], rng: random.Random, longest_stall: float
+) -> None:
+    changes: Changes = [(0.0, 2000)]
+    for after, rate in steps:
+        changes.append((changes[-1][0] + after, rate))
+    pacer = Pacer(2000, 50)
+    releases = run_with_changes(
+        pacer, changes, changes[-1][0] + 1.5, lambda: rng.uniform(0, longest_stall)
+    )
+    # A window may begin at a release, and a moment after each change.
+    starts = [at for at, _ in releases] + [math.nextafter(at, math.inf) for at, _ in changes]
+    for start in starts:
+        seen = sum(count for at, count in releases if start <= at <= start + 1)
+        assert seen <= highest_rate_between(changes, start, start + 1)
+
+
+@pytest.mark.parametrize(("before", "after"), [(2000, 100), (2000, 1999), (100, 2000), (2000, 1)])
+def test_a_changed_rate_is_used_whole_from_the_next_second_on(before: int, after: int) -> None:
+    changes: Changes = [(0.0, before), (3.3, after)]
+    pacer = Pacer(before, batch_of(before, None))
+    releases = run_with_changes(pacer, changes, 8.5, lambda: 0.0)
+    for second in (3.31, 4.31, 5.31, 6.31):
+        seen = sum(count for at, count in releases if second <= at < second + 1)
+        assert 0.97 * after - 1 <= seen <= after
+
+
+def test_a_raise_is_obeyed_by_the_next_batch() -> None:
+    pacer = Pacer(1, 1)
+    assert pacer.take(0.0, 1) == 1
+    assert pacer.delay(0.1) > 0.8
+    pacer.change(2000, 0.1, 50)
+    assert pacer.delay(0.1, 50) < 0.01
+
+
+def test_a_lowered_rate_lowers_the_batch() -> None:
+    pacer = Pacer(2000, 50)
+    pacer.change(10, 0.0)
+    assert (pacer.rate, pacer.batch) == (10, 10)
+    with pytest.raises(ValueError, match="need rate"):
+        pacer.change(0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "largest", "batch"),
+    [(2000, None, 50), (39, None, 1), (1, None, 1), (2000, 500, 500), (100, 500, 100)],
+)
+def test_a_batch_is_a_fortieth_of_the_rate_or_what_is_set(
+    rate: int, largest: int | None, batch: int
+) -> None:
+    assert batch_of(rate, largest) == batch
+
+
+@given(st.integers(1, 1_000_000))
+def test_every_rate_has_a_batch_that_it_allows(rate: int) -> None:
+    Pacer(rate, batch_of(rate, None))
+    Pacer(rate, batch_of(rate, 10_000))

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from flashsale.observability import monitoring
 from flashsale.observability.monitoring import monitored
+from flashsale.runtime.background import Background
 
 
 def ask(port: int, path: str) -> tuple[int, str]:
@@ -32,7 +33,10 @@ async def test_a_process_is_alive_while_its_loop_turns_and_stuck_when_not(
         while 503 not in seen and time.monotonic() < deadline:
             seen.append(ask(port, "/healthz")[0])
 
-    async with monitored(CollectorRegistry(), "127.0.0.1", 0) as port:
+    async with (
+        Background() as background,
+        monitored(CollectorRegistry(), "127.0.0.1", 0, background) as port,
+    ):
         assert await asyncio.to_thread(ask, port, "/healthz") == (200, '{"status":"alive"}')
         watcher = threading.Thread(target=until_stuck, args=(port,))
         watcher.start()

@@ -1,8 +1,6 @@
 """Settings: typed, validated, and every wrong value one clear line."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flashsale.runtime.settings import (
     Settings,
@@ -25,7 +23,7 @@ def no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_defaults_are_the_sale_of_the_readme() -> None:
     settings = load_settings()
     assert settings.embedded
-    assert (settings.queue_max_length, settings.drain_rate, settings.batch) == (2000, 2000, 50)
+    assert (settings.queue_max_length, settings.drain_rate) == (2000, 2000)
 
 
 @pytest.mark.parametrize(
@@ -81,13 +79,6 @@ def test_a_message_tells_no_secret(monkeypatch: pytest.MonkeyPatch, name: str, v
 def test_a_cluster_is_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASHSALE_BROKER_URL", "amqp://a:5672/,amqps://b/, amqp://c/sales")
     assert not load_settings().embedded
-
-
-@given(st.integers(1, 1_000_000))
-def test_the_default_batch_is_a_fortieth_of_the_rate(rate: int) -> None:
-    batch = Settings(drain_rate=rate).batch
-    assert 1 <= batch <= rate
-    assert batch == max(1, rate // 40)
 
 
 def test_a_slip_of_the_pen_is_found() -> None:

@@ -1,0 +1,73 @@
+"""The limits of the drain follow its rate, while it runs."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from consumer.drain_control import DrainControl
+from consumer.release_gate import ReleaseGate
+
+
+@pytest.mark.parametrize(
+    ("rate", "largest", "batch", "prefetch"),
+    [
+        (2000, None, 50, 200),
+        (40, None, 1, 4),
+        (100, 500, 100, 400),
+        (1_000_000, 30_000, 30_000, 65_535),
+    ],
+)
+def test_batch_and_prefetch_of_a_drain_follow_its_rate(
+    rate: int, largest: int | None, batch: int, prefetch: int
+) -> None:
+    control = DrainControl(1, largest)
+    control.change(rate)
+    assert (control.rate, control.batch, control.prefetch) == (rate, batch, prefetch)
+
+
+def test_whoever_follows_the_drain_control_is_told_of_a_change() -> None:
+    control = DrainControl(2000)
+    seen: list[int] = []
+    control.follow(lambda: seen.append(control.rate))
+    control.change(10)
+    control.change(20)
+    assert seen == [10, 20]
+
+
+@pytest.fixture
+def control() -> DrainControl:
+    return DrainControl(1)
+
+
+@pytest.fixture
+def gate(control: DrainControl) -> Iterator[ReleaseGate]:
+    gate = ReleaseGate(control)
+    yield gate
+    gate.close()
+
+
+async def test_a_raise_opens_a_gate_that_waits(control: DrainControl, gate: ReleaseGate) -> None:
+    assert gate.release(1) == 1
+    waiting = asyncio.create_task(gate.opened(1))
+    while gate._wait is None:
+        await asyncio.sleep(0)
+    before = time.monotonic()
+    control.change(100_000)
+    await waiting
+    assert time.monotonic() - before < 0.9, "it slept until the old rate would have let it go"
+    assert gate.release(1000) > 1
+
+
+async def test_a_lowering_holds_for_what_is_released_after_it(
+    control: DrainControl, gate: ReleaseGate
+) -> None:
+    control.change(100_000)
+    assert gate.release(10_000) == 2500
+    control.change(3)
+    released: list[float] = []
+    while len(released) < 5:
+        await gate.opened()
+        released += [time.monotonic()] * gate.release(1000)
+    assert all(later - earlier > 1 for earlier, later in zip(released, released[3:], strict=False))
