@@ -26,6 +26,8 @@ SECRET = b"a secret of the tests"
 
 @dataclass
 class Answer:
+    """A response, its body decoded."""
+
     status: int
     headers: Any
     body: Any
@@ -77,7 +79,7 @@ class EmbeddedGateway:
         return (await self.stack.broker.depth(self.stack.topology.orders)).ready
 
     def drain(self) -> None:
-        """Begin to drain."""
+        """Start a drain on the same stack."""
         self.tasks.append(
             asyncio.create_task(
                 run_drain(
@@ -117,13 +119,14 @@ async def open_gateway(database_url: str, **changes: Any) -> AsyncIterator[Embed
         try:
             yield gateway
         finally:
+            gateway.context.lifecycle.stop()  # or the server would wait for open streams
             for task in gateway.tasks:
                 task.cancel()
             await asyncio.gather(*gateway.tasks, return_exceptions=True)
 
 
 async def raw(gateway: EmbeddedGateway, request: bytes) -> bytes:
-    """Send bytes; the beginning of the answer, b"" if the connection was closed."""
+    """Send bytes, and return the beginning of the answer: b"" if the connection was closed."""
     host, port = gateway.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request)

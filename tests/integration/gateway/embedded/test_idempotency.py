@@ -1,10 +1,12 @@
 """The Idempotency-Key: a retry meets the first order, on any gateway."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from flashsale.observability.gateway_metrics import GatewayMetrics
+from flashsale.runtime.background import Background
 from gateway.app import create_app, serving
 from tests.integration.gateway.embedded_gateway import (
     SECRET,
@@ -63,12 +65,14 @@ async def test_a_retry_of_an_accepted_order_is_202_after_the_sale_is_sold_out(
 
 
 async def test_a_second_gateway_gives_the_same_key_the_same_order_id(
-    gateway: EmbeddedGateway, sqlite_url: str
+    gateway: EmbeddedGateway,
 ) -> None:
-    app = create_app(gateway.settings, gateway.stack, SECRET, GatewayMetrics())
-    async with serving(app) as url:
-        other = EmbeddedGateway(url, gateway.stack, app, gateway.settings, gateway.client)
-        first, second = await gateway.order(key="k-1"), await other.order(key="k-1")
+    async with Background() as background:
+        stack = replace(gateway.stack, background=background)
+        app = create_app(gateway.settings, stack, SECRET, GatewayMetrics())
+        async with serving(app) as url:
+            other = EmbeddedGateway(url, stack, app, gateway.settings, gateway.client)
+            first, second = await gateway.order(key="k-1"), await other.order(key="k-1")
     assert first.body["order_id"] == second.body["order_id"]
     gateway.drain()
     path = first.headers["Location"]
