@@ -26,7 +26,7 @@ from gateway.routes import add_routes
 from gateway.routes.order_events import tell_progress
 from gateway.routes.sale_events import tell_sales
 from gateway.routes.streams import keep_alive
-from gateway.server.acceptor import listening
+from gateway.server.acceptor import accept_connections
 from gateway.server.lifecycle import Lifecycle
 from gateway.server.supervisor import run_workers
 from gateway.state.announcements import AnnouncedState, Announcements
@@ -123,7 +123,7 @@ def create_context(
 
 
 async def _follow(app: web.Application) -> AsyncIterator[None]:
-    """Keep what the gateway knows and tells fresh while the application runs."""
+    """Keep the gateway's state and its streams up to date while the application runs."""
     context = app[CONTEXT]
     await context.sales.read()
     await context.backlog.count()
@@ -171,7 +171,7 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
     )
     await runner.setup()
     try:
-        with listening(
+        with accept_connections(
             settings.gateway_host,
             settings.gateway_port,
             cast("web.Server", runner.server),  # set by setup()
@@ -206,7 +206,7 @@ async def serve_gateway(
     stop: asyncio.Event,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve on a stack of its own until `stop`. Raises what `open_stack` raises, and `OSError`."""
+    """Open a stack and serve until `stop`. Raises the errors of `open_stack`, and `OSError`."""
     async with open_stack(settings, "gateway", background) as stack:
         app = create_app(settings, stack, await gateway_secret(settings, stack), metrics)
         async with serving(app):
@@ -216,9 +216,9 @@ async def serve_gateway(
 
 
 async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
-    """Run a gateway until `stop`, in one process or in as many as it should have.
+    """Run a gateway until `stop`, in one process or in `settings.gateway_workers`.
 
-    Raises what `open_stack` raises, and `OSError`.
+    Raises the errors of `open_stack`, and `OSError`.
     """
     require_shared_broker(settings, "gateway")
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port

@@ -129,7 +129,7 @@ class OrderIntake:
 
     def _publish(self, order_id: OrderId, request: OrderRequest) -> asyncio.Future[None]:
         if self._retry_after.queue_is_full:
-            raise QueueIsFull(self._retry_after.seconds())
+            raise QueueIsFull(self._retry_after.count_refusal())
         body = encode_order(
             Order(order_id, request.sku, request.customer_id, request.quantity, time.time())
         )
@@ -147,12 +147,12 @@ class OrderIntake:
     def _taken(self, order_id: OrderId, request: OrderRequest) -> KnownOrder:
         order = self._orders.get(order_id)
         if order is None:
-            order = self._orders.taken(order_id, request.sku, request.quantity)
+            order = self._orders.add_taken(order_id, request.sku, request.quantity)
             self._announcements.announce_taken(order)
         return order
 
     def _refusal(self, order_id: OrderId, error: BrokerError) -> Refusal:
         if isinstance(error, QueueFull):
             self._retry_after.note_full_queue()
-            return QueueIsFull(self._retry_after.seconds())
+            return QueueIsFull(self._retry_after.count_refusal())
         return OutcomeUnknown(order_id, retry_after=1 + random.random())  # noqa: S311

@@ -37,8 +37,8 @@ class RetryAfter:
         room = _FULL_SHARE * self._backlog.ready / self._drain.drained_per_second
         self._full_until = time.monotonic() + min(_FULL_SECONDS, room)
 
-    def seconds(self) -> float:
-        """Count a refused order, and return when its client should come back.
+    def count_refusal(self) -> float:
+        """Count a refused order, and return in how many seconds its client should come back.
 
         A full queue needs its length / the drain's speed to drain. All clients that were refused
         lately would come back at that moment as one wave, so they are spread over the time that

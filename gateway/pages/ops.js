@@ -1,4 +1,4 @@
-// The operator's page: asks once a second for what is new, and draws it.
+// The operator's page: fetches new samples once a second, and draws them.
 "use strict";
 
 const KEPT_SECONDS = 900;

@@ -109,7 +109,7 @@ async def _look_up(context: Context, order_id: OrderId) -> KnownOrder | None:
         await asyncio.sleep(_ANNOUNCED_SECONDS)
         return context.orders.get(order_id)
     order = outcome.order
-    return context.orders.decided(
+    return context.orders.add_decided(
         order_id, outcome.status, outcome.reason, order.sku, order.quantity
     )
 

@@ -146,15 +146,15 @@ class Announcements:
         match announcement:
             case OrdersTaken(orders):
                 for order in orders:
-                    state.orders.taken(OrderId(order.id), order.sku, order.quantity)
+                    state.orders.add_taken(OrderId(order.id), order.sku, order.quantity)
             case Arrivals():
                 state.arrivals.add(announcement)
             case BatchDecided(decisions, sales, drained_per_second, drain_rate):
                 self.decided += len(decisions)
                 for d in decisions:
-                    state.orders.decided(OrderId(d.id), d.status, d.reason, d.sku, d.quantity)
+                    state.orders.add_decided(OrderId(d.id), d.status, d.reason, d.sku, d.quantity)
                 for sale in sales:
-                    state.sales.announced(sale.sku, sale.stock, sale.sold)
+                    state.sales.update_sold(sale.sku, sale.stock, sale.sold)
                 state.drain.drained_per_second = drained_per_second
                 if drain_rate is not None:
                     state.drain.drain_rate = drain_rate
@@ -169,7 +169,7 @@ class Announcements:
             return
         for order_id, outcome in found.items():
             order = outcome.order
-            self._state.orders.decided(
+            self._state.orders.add_decided(
                 order_id, outcome.status, outcome.reason, order.sku, order.quantity
             )
         if found:

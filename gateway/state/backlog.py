@@ -37,7 +37,7 @@ class Backlog:
             # These orders wait before every order that this gateway takes.
             self._queue_position.unannounced = depth.ready
             self._counted = True
-        self._queue_position.counted(depth.ready)
+        self._queue_position.note_count(depth.ready)
         self._note_change()
 
     async def follow(self) -> None:

@@ -65,7 +65,7 @@ class KnownOrders:
         """Return the order if it is known."""
         return self._known.get(order_id)
 
-    def taken(self, order_id: OrderId, sku: str, quantity: int) -> KnownOrder:
+    def add_taken(self, order_id: OrderId, sku: str, quantity: int) -> KnownOrder:
         """Remember an order that some gateway took, and return it. A decided one stays decided."""
         order = self._known.get(order_id)
         if order is None:
@@ -74,7 +74,7 @@ class KnownOrders:
             self._waiting[order_id] = order
         return order
 
-    def decided(
+    def add_decided(
         self, order_id: OrderId, status: Status, reason: str | None, sku: str, quantity: int
     ) -> KnownOrder:
         """Remember a decision, and return the order. The first decision stands, as in the ledger.

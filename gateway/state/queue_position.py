@@ -50,7 +50,7 @@ class QueuePosition:
         self.waiting -= 1
         self.unannounced += 1
 
-    def counted(self, ready: int) -> None:
+    def note_count(self, ready: int) -> None:
         """Take in a count of the queue. While it stays empty, no unannounced order is in it."""
         self._empty_counts = 0 if ready else self._empty_counts + 1
         if self.unannounced and self._empty_counts >= _COUNTS_UNTIL_EMPTY:

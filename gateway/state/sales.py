@@ -56,7 +56,7 @@ class KnownSales:
             await asyncio.shield(self._next_read)
         return self._sales.get(sku)
 
-    def announced(self, sku: str, stock: int, sold: int) -> None:
+    def update_sold(self, sku: str, stock: int, sold: int) -> None:
         """Take in how far the drain has sold a sale."""
         sale = self._sales.get(sku)
         if sale is not None:

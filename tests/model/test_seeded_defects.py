@@ -120,21 +120,21 @@ def answers_before_the_confirm(patch: Patch) -> None:
 
 
 def goes_back_to_queued(patch: Patch) -> None:
-    taken = KnownOrders.taken
+    taken = KnownOrders.add_taken
 
     def again(orders: KnownOrders, order_id: OrderId, sku: str, quantity: int) -> KnownOrder:
         known = taken(orders, order_id, sku, quantity)
         known.status = Status.QUEUED
         return known
 
-    patch.setattr(KnownOrders, "taken", again)
+    patch.setattr(KnownOrders, "add_taken", again)
 
 
 def calls_it_sold_out_too_early(patch: Patch) -> None:
-    announced = KnownSales.announced
+    announced = KnownSales.update_sold
     patch.setattr(
         KnownSales,
-        "announced",
+        "update_sold",
         lambda sales, sku, stock, sold: announced(sales, sku, stock, min(stock, sold + 1)),
     )
 

@@ -64,18 +64,18 @@ async def test_a_new_sale_is_noted_at_once(changes: NotedChanges) -> None:
 
 async def test_an_announced_count_is_noted_and_sold_out_at_once(changes: NotedChanges) -> None:
     sales = await known(changes, Books(Sale("tv", 5)))
-    sales.announced("tv", stock=5, sold=4)
+    sales.update_sold("tv", stock=5, sold=4)
     assert changes.taken() == [("tv", False)]
-    sales.announced("tv", stock=5, sold=5)
+    sales.update_sold("tv", stock=5, sold=5)
     assert changes.taken() == [("tv", True)]
-    sales.announced("tv", stock=6, sold=5)
+    sales.update_sold("tv", stock=6, sold=5)
     assert changes.taken() == [("tv", True)]
 
 
 async def test_an_announcement_without_news_is_not_noted(changes: NotedChanges) -> None:
     sales = await known(changes, Books(Sale("tv", 5, sold=2)))
-    sales.announced("tv", stock=5, sold=2)
-    sales.announced("unknown", stock=5, sold=2)
+    sales.update_sold("tv", stock=5, sold=2)
+    sales.update_sold("unknown", stock=5, sold=2)
     assert changes.taken() == []
 
 

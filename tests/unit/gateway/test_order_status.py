@@ -68,7 +68,7 @@ async def test_a_failed_order_is_looked_up_as_it_may_have_been_replayed(
 ) -> None:
     order = an_order()
     order_id = OrderId(order.id)
-    gateway.orders.decided(order_id, Status.FAILED, "disk on fire", "", 0)
+    gateway.orders.add_decided(order_id, Status.FAILED, "disk on fire", "", 0)
     gateway.book.decided[order_id] = Outcome(order, Status.CONFIRMED)
     known = await gateway.find(order_id)
     assert (known.status, known.reason) == (Status.CONFIRMED, None)
@@ -80,7 +80,7 @@ async def test_a_failed_order_is_failed_while_the_database_does_not_answer(
     gateway: Gateway,
 ) -> None:
     order_id = random_order_id()
-    gateway.orders.decided(order_id, Status.FAILED, "disk on fire", "", 0)
+    gateway.orders.add_decided(order_id, Status.FAILED, "disk on fire", "", 0)
     gateway.book.gone = True
     assert (await gateway.find(order_id)).reason == "disk on fire"
 
@@ -91,8 +91,8 @@ async def test_a_known_order_is_not_looked_up_in_the_database(
 ) -> None:
     order_id = random_order_id()
     if status is Status.QUEUED:
-        gateway.orders.taken(order_id, "tv", 1)
+        gateway.orders.add_taken(order_id, "tv", 1)
     else:
-        gateway.orders.decided(order_id, status, None, "tv", 1)
+        gateway.orders.add_decided(order_id, status, None, "tv", 1)
     assert (await gateway.find(order_id)).status is status
     assert gateway.book.asked == 0

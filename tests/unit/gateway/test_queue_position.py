@@ -38,11 +38,11 @@ def test_unannounced_orders_are_gone_when_the_queue_stays_empty() -> None:
     queue.unannounced = 10
     number = queue.join()
     for _ in range(9):
-        queue.counted(ready=0)
+        queue.note_count(ready=0)
     assert queue.of(number) == 11
-    queue.counted(ready=1)
+    queue.note_count(ready=1)
     for _ in range(10):
-        queue.counted(ready=0)
+        queue.note_count(ready=0)
     assert queue.of(number) == 1
 
 
@@ -90,7 +90,7 @@ def test_a_position_is_never_below_one_and_never_grows(steps: list[str]) -> None
             case "forget" if queue.waiting:
                 queue.forget()
             case "empty" | "full":
-                queue.counted(ready=0 if step == "empty" else 7)
+                queue.note_count(ready=0 if step == "empty" else 7)
         assert 1 <= queue.of(number) <= position
         position = queue.of(number)
         assert queue.waiting >= 0

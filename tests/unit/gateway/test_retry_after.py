@@ -67,18 +67,18 @@ def test_many_refused_clients_are_spread_over_the_time_that_they_need(
     retry_after: RetryAfter, now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("random.uniform", lambda low, high: high)
-    assert retry_after.seconds() == pytest.approx(1 + 1 + 1 / 2000)
+    assert retry_after.count_refusal() == pytest.approx(1 + 1 + 1 / 2000)
     for _ in range(3999):
-        last = retry_after.seconds()
+        last = retry_after.count_refusal()
     assert last == pytest.approx(1 + 1 + 4000 / 2000)
     now[0] += 0.1  # a tenth of them is forgotten
-    assert retry_after.seconds() == pytest.approx(1 + 1 + 3601 / 2000)
+    assert retry_after.count_refusal() == pytest.approx(1 + 1 + 3601 / 2000)
     now[0] += 3600
-    assert retry_after.seconds() == pytest.approx(1 + 1 + 1 / 2000)
+    assert retry_after.count_refusal() == pytest.approx(1 + 1 + 1 / 2000)
 
 
 def test_no_client_is_told_to_stay_away_for_more_than_30_seconds(
     retry_after: RetryAfter, backlog: Backlog
 ) -> None:
     backlog.ready = 1_000_000
-    assert retry_after.seconds() == 30
+    assert retry_after.count_refusal() == 30
