@@ -89,6 +89,10 @@ class EventStreams:
         """Return the topics that have streams."""
         return list(self._topics)
 
+    def has(self, topic: str) -> bool:
+        """Return whether a topic has streams."""
+        return topic in self._topics
+
     @contextmanager
     def listening(self, topic: str, stream: EventStream) -> Iterator[None]:
         """Send the stream everything that is broadcast to a topic."""

@@ -28,14 +28,14 @@ async def tell_sales(context: Context) -> None:
     streams = context.streams
 
     async def tell(sku: str) -> None:
-        watched = [topic for topic in streams.topics() if topic.startswith(_TOPIC_PREFIX)]
+        topic = _TOPIC_PREFIX + sku
+        sale = context.sales.get(sku)
         if sku == EVERY_SALE:
-            for topic in watched:
-                context.changes.sale_changed(topic.removeprefix(_TOPIC_PREFIX))
-        elif (topic := _TOPIC_PREFIX + sku) in watched:
-            sale = context.sales.get(sku)
-            if sale is not None:
-                await streams.broadcast(topic, event("sale", _encode(sale_view(context, sale))))
+            for watched in streams.topics():
+                if watched.startswith(_TOPIC_PREFIX):
+                    context.changes.sale_changed(watched.removeprefix(_TOPIC_PREFIX))
+        elif sale is not None and streams.has(topic):
+            await streams.broadcast(topic, event("sale", _encode(sale_view(context, sale))))
 
     await context.changes.sales.follow(tell)
 

@@ -36,7 +36,9 @@ async def test_all_streams_of_a_topic_get_the_same_bytes() -> None:
         assert second.write.call_args.args[0] is message
         assert not third.write.called
         assert sorted(streams.topics()) == ["sale pc", "sale tv"]
+        assert streams.has("sale tv")
     assert streams.topics() == []
+    assert not streams.has("sale tv")
 
 
 async def test_a_slow_reader_is_dropped_and_its_events_are_not_kept() -> None:
