@@ -5,7 +5,7 @@ from gateway.app import run_gateway
 
 
 def main() -> None:
-    """Run a gateway: it takes orders over HTTP and puts them in the queue."""
+    """Run a gateway, which takes orders over HTTP and puts them in the queue."""
     settings = settings_or_fail()
     run(lambda stop: run_gateway(settings, stop))
 

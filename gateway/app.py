@@ -1,4 +1,4 @@
-"""The gateway: the application, and how it is served."""
+"""The gateway: build the application, run its background tasks, and serve it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,181 +8,173 @@ from typing import cast
 import structlog
 from aiohttp import web
 
+from flashsale.broker import Publisher
 from flashsale.observability.broker_metrics import BrokerCollector
 from flashsale.observability.gateway_metrics import GatewayMetrics, SalesCollector
 from flashsale.observability.monitoring import monitored
 from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, open_stack, require_shared_broker
-from gateway.context import (
-    BACKGROUND,
-    BACKLOG,
-    BROKER,
-    CATALOGUE,
-    DESK,
-    HEARING,
-    LIFECYCLE,
-    LINE,
-    LISTING,
-    LOOKUP,
-    MEMORY,
-    METRICS,
-    RANKINGS,
-    SAMPLES,
-    SETTINGS,
-    STREAMS,
-)
+from gateway.context import CONTEXT, Context
+from gateway.http.json_body import MAX_BODY_BYTES
 from gateway.http.problems import problems
-from gateway.http.sse import Streams
+from gateway.http.sse import EventStreams
 from gateway.http.tracing import TracedPublisher, traced
-from gateway.intake.accept_order import Desk
-from gateway.intake.order_request import MAX_BODY_BYTES
-from gateway.pages import add_pages
-from gateway.routes.health import healthz, readyz
-from gateway.routes.ops import add_ops
-from gateway.routes.order_status import get_order
-from gateway.routes.orders import post_order
-from gateway.routes.sales import get_ranking, get_sale, get_sales
-from gateway.routes.streams import (
-    get_order_events,
-    get_sale_events,
-    keep_alive,
-    tell_orders,
-    tell_sales,
-)
-from gateway.server.acceptor import listening
+from gateway.intake.accept_order import IntakeParts, OrderIntake
+from gateway.intake.retry_after import RetryAfter
+from gateway.routes import add_routes
+from gateway.routes.order_events import tell_progress
+from gateway.routes.sale_events import tell_sales
+from gateway.routes.streams import keep_alive
+from gateway.server.acceptor import accept_connections
 from gateway.server.lifecycle import Lifecycle
 from gateway.server.supervisor import run_workers
-from gateway.state.announcements import Hearing
-from gateway.state.arrivals import Traffic
+from gateway.state.announcements import AnnouncedState, Announcements
+from gateway.state.arrivals import ArrivalsBySecond
 from gateway.state.backlog import SAMPLE_SECONDS, Backlog
-from gateway.state.ledger_lookup import Lookup
-from gateway.state.ops_samples import Samples
-from gateway.state.orders import Memory
-from gateway.state.queue_position import Line
+from gateway.state.changes import StreamChanges
+from gateway.state.drain import KnownDrain
+from gateway.state.ledger_lookup import LedgerLookup
+from gateway.state.ops_samples import OpsSamples, SampleSources
+from gateway.state.orders import KnownOrders
+from gateway.state.queue_position import QueuePosition
 from gateway.state.rankings import Rankings
-from gateway.state.sales import Catalogue
-from gateway.state.sales_listing import Listing
+from gateway.state.sales import KnownSales
+from gateway.state.sales_listing import SalesListing
 
 log = structlog.get_logger()
 
 METRICS_PORT = 9090
 _KEEP_ALIVE_SECONDS = 75
-_LAST_ANSWERS_SECONDS = 10
+_LAST_RESPONSES_SECONDS = 10
 
 
 def create_app(
     settings: Settings, stack: Stack, secret: bytes, metrics: GatewayMetrics
 ) -> web.Application:
-    """The gateway on an open stack; `secret` makes the ids of keyed orders."""
-    metrics.registry.register(BrokerCollector(stack.broker))
+    """Build the gateway on an open stack; `secret` makes the ids of keyed orders."""
     app = web.Application(middlewares=[problems(metrics.requests)], client_max_size=MAX_BODY_BYTES)
     if stack.tracing is not None:
         app.middlewares.insert(0, traced(stack.tracing))
-    app[SETTINGS] = settings
-    app[METRICS] = metrics
-    app[LIFECYCLE] = Lifecycle()
-    app[BROKER] = stack.broker
-    app[BACKGROUND] = stack.background
-    app[CATALOGUE] = catalogue = Catalogue(stack.ledger)
-    metrics.registry.register(SalesCollector(catalogue))
-    app[LISTING] = Listing()
-    app[LINE] = Line(settings.drain_rate)
-    app[BACKLOG] = Backlog(stack.broker, stack.topology.orders, app[LINE])
-    app[MEMORY] = Memory(app[LINE], settings.status_orders, settings.status_seconds)
-    app[LOOKUP] = Lookup(stack.ledger, settings.status_queries, metrics)
-    app[RANKINGS] = Rankings(stack.ledger)
-    app[STREAMS] = Streams(settings.streams, metrics)
-    traffic = Traffic()
-    app[HEARING] = Hearing(
-        stack.broker,
-        stack.topology.outcomes,
-        app[MEMORY],
-        app[LINE],
-        app[CATALOGUE],
-        app[LOOKUP],
-        traffic,
-        metrics,
-    )
-    app[DESK] = Desk(
-        stack.broker if stack.tracing is None else TracedPublisher(stack.broker, stack.tracing),
-        stack.topology.orders,
-        app[CATALOGUE],
-        app[BACKLOG],
-        app[MEMORY],
-        app[HEARING],
-        secret,
-        settings.status_orders,
-    )
-    app[SAMPLES] = Samples(metrics.requests, traffic, app[BACKLOG], app[HEARING], app[CATALOGUE])
-    app.router.add_post("/orders", post_order)
-    app.router.add_get("/orders/{order_id}", get_order)
-    app.router.add_get("/orders/{order_id}/events", get_order_events, allow_head=False)
-    app.router.add_get("/sales", get_sales)
-    app.router.add_get("/sales/{sku}", get_sale)
-    app.router.add_get("/sales/{sku}/ranking", get_ranking)
-    app.router.add_get("/sales/{sku}/events", get_sale_events, allow_head=False)
-    add_pages(app)
-    add_ops(app)
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/readyz", readyz)
+    app[CONTEXT] = create_context(settings, stack, secret, metrics)
+    add_routes(app)
     app.cleanup_ctx.append(_follow)
     return app
 
 
+def create_context(
+    settings: Settings, stack: Stack, secret: bytes, metrics: GatewayMetrics
+) -> Context:
+    """Build the parts of a gateway, each from those before it."""
+    changes = StreamChanges()
+    drain = KnownDrain(settings.drain_rate)
+    queue_position = QueuePosition(drain)
+    backlog = Backlog(stack.broker, stack.topology.orders, queue_position, changes)
+    orders = KnownOrders(queue_position, settings.status_orders, settings.status_seconds)
+    sales = KnownSales(stack.ledger, changes)
+    arrivals = ArrivalsBySecond()
+    ledger_lookup = LedgerLookup(stack.ledger, settings.status_queries, metrics)
+    announcements = Announcements(
+        stack.broker,
+        stack.topology.outcomes,
+        AnnouncedState(orders, sales, drain, arrivals, changes),
+        lookup=ledger_lookup,
+        metrics=metrics,
+    )
+    publisher: Publisher = stack.broker
+    if stack.tracing is not None:
+        publisher = TracedPublisher(stack.broker, stack.tracing)
+    intake = OrderIntake(
+        IntakeParts(
+            publisher=publisher,
+            exchange=stack.topology.orders,
+            sales=sales,
+            orders=orders,
+            announcements=announcements,
+            retry_after=RetryAfter(backlog, drain),
+        ),
+        secret=secret,
+        most_orders=settings.status_orders,
+    )
+    metrics.registry.register(BrokerCollector(stack.broker))
+    metrics.registry.register(SalesCollector(sales))
+    return Context(
+        settings=settings,
+        metrics=metrics,
+        broker=stack.broker,
+        background=stack.background,
+        lifecycle=Lifecycle(),
+        drain=drain,
+        queue_position=queue_position,
+        backlog=backlog,
+        orders=orders,
+        sales=sales,
+        sales_listing=SalesListing(),
+        rankings=Rankings(stack.ledger),
+        ops_samples=OpsSamples(
+            SampleSources(metrics.requests, arrivals, backlog, announcements, sales)
+        ),
+        ledger_lookup=ledger_lookup,
+        announcements=announcements,
+        intake=intake,
+        streams=EventStreams(settings.streams, metrics),
+        changes=changes,
+    )
+
+
 async def _follow(app: web.Application) -> AsyncIterator[None]:
-    """Keep what the gateway knows and tells fresh while the application runs."""
-    await app[CATALOGUE].read()
-    await app[BACKLOG].count()
-    hearing = app[HEARING]
+    """Keep the gateway's state and its streams up to date while the application runs."""
+    context = app[CONTEXT]
+    await context.sales.read()
+    await context.backlog.count()
     followed = {
-        "sales": app[CATALOGUE].follow,
-        "backlog": app[BACKLOG].follow,
-        "ledger lookup": app[LOOKUP].run,
-        "announcements heard": hearing.follow,
-        "overdue orders": hearing.sweep,
-        "announcements told": hearing.announce,
-        "order streams": lambda: tell_orders(app),
-        "sale streams": lambda: tell_sales(app),
-        "stream keep-alive": lambda: keep_alive(app),
-        "gauges": lambda: _gauge(app),
-        "ops samples": app[SAMPLES].follow,
+        "sales": context.sales.follow,
+        "backlog": context.backlog.follow,
+        "ledger lookup": context.ledger_lookup.run,
+        "announcements heard": context.announcements.follow,
+        "overdue orders": context.announcements.sweep,
+        "announcements told": context.announcements.announce,
+        "order streams": lambda: tell_progress(context),
+        "sale streams": lambda: tell_sales(context),
+        "stream keep-alive": lambda: keep_alive(context),
+        "gauges": lambda: _gauge(context),
+        "ops samples": context.ops_samples.follow,
     }
-    tasks = [app[BACKGROUND].start(name, work) for name, work in followed.items()]
+    tasks = [context.background.start(name, work) for name, work in followed.items()]
     yield
     await cancelled(*tasks)
 
 
-async def _gauge(app: web.Application) -> None:
-    metrics = app[METRICS]
-    metrics.backlog_limit.set(app[SETTINGS].queue_max_length)
+async def _gauge(context: Context) -> None:
+    metrics = context.metrics
+    metrics.backlog_limit.set(context.settings.queue_max_length)
     while True:
-        metrics.backlog.set(app[BACKLOG].ready)
-        metrics.remembered.set(len(app[MEMORY]))
+        metrics.backlog.set(context.backlog.ready)
+        metrics.remembered.set(len(context.orders))
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
 @asynccontextmanager
 async def serving(app: web.Application) -> AsyncIterator[str]:
-    """Serve the application; its URL. At the end accepted requests still get their answer.
+    """Serve the application, and yield its URL. At the end, answer the requests that have come.
 
     Raises `OSError` if the port is taken.
     """
-    settings = app[SETTINGS]
+    settings = app[CONTEXT].settings
     runner = web.AppRunner(
         app,
         access_log=None,
         handle_signals=False,
         auto_decompress=False,
         keepalive_timeout=_KEEP_ALIVE_SECONDS,
-        shutdown_timeout=_LAST_ANSWERS_SECONDS,
+        shutdown_timeout=_LAST_RESPONSES_SECONDS,
     )
     await runner.setup()
     try:
-        with listening(
+        with accept_connections(
             settings.gateway_host,
             settings.gateway_port,
-            cast("web.Server", runner.server),  # there since the setup
+            cast("web.Server", runner.server),  # set by setup()
             reuse_port=settings.gateway_workers > 1,
         ) as (host, port):
             url = f"http://{host}:{port}"
@@ -193,14 +185,15 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
 
 
 async def retire(app: web.Application) -> None:
-    """Tell the balancer to turn away, and serve on for as long as that takes."""
-    app[LIFECYCLE].stop()
-    log.info("gateway stops", seconds=app[SETTINGS].shutdown_seconds)
-    await asyncio.sleep(app[SETTINGS].shutdown_seconds)
+    """Become unready, and serve on until the load balancer has noticed."""
+    context = app[CONTEXT]
+    context.lifecycle.stop()
+    log.info("gateway stops", seconds=context.settings.shutdown_seconds)
+    await asyncio.sleep(context.settings.shutdown_seconds)
 
 
 async def gateway_secret(settings: Settings, stack: Stack) -> bytes:
-    """The secret of the order ids: the setting's, else the one that the database keeps."""
+    """Return the secret of the order ids: the setting, else the one that the database keeps."""
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value().encode()
     return await stack.ledger.secret()
@@ -213,7 +206,7 @@ async def serve_gateway(
     stop: asyncio.Event,
     on_ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve on a stack of its own until `stop`. Raises what `open_stack` raises, and `OSError`."""
+    """Open a stack and serve until `stop`. Raises the errors of `open_stack`, and `OSError`."""
     async with open_stack(settings, "gateway", background) as stack:
         app = create_app(settings, stack, await gateway_secret(settings, stack), metrics)
         async with serving(app):
@@ -223,9 +216,9 @@ async def serve_gateway(
 
 
 async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
-    """Run a gateway until `stop`, in one process or in as many as it should have.
+    """Run a gateway until `stop`, in one process or in `settings.gateway_workers`.
 
-    Raises what `open_stack` raises, and `OSError`.
+    Raises the errors of `open_stack`, and `OSError`.
     """
     require_shared_broker(settings, "gateway")
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port

@@ -1,4 +1,6 @@
-"""What the handlers find on the application."""
+"""What the handlers and background tasks of a gateway share: `request.app[CONTEXT]`."""
+
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -6,32 +8,47 @@ from flashsale.broker import Broker
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.background import Background
 from flashsale.runtime.settings import Settings
-from gateway.http.sse import Streams
-from gateway.intake.accept_order import Desk
+from gateway.http.sse import EventStreams
+from gateway.intake.accept_order import OrderIntake
 from gateway.server.lifecycle import Lifecycle
-from gateway.state.announcements import Hearing
+from gateway.state.announcements import Announcements
 from gateway.state.backlog import Backlog
-from gateway.state.ledger_lookup import Lookup
-from gateway.state.ops_samples import Samples
-from gateway.state.orders import Memory
-from gateway.state.queue_position import Line
+from gateway.state.changes import StreamChanges
+from gateway.state.drain import KnownDrain
+from gateway.state.ledger_lookup import LedgerLookup
+from gateway.state.ops_samples import OpsSamples
+from gateway.state.orders import KnownOrders
+from gateway.state.queue_position import QueuePosition
 from gateway.state.rankings import Rankings
-from gateway.state.sales import Catalogue
-from gateway.state.sales_listing import Listing
+from gateway.state.sales import KnownSales
+from gateway.state.sales_listing import SalesListing
 
-SETTINGS = web.AppKey("settings", Settings)
-BACKGROUND = web.AppKey("background", Background)
-BROKER = web.AppKey("broker", Broker)
-METRICS = web.AppKey("metrics", GatewayMetrics)
-CATALOGUE = web.AppKey("catalogue", Catalogue)
-BACKLOG = web.AppKey("backlog", Backlog)
-DESK = web.AppKey("desk", Desk)
-HEARING = web.AppKey("hearing", Hearing)
-LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
-LINE = web.AppKey("line", Line)
-LISTING = web.AppKey("listing", Listing)
-LOOKUP = web.AppKey("lookup", Lookup)
-MEMORY = web.AppKey("memory", Memory)
-RANKINGS = web.AppKey("rankings", Rankings)
-SAMPLES = web.AppKey("samples", Samples)
-STREAMS = web.AppKey("streams", Streams)
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts of a gateway. `gateway.app.create_app` builds it."""
+
+    settings: Settings
+    metrics: GatewayMetrics
+    broker: Broker
+    background: Background
+    lifecycle: Lifecycle
+    # What the gateway knows.
+    drain: KnownDrain
+    queue_position: QueuePosition
+    backlog: Backlog
+    orders: KnownOrders
+    sales: KnownSales
+    sales_listing: SalesListing
+    rankings: Rankings
+    ops_samples: OpsSamples
+    # How it learns that, and takes orders.
+    ledger_lookup: LedgerLookup
+    announcements: Announcements
+    intake: OrderIntake
+    # Whom it tells, and of what.
+    streams: EventStreams
+    changes: StreamChanges
+
+
+CONTEXT = web.AppKey("context", Context)

@@ -1,7 +1,7 @@
-"""One of a gateway's workers: `python -m gateway.worker`, as `gateway.server.supervisor` starts it.
+"""One worker of a gateway: `gateway.server.supervisor` starts `python -m gateway.worker`.
 
-It says `READY` on its standard output once it serves, answers each line on its standard input with
-its metrics, and stops when that input ends: its parent wants it to, or is no more.
+It writes `READY` to its standard output once it serves, and answers each line on its standard input
+with its metrics. It stops when that input ends: then the parent asks it to stop, or is dead.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ async def _talk(registry: CollectorRegistry, stop: asyncio.Event) -> None:
         while await questions.readline():
             await asyncio.to_thread(lambda: _tell(generate_latest(registry)))
     except BrokenPipeError:
-        pass  # asked, and gone before the answer
+        pass  # the parent died before it got the answer
     finally:
         stop.set()
 

@@ -1,4 +1,4 @@
-"""A JSON answer, written in one piece."""
+"""A JSON response that is written to the socket in one piece."""
 
 import time
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from aiohttp import HttpVersion11, web
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status} {status.phrase}" for status in HTTPStatus}
 
 
-class Answer(web.StreamResponse):
-    """A JSON answer.
+class JsonResponse(web.StreamResponse):
+    """A response with a body that is known from the start, JSON unless `content_type` says other.
 
-    aiohttp gathers the headers of a response in a table and then writes the table out, which is
-    most of what a small answer costs. Ours have the same few headers every time.
+    aiohttp collects the headers of a response in a table and then serialises the table. For a small
+    response that costs more than everything else, and ours have the same few headers every time.
     """
 
     def __init__(
@@ -25,8 +25,9 @@ class Answer(web.StreamResponse):
         headers: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> None:
-        """`headers` come in addition, and hold nothing that a client has sent."""
-        # All that aiohttp asks of it. The base would make tables as well, which nothing here fills.
+        """Add `headers` to the usual ones. They must not hold anything that a client has sent."""
+        # The base class's __init__ would create tables that nothing here fills. This is all that
+        # aiohttp reads.
         self._status = status
         self._whole_body = body
         self._extra = headers
@@ -34,12 +35,12 @@ class Answer(web.StreamResponse):
         self._request: web.BaseRequest | None = None
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Learn what it answers; `write_eof` writes."""
+        """Remember the request; `write_eof` does the writing."""
         self._request = request
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the connection stays open after it."""
+        """Whether the connection stays open after this response."""
         return self._request is not None and self._request.keep_alive
 
     async def write_eof(self, data: bytes = b"") -> None:

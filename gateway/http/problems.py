@@ -1,9 +1,9 @@
-"""Everything that can be wrong with a request: problem details (RFC 9457) with stable types."""
+"""Every error response: problem details (RFC 9457) with stable types, in two tables."""
 
 import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -12,15 +12,54 @@ from aiohttp.typedefs import Handler, Middleware
 
 from flashsale.domain.errors import FlashsaleError
 from flashsale.observability.gateway_metrics import RequestCounts
-from gateway.http.json_response import Answer
-from gateway.http.request_log import route_of, tag
+from gateway.http.json_response import JsonResponse
+from gateway.http.request_log import log_request, route_of
+from gateway.intake.refusals import (
+    InvalidOrder,
+    KeyReused,
+    LedgerAway,
+    NotJson,
+    OutcomeUnknown,
+    QueueIsFull,
+    Refusal,
+    SaleClosed,
+    SaleNotOpen,
+    SoldOut,
+    UnknownSku,
+)
 
 log = structlog.get_logger()
 
 _encode = msgspec.json.Encoder().encode
 
-# type -> status and title. The types are part of the API: clients switch on them.
-_KINDS: Mapping[str, tuple[int, str]] = {
+ProblemKind = Literal[
+    "bad-request",
+    "bad-json",
+    "bad-idempotency-key",
+    "unauthorized",
+    "not-found",
+    "unknown-order",
+    "unknown-sku",
+    "method-not-allowed",
+    "slow-request",
+    "sale-not-open",
+    "sale-closed",
+    "sold-out",
+    "body-too-large",
+    "unsupported-media-type",
+    "invalid-order",
+    "key-reused",
+    "internal",
+    "queue-full",
+    "broker-unavailable",
+    "too-many-streams",
+    "ledger-unavailable",
+    "not-ready",
+]
+"""The last part of a problem's `type`. It is part of the API: clients switch on it."""
+
+# Each kind's status and title.
+_KINDS: Mapping[ProblemKind, tuple[int, str]] = {
     "bad-request": (400, "The request could not be read"),
     "bad-json": (400, "The body is not JSON"),
     "bad-idempotency-key": (400, "The Idempotency-Key is not valid"),
@@ -44,7 +83,27 @@ _KINDS: Mapping[str, tuple[int, str]] = {
     "ledger-unavailable": (503, "The database does not answer"),
     "not-ready": (503, "Not ready"),
 }
-_BY_STATUS = {
+
+# The kind and the detail of each refusal; the detail may name the refusal's own attributes.
+_REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
+    NotJson: ("bad-json", "{detail}"),
+    InvalidOrder: ("invalid-order", "{detail}"),
+    UnknownSku: ("unknown-sku", "There is no sale of {sku}."),
+    SaleNotOpen: ("sale-not-open", "This sale has not begun."),
+    SaleClosed: ("sale-closed", "This sale is over."),
+    SoldOut: ("sold-out", "Every item of this sale is sold."),
+    KeyReused: ("key-reused", "Use a new key for a new order."),
+    QueueIsFull: ("queue-full", "Your order was not taken. Come back."),
+    OutcomeUnknown: (
+        "broker-unavailable",
+        "Look the order up by its id, or send it again with the same Idempotency-Key: that"
+        " is safe.",
+    ),
+    LedgerAway: ("ledger-unavailable", "Try again."),
+}
+
+# The kinds of the errors that aiohttp raises by itself.
+_BY_STATUS: Mapping[int, ProblemKind] = {
     400: "bad-request",
     404: "not-found",
     405: "method-not-allowed",
@@ -54,11 +113,11 @@ _BY_STATUS = {
 
 
 class Problem(FlashsaleError):
-    """An answer other than the one that was hoped for."""
+    """An error response, raised by a handler."""
 
     def __init__(
         self,
-        kind: str,
+        kind: ProblemKind,
         detail: str,
         *,
         retry_after: float | None = None,
@@ -72,51 +131,86 @@ class Problem(FlashsaleError):
         self.headers = dict(headers or {})
         self.members = members
         if retry_after is not None:
-            self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
+            self.headers["Retry-After"] = _retry_after(retry_after)
 
-    def response(self) -> Answer:
-        """The problem as an HTTP response."""
-        status, _ = _KINDS[self.kind]
-        if self.members:
-            body = _encode(_told(self.kind, self.detail) | self.members)
-        else:
-            body = _body(self.kind, self.detail)
-        return Answer(body, status, self.headers, "application/problem+json")
+    def response(self) -> JsonResponse:
+        """Return the problem as an HTTP response."""
+        return _response(self.kind, self.detail, self.headers, self.members)
 
 
-def _told(kind: str, detail: str) -> dict[str, Any]:
+def kind_of(refusal: Refusal) -> ProblemKind:
+    """Return the kind of problem as which a refusal is answered."""
+    return _REFUSALS[type(refusal)][0]
+
+
+def refusal_response(refusal: Refusal) -> JsonResponse:
+    """Return a refusal as an HTTP response."""
+    kind, detail = _REFUSALS[type(refusal)]
+    members: dict[str, Any] = {}
+    if refusal.order_id is not None:
+        members["order_id"] = refusal.order_id
+    if isinstance(refusal, InvalidOrder):
+        members["errors"] = refusal.errors
+    headers = None
+    if refusal.retry_after is not None:
+        headers = {"Retry-After": _retry_after(refusal.retry_after)}
+    return _response(kind, detail.format_map(vars(refusal)), headers, members)
+
+
+def _response(
+    kind: ProblemKind,
+    detail: str,
+    headers: Mapping[str, str] | None,
+    members: Mapping[str, Any],
+) -> JsonResponse:
+    body = _extended_body(kind, detail, members) if members else _body(kind, detail)
+    return JsonResponse(body, _KINDS[kind][0], headers, "application/problem+json")
+
+
+def _extended_body(kind: ProblemKind, detail: str, members: Mapping[str, Any]) -> bytes:
+    return _encode({**_basic_members(kind, detail), **members})
+
+
+@lru_cache(maxsize=256)
+def _body(kind: ProblemKind, detail: str) -> bytes:
+    # In a spike thousands of orders are refused with the same body.
+    return _encode(_basic_members(kind, detail))
+
+
+def _basic_members(kind: ProblemKind, detail: str) -> dict[str, Any]:
     status, title = _KINDS[kind]
     return {"type": f"/problems/{kind}", "title": title, "status": status, "detail": detail}
 
 
-@lru_cache(maxsize=256)
-def _body(kind: str, detail: str) -> bytes:
-    # Who is turned away in a spike is told the same as thousands of others.
-    return _encode(_told(kind, detail))
+def _retry_after(seconds: float) -> str:
+    return str(max(1, math.ceil(seconds)))
 
 
 def problems(requests: RequestCounts) -> Middleware:
-    """Answer every failure as a problem, aiohttp's own included, and count every answer."""
+    """Answer every error as a problem, aiohttp's own included, and count every response."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        tagged = tag(request)
+        fields = log_request(request)
+        response: web.StreamResponse
         try:
-            answer = await handler(request)
+            response = await handler(request)
+        except Refusal as refusal:
+            response = refusal_response(refusal)
         except Problem as problem:
-            answer = problem.response()
+            response = problem.response()
         except web.HTTPException as error:
             kind = _BY_STATUS.get(error.status)
             if kind is None:
                 raise
             allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-            answer = Problem(kind, error.reason, headers=allow).response()
+            response = Problem(kind, error.reason, headers=allow).response()
         except Exception:
-            # The top of the request: logged whole here, told in general terms outside.
+            # The top of a request: the log gets the traceback, the client only a general text.
             log.exception("request failed")
             detail = "The failure was logged under this request_id."
-            answer = Problem("internal", detail, request_id=tagged.request_id).response()
-        requests.answered(request.method, route_of(request), answer.status)
-        return answer
+            response = Problem("internal", detail, request_id=fields.request_id).response()
+        requests.answered(request.method, route_of(request), response.status)
+        return response
 
     return middleware

@@ -1,4 +1,4 @@
-"""Which request, and which order, a line of the log is about."""
+"""The fields that every log line about a request carries: its id, its route, its order."""
 
 import re
 import secrets
@@ -12,13 +12,13 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 
 def route_of(request: web.Request) -> str:
-    """The template of the request's route, of which there are a few; `none` if it has none."""
+    """Return the template of the request's route, or `none` if no route matches."""
     resource = request.match_info.route.resource
     return resource.canonical if resource is not None else "none"
 
 
-class Tag:
-    """Names a request in the log, by its `X-Request-ID` if it has a sound one."""
+class RequestLogFields:
+    """The log fields of one request. They are computed only if a line is logged."""
 
     __slots__ = ("_request", "_request_id", "order_id")
 
@@ -29,14 +29,14 @@ class Tag:
 
     @property
     def request_id(self) -> str:
-        """The name of the request: the caller's, or one of ours."""
+        """The client's `X-Request-ID` if it is well-formed, else a random id."""
         if self._request_id is None:
             given = self._request.headers.get("X-Request-ID", "")
             self._request_id = given if _REQUEST_ID.match(given) else secrets.token_hex(8)
         return self._request_id
 
     def __call__(self) -> dict[str, str]:
-        """What the log says of it."""
+        """Return the fields of a log line."""
         request = self._request
         fields = {
             "request_id": self.request_id,
@@ -46,15 +46,15 @@ class Tag:
         return fields if self.order_id is None else {**fields, "order_id": self.order_id}
 
 
-def tag(request: web.Request) -> Tag:
-    """Tag what is logged from here on, in this task."""
-    tagged = Tag(request)
-    log_fields.set(tagged)
-    return tagged
+def log_request(request: web.Request) -> RequestLogFields:
+    """Add the request's fields to every line that this task logs from now on."""
+    fields = RequestLogFields(request)
+    log_fields.set(fields)
+    return fields
 
 
-def tag_order(order_id: OrderId) -> None:
-    """The request that is answered here is about this order."""
-    tagged = log_fields.get(None)
-    if isinstance(tagged, Tag):
-        tagged.order_id = order_id
+def log_order_id(order_id: OrderId) -> None:
+    """Add the order's id to the log lines of the request that this task handles."""
+    fields = log_fields.get(None)
+    if isinstance(fields, RequestLogFields):
+        fields.order_id = order_id

@@ -1,4 +1,4 @@
-"""Server-sent events: open streams, and one message for all of them.
+"""Server-sent events: open streams, and one message for all streams of a topic.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -11,24 +11,24 @@ from aiohttp import web
 
 from flashsale.observability.gateway_metrics import GatewayMetrics
 
-# Without a length the body ends with the connection, so that an event is sent to every stream as
-# the same bytes. The last header keeps proxies from gathering events.
+# Without a Content-Length the body ends with the connection, so that every stream gets the same
+# bytes. X-Accel-Buffering keeps proxies from holding events back.
 _HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
     b"Connection: close\r\nX-Accel-Buffering: no\r\n\r\n"
 )
-_SLOWEST_BYTES = 64 * 1024
+_MOST_UNSENT_BYTES = 64 * 1024
 _AT_ONCE = 250
 
 
 def event(name: str, data: bytes, event_id: str | None = None) -> bytes:
-    """One event. `data` has no line break."""
-    mark = "" if event_id is None else f"id: {event_id}\n"
-    return f"{mark}event: {name}\ndata: ".encode() + data + b"\n\n"
+    """Return one event. `data` must not contain a line break."""
+    id_line = "" if event_id is None else f"id: {event_id}\n"
+    return f"{id_line}event: {name}\ndata: ".encode() + data + b"\n\n"
 
 
 class EventStream(web.StreamResponse):
-    """An open stream. What its reader does not take is not gathered: the stream ends."""
+    """An open stream. It ends if its reader does not keep up, so that no events pile up."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,15 +46,15 @@ class EventStream(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool:
-        """It ends with its connection."""
+        """False: the end of the connection is the end of the stream."""
         return False
 
     def send(self, events: bytes) -> None:
-        """Send whole events, unless the reader is gone or too slow: then the stream ends."""
+        """Send whole events. End the stream if its reader is gone or too slow."""
         transport = self._transport
         if transport is None or transport.is_closing():
             self.end()
-        elif transport.get_write_buffer_size() > _SLOWEST_BYTES:
+        elif transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
             self.too_slow = True
             transport.abort()
             self.end()
@@ -62,19 +62,19 @@ class EventStream(web.StreamResponse):
             transport.write(events)
 
     def end(self) -> None:
-        """End it."""
+        """End the stream."""
         if not self.ended.done():
             self.ended.set_result(None)
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to be written; the connection closes."""
+        """Write nothing: the connection closes."""
 
 
-class Streams:
+class EventStreams:
     """All open streams, by topic."""
 
     def __init__(self, most: int, metrics: GatewayMetrics) -> None:
-        """Keep at most so many open."""
+        """Keep at most `most` streams open."""
         self._most = most
         self._metrics = metrics
         self._topics: dict[str, set[EventStream]] = {}
@@ -82,16 +82,20 @@ class Streams:
 
     @property
     def full(self) -> bool:
-        """Whether no further one may be opened."""
+        """Whether no further stream may be opened."""
         return self._open >= self._most
 
     def topics(self) -> list[str]:
-        """What somebody listens to."""
+        """Return the topics that have streams."""
         return list(self._topics)
+
+    def has(self, topic: str) -> bool:
+        """Return whether a topic has streams."""
+        return topic in self._topics
 
     @contextmanager
     def listening(self, topic: str, stream: EventStream) -> Iterator[None]:
-        """Send the stream what is broadcast to a topic."""
+        """Send the stream everything that is broadcast to a topic."""
         self._topics.setdefault(topic, set()).add(stream)
         self._open += 1
         self._metrics.streams.inc()
@@ -108,7 +112,7 @@ class Streams:
                 del self._topics[topic]
 
     async def broadcast(self, topic: str, events: bytes) -> None:
-        """Send the same bytes to every stream of a topic; between them, others have their turn."""
+        """Send the same bytes to every stream of a topic, and let other tasks run in between."""
         for number, stream in enumerate(tuple(self._topics.get(topic, ())), start=1):
             stream.send(events)
             if number % _AT_ONCE == 0:

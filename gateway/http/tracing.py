@@ -1,4 +1,4 @@
-"""The spans of an order on its way into the queue: its request, and its publish within."""
+"""The spans of an order on its way into the queue: the request, and the publish within it."""
 
 import asyncio
 from contextvars import ContextVar
@@ -19,7 +19,10 @@ _request: "ContextVar[Span | None]" = ContextVar("request span", default=None)
 
 
 def traced(tracing: "Tracing") -> Middleware:
-    """A span for each `POST /orders`. To be the outermost, as it tells what shoppers are told."""
+    """Record a span for each `POST /orders`.
+
+    It has to be the outermost middleware, so that the span has the final status.
+    """
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -28,23 +31,23 @@ def traced(tracing: "Tracing") -> Middleware:
         span = tracing.request("POST", _ROUTE, request.scheme, _traceparent(request))
         _request.set(span)
         try:
-            answer = await handler(request)
+            response = await handler(request)
         except BaseException as error:
             span.end(error)
             raise
         finally:
             _request.set(None)
-        span.set("http.response.status_code", answer.status)
-        span.end(str(answer.status) if answer.status >= 500 else None)
-        return answer
+        span.set("http.response.status_code", response.status)
+        span.end(str(response.status) if response.status >= 500 else None)
+        return response
 
     return middleware
 
 
 class TracedPublisher(Publisher):
-    """Publishes as another one does, with a span until the confirm if the request has one.
+    """Wraps a publisher, and records a span until the confirm if the request has a span.
 
-    Messages of other requests go as they always do.
+    All other messages are published unchanged.
     """
 
     def __init__(self, publisher: Publisher, tracing: "Tracing") -> None:
@@ -97,6 +100,6 @@ def _end(span: "Span", confirmed: asyncio.Future[None]) -> None:
 
 
 def _traceparent(request: web.Request) -> str | None:
-    # Of two, neither is to be believed.
+    # Ignore a repeated traceparent: nobody knows which one is right.
     values = request.headers.getall(TRACEPARENT, ())
     return values[0] if len(values) == 1 else None

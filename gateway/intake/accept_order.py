@@ -1,9 +1,10 @@
-"""Accept an order: refuse at once what can't be, publish the rest, and answer once confirmed."""
+"""Accept an order: refuse what can't be sold, publish the rest, and answer once it is confirmed."""
 
 import asyncio
 import random
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -14,96 +15,100 @@ from flashsale.domain.orders import Order, OrderRequest
 from flashsale.domain.sales import Sale, sale_state
 from flashsale.ledger import LedgerError
 from flashsale.messages.orders import encode_order
-from gateway.http.problems import Problem
-from gateway.http.request_log import tag_order
-from gateway.state.announcements import Hearing
-from gateway.state.backlog import Backlog
-from gateway.state.orders import Known, Memory
-from gateway.state.sales import Catalogue
+from gateway.http.request_log import log_order_id
+from gateway.intake.refusals import (
+    KeyReused,
+    LedgerAway,
+    OutcomeUnknown,
+    QueueIsFull,
+    Refusal,
+    SaleClosed,
+    SaleNotOpen,
+    SoldOut,
+    UnknownSku,
+)
+from gateway.intake.retry_after import RetryAfter
+from gateway.state.announcements import Announcements
+from gateway.state.orders import KnownOrder, KnownOrders
+from gateway.state.sales import KnownSales
 
 _MOST_KEYS = 100_000
 
-_REFUSALS = {
-    "scheduled": ("sale-not-open", "This sale has not begun."),
-    "closed": ("sale-closed", "This sale is over."),
-    "sold_out": ("sold-out", "Every item of this sale is sold."),
-}
+_SALE_REFUSALS = {"scheduled": SaleNotOpen, "closed": SaleClosed, "sold_out": SoldOut}
 
 
-class Keyed(msgspec.Struct, gc=False, eq=False):
-    """An order that came with a key; `confirm` is what it waits for, if it does.
+class KeyedOrder(msgspec.Struct, gc=False, eq=False):
+    """An order that came with an Idempotency-Key, and its confirm while that is outstanding.
 
-    A struct that the garbage collector leaves alone, as there are a hundred thousand.
+    The garbage collector does not track it, as there may be a hundred thousand.
     """
 
     request: OrderRequest
-    confirm: Any  # an asyncio.Future[None], until it has ended
+    confirm: Any  # an asyncio.Future[None], None once the order is confirmed
 
 
 def _require_open(sale: Sale, keyed_id: OrderId | None) -> None:
     state = sale_state(sale, time.time())
     if state != "open":
-        kind, detail = _REFUSALS[state]
-        # An attempt before this one, at another gateway, may have been taken all the same.
-        members: dict[str, Any] = {"order_id": keyed_id} if keyed_id else {}
-        raise Problem(kind, detail, **members)
+        # The client may look up an earlier attempt, which another gateway may have taken.
+        raise _SALE_REFUSALS[state](keyed_id)
 
 
-class Desk:
-    """Takes orders for the queue, and remembers keyed ones, so that a retry meets them."""
+@dataclass(frozen=True)
+class IntakeParts:
+    """What the intake works with. Orders are published to `exchange`."""
 
-    def __init__(
-        self,
-        broker: Publisher,
-        exchange: str,
-        catalogue: Catalogue,
-        backlog: Backlog,
-        memory: Memory,
-        hearing: Hearing,
-        secret: bytes,
-        remembered: int,
-    ) -> None:
-        """Publish to `exchange`; `secret` makes the ids of keyed orders.
+    publisher: Publisher
+    exchange: str
+    sales: KnownSales
+    orders: KnownOrders
+    announcements: Announcements
+    retry_after: RetryAfter
 
-        Of at most `remembered` orders the key is known here.
-        """
-        self._broker = broker
-        self._exchange = exchange
-        self._catalogue = catalogue
-        self._backlog = backlog
-        self._memory = memory
-        self._hearing = hearing
+
+class OrderIntake:
+    """Puts orders in the queue, and remembers those with a key, so that a retry finds them."""
+
+    def __init__(self, parts: IntakeParts, *, secret: bytes, most_orders: int) -> None:
+        """`secret` makes the ids of keyed orders; remember the keys of `most_orders` at most."""
+        self._publisher = parts.publisher
+        self._exchange = parts.exchange
+        self._sales = parts.sales
+        self._orders = parts.orders
+        self._announcements = parts.announcements
+        self._retry_after = parts.retry_after
         self._secret = secret
-        self._most_keys = min(remembered, _MOST_KEYS)
-        self._keyed: OrderedDict[OrderId, Keyed] = OrderedDict()
+        self._most_keys = min(most_orders, _MOST_KEYS)
+        self._keyed: OrderedDict[OrderId, KeyedOrder] = OrderedDict()
 
-    async def accept(self, request: OrderRequest, key: str | None) -> Known:
-        """Put the order in the queue; what is known of it then. Raises `Problem`."""
+    async def accept(self, request: OrderRequest, key: str | None) -> KnownOrder:
+        """Return the order once the broker has confirmed it. Raises `Refusal`."""
         if key is None:
             order_id = random_order_id()
-            tag_order(order_id)
+            log_order_id(order_id)
             _require_open(await self._sale(request.sku), None)
             await self._confirmed(order_id, self._publish(order_id, request))
             return self._taken(order_id, request)
         order_id = keyed_order_id(self._secret, request.customer_id, key)
-        tag_order(order_id)
+        log_order_id(order_id)
         keyed = self._keyed.get(order_id)
         if keyed is None:
             _require_open(await self._sale(request.sku), order_id)
-            # Its twin may have come while the sale was looked up: ask again.
+            # The same order may have come again while the sale was looked up.
             keyed = self._keyed.get(order_id)
         if keyed is None:
-            keyed = Keyed(request, self._publish(order_id, request))
+            keyed = KeyedOrder(request, self._publish(order_id, request))
             self._keyed[order_id] = keyed
             if len(self._keyed) > self._most_keys:
                 self._keyed.popitem(last=False)
         if keyed.request != request:
-            raise Problem("key-reused", "Use a new key for a new order.")
+            raise KeyReused
         if keyed.confirm is not None:
             try:
                 await self._confirmed(order_id, keyed.confirm)
-            except Problem:
-                # Forgotten, so that a retry publishes again; the ledger knows both as one order.
+            except Refusal:
+                # Forget the key, so that a retry publishes again. The ledger takes both messages
+                # as one order.
                 if self._keyed.get(order_id) is keyed:
                     del self._keyed[order_id]
                 raise
@@ -111,56 +116,43 @@ class Desk:
         return self._taken(order_id, request)
 
     async def _sale(self, sku: str) -> Sale:
-        return self._catalogue.get(sku) or await self._find_sale(sku)
+        return self._sales.get(sku) or await self._find_sale(sku)
 
     async def _find_sale(self, sku: str) -> Sale:
         try:
-            sale = await self._catalogue.find(sku)
+            sale = await self._sales.find(sku)
         except LedgerError as error:
-            raise Problem("ledger-unavailable", "Try again.", retry_after=1) from error
+            raise LedgerAway from error
         if sale is None:
-            raise Problem("unknown-sku", f"There is no sale of {sku}.")
+            raise UnknownSku(sku)
         return sale
 
     def _publish(self, order_id: OrderId, request: OrderRequest) -> asyncio.Future[None]:
-        if self._backlog.full:
-            raise self._queue_full()
+        if self._retry_after.queue_is_full:
+            raise QueueIsFull(self._retry_after.count_refusal())
         body = encode_order(
             Order(order_id, request.sku, request.customer_id, request.quantity, time.time())
         )
         try:
-            return self._broker.publish(self._exchange, "order", body, message_id=order_id)
+            return self._publisher.publish(self._exchange, "order", body, message_id=order_id)
         except BrokerError as error:
-            raise self._problem(order_id, error) from error
+            raise self._refusal(order_id, error) from error
 
     async def _confirmed(self, order_id: OrderId, confirm: asyncio.Future[None]) -> None:
         try:
             await confirm
         except BrokerError as error:
-            raise self._problem(order_id, error) from error
+            raise self._refusal(order_id, error) from error
 
-    def _taken(self, order_id: OrderId, request: OrderRequest) -> Known:
-        known = self._memory.get(order_id)
-        if known is None:
-            known = self._memory.taken(order_id, request.sku, request.quantity)
-            self._hearing.tell(known)
-        return known
+    def _taken(self, order_id: OrderId, request: OrderRequest) -> KnownOrder:
+        order = self._orders.get(order_id)
+        if order is None:
+            order = self._orders.add_taken(order_id, request.sku, request.quantity)
+            self._announcements.announce_taken(order)
+        return order
 
-    def _problem(self, order_id: OrderId, error: BrokerError) -> Problem:
+    def _refusal(self, order_id: OrderId, error: BrokerError) -> Refusal:
         if isinstance(error, QueueFull):
-            self._backlog.refused()
-            return self._queue_full()
-        return Problem(
-            "broker-unavailable",
-            "Look the order up by its id, or send it again with the same Idempotency-Key: that"
-            " is safe.",
-            retry_after=1 + random.random(),  # noqa: S311
-            order_id=order_id,
-        )
-
-    def _queue_full(self) -> Problem:
-        return Problem(
-            "queue-full",
-            "Your order was not taken. Come back.",
-            retry_after=self._backlog.retry_after(),
-        )
+            self._retry_after.note_full_queue()
+            return QueueIsFull(self._retry_after.count_refusal())
+        return OutcomeUnknown(order_id, retry_after=1 + random.random())  # noqa: S311

@@ -1,16 +1,16 @@
-"""The pages and what they load: files, read once, no build step."""
+"""The pages and their assets: plain files, read once, without a build step."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.http.json_response import Answer
+from gateway.http.json_response import JsonResponse
 
 _FOLDER = Path(__file__).parent
-_FILES = {
+_SHOP_FILES = {
     "/": ("shop.html", "text/html; charset=utf-8"),
     "/page/shop.css": ("shop.css", "text/css; charset=utf-8"),
     "/page/shop.js": ("shop.js", "text/javascript; charset=utf-8"),
@@ -24,35 +24,38 @@ _OPS_FILES = {
     "/ops/uplot.js": ("uplot/uPlot.iife.min.js", "text/javascript; charset=utf-8"),
 }
 _HEADERS = {
-    # Nothing but what this gateway serves: no inline script, no third party, no frame around it.
+    # Allow only what this gateway serves: no inline script, no third party, no frame around it.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",  # ask each time whether it changed
+    "Cache-Control": "no-cache",  # browsers ask each time whether the file changed
 }
 
 
-def add_pages(app: web.Application) -> None:
-    """Serve the shopper's page at `/`."""
-    for path, (name, content_type) in _FILES.items():
-        app.router.add_get(path, _page((_FOLDER / name).read_bytes(), content_type))
+def shop_files() -> Iterator[tuple[str, Handler]]:
+    """Yield the paths and handlers of the shopper's page and its assets."""
+    return _handlers(_SHOP_FILES)
 
 
-def ops_pages() -> Iterator[tuple[str, Handler]]:
-    """The operator's page and what it loads, by path."""
-    for path, (name, content_type) in _OPS_FILES.items():
-        yield path, _page((_FOLDER / name).read_bytes(), content_type)
+def ops_files() -> Iterator[tuple[str, Handler]]:
+    """Yield the paths and handlers of the operator's page and its assets."""
+    return _handlers(_OPS_FILES)
 
 
-def _page(body: bytes, content_type: str) -> Handler:
-    tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-    headers = _HEADERS | {"ETag": tag}
+def _handlers(files: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, Handler]]:
+    for path, (name, content_type) in files.items():
+        yield path, _file_handler((_FOLDER / name).read_bytes(), content_type)
 
-    async def page(request: web.Request) -> web.StreamResponse:
-        if request.headers.get("If-None-Match") == tag:
+
+def _file_handler(body: bytes, content_type: str) -> Handler:
+    etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    headers = _HEADERS | {"ETag": etag}
+
+    async def serve_file(request: web.Request) -> web.StreamResponse:
+        if request.headers.get("If-None-Match") == etag:
             return web.Response(status=304, headers=headers)
-        return Answer(body, headers=headers, content_type=content_type)
+        return JsonResponse(body, headers=headers, content_type=content_type)
 
-    return page
+    return serve_file

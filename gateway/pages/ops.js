@@ -1,10 +1,10 @@
-// The operator's page: asks once a second for what is new, and draws it.
+// The operator's page: fetches new samples once a second, and draws them.
 "use strict";
 
 const KEPT_SECONDS = 900;
 const STALE_MS = 5000;
 const samples = [];
-let limits = { drain_limit: 0, backlog_limit: 0 };
+let limits = { drain_rate: 0, backlog_limit: 0 };
 let heardAt = 0;
 
 const ink = () => getComputedStyle(document.documentElement).getPropertyValue("color") || "#888";
@@ -28,7 +28,7 @@ const CHARTS = [
     id: "drain",
     lines: [
       ["decided", "#c2410c", () => column("decided")],
-      ["limit", "#dc2626", () => samples.map(() => limits.drain_limit)],
+      ["limit", "#dc2626", () => samples.map(() => limits.drain_rate)],
     ],
   },
   {
@@ -80,8 +80,8 @@ function draw() {
   element("arrived").textContent = `${count(now.arrived)}/s`;
   element("accepted").textContent = `${count(now.accepted)}/s`;
   element("backlog").textContent = `${count(now.backlog)} of ${count(limits.backlog_limit)}`;
-  element("decided").textContent = `${count(now.decided)}/s of ${count(limits.drain_limit)}`;
-  element("eta").textContent = `${(now.backlog / limits.drain_limit).toFixed(1)} s`;
+  element("decided").textContent = `${count(now.decided)}/s of ${count(limits.drain_rate)}`;
+  element("eta").textContent = `${(now.backlog / limits.drain_rate).toFixed(1)} s`;
   element("stock").textContent = count(now.stock_left);
 }
 

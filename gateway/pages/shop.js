@@ -1,5 +1,5 @@
-// The shopper's page: the sale live, an order, its place in line, and what became of it.
-// What was ordered is kept in the browser before it is sent, so that a reload finds it again.
+// The shopper's page: shows the sale live, sends an order, and follows it to its decision.
+// The browser stores the order before it is sent, so that a reload finds it again.
 
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
@@ -15,7 +15,7 @@ const REASONS = {
 let sku = "";
 let sale = null;
 let order = null; // {key, customer, id, final}
-let ticket = null; // {number, served, rate}
+let ticket = null; // {number}
 
 // ---- the sale
 
@@ -51,7 +51,7 @@ function watchSale() {
       showSale(await json(path));
     } catch (error) {
       if (error.status === 404) {
-        $("state").textContent = "There is no sale of this.";
+        $("state").textContent = "There is no such sale.";
         return;
       }
     }
@@ -91,7 +91,7 @@ $("form").addEventListener("submit", (event) => {
   const customer = $("customer").value.trim();
   if (!customer) return;
   remember("customer", customer);
-  // One key for every attempt at this order: however often it is sent, it is one order.
+  // All attempts at this order have the same key: however often it is sent, it is one order.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   const key = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   keep({ key, customer });
@@ -135,7 +135,7 @@ async function send() {
 }
 
 function sendAgain(seconds, why) {
-  // A little later than told, and everybody at another moment: no wave comes back.
+  // Wait a random time longer than asked, so that the clients do not come back as one wave.
   const at = Date.now() + seconds * 1000 * (1 + Math.random() / 2);
   const mine = order;
   const tick = () => {
@@ -166,7 +166,7 @@ function follow() {
       if (seen.status !== "queued") return ended(seen);
       showPlace(seen.position, seen.eta_seconds);
     } catch (error) {
-      // No gateway knows it yet: the same key again is the same order.
+      // No gateway knows the order: send it again. The same key makes it the same order.
       if (error.status === 404) return send();
     }
     setTimeout(poll, POLL_MS);
@@ -178,9 +178,9 @@ function follow() {
     showPlace(seen.position, seen.eta_seconds);
   });
   stream.addEventListener("progress", (event) => {
-    const { served, drain_rate: rate } = JSON.parse(event.data);
+    const { served, drained_per_second: speed } = JSON.parse(event.data);
     const place = Math.max(1, ticket.number - served);
-    showPlace(place, rate === null ? null : place / rate);
+    showPlace(place, speed === null ? null : place / speed);
   });
   for (const end of ["confirmed", "rejected", "failed"]) {
     stream.addEventListener(end, (event) => ended(JSON.parse(event.data)));
@@ -227,7 +227,7 @@ function show(headline, detail, place = "", mood = "") {
 }
 
 function say(id, text) {
-  // A screen reader reads what changes, and only that.
+  // Change a text only if it is another one: a screen reader reads each change out.
   if ($(id).textContent !== text) $(id).textContent = text;
 }
 
@@ -248,7 +248,7 @@ function remember(name, value) {
     if (value === null) localStorage.removeItem(`flashsale ${name}`);
     else localStorage.setItem(`flashsale ${name}`, JSON.stringify(value));
   } catch {
-    // Without storage a reload forgets; everything else works.
+    // Without storage a reload forgets the order; everything else works.
   }
 }
 

@@ -1,4 +1,4 @@
-"""`/ops`: the operator's page, for who knows the admin token."""
+"""`/ops`: the operator's page, for clients that know the admin token."""
 
 import base64
 import binascii
@@ -9,46 +9,43 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway.context import SAMPLES, SETTINGS
-from gateway.http.json_response import Answer
+from gateway.context import CONTEXT
+from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
-from gateway.pages import ops_pages
-from gateway.state.ops_samples import Sample
+from gateway.pages import ops_files
+from gateway.state.ops_samples import OpsSample
 
 _MOMENT = re.compile(r"[0-9]{1,12}\Z")
 _encode = msgspec.json.Encoder().encode
 
 
-class Live(msgspec.Struct):
-    """Limits, and the samples since the page asked last."""
+class OpsView(msgspec.Struct):
+    """The limits in force, and the samples since the page asked last."""
 
-    drain_limit: int
+    drain_rate: int
     backlog_limit: int
     fields: tuple[str, ...]
-    samples: list[Sample]
-
-
-def add_ops(app: web.Application) -> None:
-    """Serve the operator's page and what it draws."""
-    for path, page in ops_pages():
-        app.router.add_get(path, _for_admins(page))
-    app.router.add_get("/ops/samples", _for_admins(get_samples))
+    samples: list[OpsSample]
 
 
 async def get_samples(request: web.Request) -> web.StreamResponse:
-    """The samples after the moment `?after=`, in Unix seconds."""
+    """Answer with the samples after `?after=`, in Unix seconds."""
     after = request.query.get("after", "0")
     if not _MOMENT.match(after):
         raise Problem("bad-request", "after is a moment in Unix seconds.")
-    settings = request.app[SETTINGS]
-    samples = request.app[SAMPLES].after(int(after))
-    live = Live(settings.drain_rate, settings.queue_max_length, Sample.__struct_fields__, samples)
-    return Answer(_encode(live), headers={"Cache-Control": "no-store"})
+    context = request.app[CONTEXT]
+    view = OpsView(
+        drain_rate=context.drain.drain_rate,
+        backlog_limit=context.settings.queue_max_length,
+        fields=OpsSample.__struct_fields__,
+        samples=context.ops_samples.after(int(after)),
+    )
+    return JsonResponse(_encode(view), headers={"Cache-Control": "no-store"})
 
 
-def _for_admins(handler: Handler) -> Handler:
+def _require_admin(handler: Handler) -> Handler:
     async def guarded(request: web.Request) -> web.StreamResponse:
-        token = request.app[SETTINGS].admin_token
+        token = request.app[CONTEXT].settings.admin_token
         if token is None:
             raise Problem("not-found", "FLASHSALE_ADMIN_TOKEN is not set: there is no such page.")
         given = _token(request.headers.get("Authorization", ""))
@@ -64,7 +61,7 @@ def _for_admins(handler: Handler) -> Handler:
 
 
 def _token(authorization: str) -> bytes:
-    """The bearer token (RFC 6750), or the password (RFC 7617); empty if there is none."""
+    """Return the bearer token (RFC 6750) or the password (RFC 7617), empty without either."""
     scheme, _, credentials = authorization.partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip().encode(errors="replace")
@@ -74,3 +71,9 @@ def _token(authorization: str) -> bytes:
         except (binascii.Error, ValueError):
             return b""
     return b""
+
+
+ROUTES = [
+    *(web.get(path, _require_admin(handler)) for path, handler in ops_files()),
+    web.get("/ops/samples", _require_admin(get_samples)),
+]

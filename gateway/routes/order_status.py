@@ -1,4 +1,4 @@
-"""`GET /orders/{id}`: what became of an order, at once or as soon as it is decided."""
+"""`GET /orders/{id}`: the state of an order, at once or as soon as it is decided."""
 
 import asyncio
 import re
@@ -10,22 +10,22 @@ from aiohttp import web
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.ledger import LedgerError
-from gateway.context import BACKLOG, LIFECYCLE, LINE, LOOKUP, MEMORY, METRICS, SETTINGS
-from gateway.http.json_response import Answer
+from gateway.context import CONTEXT, Context
+from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
-from gateway.state.announcements import TELL_SECONDS
-from gateway.state.orders import Known
+from gateway.state.announcements import ANNOUNCE_SECONDS
+from gateway.state.orders import KnownOrder
 
 _ORDER_ID = re.compile(r"[0-9a-f]{32}\Z")
 # RFC 7240: a list of preferences, names in any case, values bare or quoted.
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
-# Another gateway may have taken an order just now, and tell of it in a moment.
-_NEWS_SECONDS = 3 * TELL_SECONDS
+# Another gateway may have taken an order just now: its announcement is here after this time.
+_ANNOUNCED_SECONDS = 3 * ANNOUNCE_SECONDS
 _encode = msgspec.json.Encoder().encode
 
 
-class Queued(msgspec.Struct):
-    """An order that waits. `position` 1 is next; `eta_seconds` is null if nobody drains."""
+class QueuedView(msgspec.Struct):
+    """An order that waits. `position` 1 is next; `eta_seconds` is null if nothing moves."""
 
     order_id: str
     status: str
@@ -33,8 +33,8 @@ class Queued(msgspec.Struct):
     eta_seconds: float | None
 
 
-class Decided(msgspec.Struct, omit_defaults=True):
-    """An order that waits no more."""
+class DecidedView(msgspec.Struct, omit_defaults=True):
+    """An order that is decided."""
 
     order_id: str
     status: str
@@ -43,76 +43,81 @@ class Decided(msgspec.Struct, omit_defaults=True):
     quantity: int | None = None
 
 
-def view(app: web.Application, known: Known) -> Queued | Decided:
-    """An order as its shopper sees it."""
-    if known.status is Status.QUEUED:
-        position = app[LINE].position(known.number)
-        eta = app[LINE].eta_seconds(position, app[BACKLOG].consumers)
-        return Queued(known.order_id, known.status, position, eta)
-    return Decided(
-        known.order_id, known.status, known.reason, known.sku or None, known.quantity or None
+def order_view(context: Context, order: KnownOrder) -> QueuedView | DecidedView:
+    """Return an order as its shopper sees it."""
+    if order.status is Status.QUEUED:
+        position = context.queue_position.of(order.number)
+        eta = context.queue_position.eta_seconds(position, context.backlog.consumers)
+        return QueuedView(order.order_id, order.status, position, eta)
+    return DecidedView(
+        order.order_id, order.status, order.reason, order.sku or None, order.quantity or None
     )
 
 
-def receipt(app: web.Application, known: Known) -> bytes:
-    """The answer to an order: its place in line, 0 if a retry finds it decided."""
-    seen = view(app, known)
-    if isinstance(seen, Decided):
-        seen = Queued(known.order_id, known.status, 0, 0.0)
-    return _encode(seen)
+def encode_receipt(context: Context, order: KnownOrder) -> bytes:
+    """Return the body of a 202. The position is 0 if a retry finds the order decided."""
+    view = order_view(context, order)
+    if isinstance(view, DecidedView):
+        view = QueuedView(order.order_id, order.status, 0, 0.0)
+    return _encode(view)
 
 
-async def get_order(request: web.Request) -> Answer:
-    """Tell what became of an order. With `Prefer: wait=N`, once it is decided or N seconds on."""
-    app = request.app
-    known = await find_order(request)
+async def get_order(request: web.Request) -> JsonResponse:
+    """Answer with the order's state. With `Prefer: wait=N` wait up to N s for the decision."""
+    context = request.app[CONTEXT]
+    order = await find_order(request)
     headers = {"Cache-Control": "no-store"}
     wait = _preferred_wait(request)
     if wait is not None:
-        seconds = min(wait, app[SETTINGS].wait_seconds)
+        seconds = min(wait, context.settings.wait_seconds)
         headers["Preference-Applied"] = f"wait={seconds:g}"
-        if known.status is Status.QUEUED:
-            # A gateway that stops answers with what it knows.
-            with app[LIFECYCLE].until_stopped() as stopped:
+        if order.status is Status.QUEUED:
+            # A gateway that is told to stop answers with the present state.
+            with context.lifecycle.until_stopped() as stopped:
                 await asyncio.wait(
-                    (known.decision(), stopped),
+                    (order.decision(), stopped),
                     timeout=seconds,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
-    return Answer(_encode(view(app, known)), headers=headers)
+    return JsonResponse(_encode(order_view(context, order)), headers=headers)
 
 
-async def find_order(request: web.Request) -> Known:
-    """The order that a path names: from memory, else from the ledger. Raises `Problem`."""
-    app = request.app
+async def find_order(request: web.Request) -> KnownOrder:
+    """Return the order that the path names, from memory or the ledger. Raises `Problem`."""
+    context = request.app[CONTEXT]
     order_id = OrderId(request.match_info["order_id"])
-    known, source = app[MEMORY].get(order_id), "memory"
-    if known is None and _ORDER_ID.match(order_id):
-        known, source = await _look_up(app, order_id), "ledger"
-    elif known is not None and known.status is Status.FAILED:
-        # An operator may have had it tried again, and the word of what came of it may be lost.
+    order, source = context.orders.get(order_id), "memory"
+    if order is None and _ORDER_ID.match(order_id):
+        order, source = await _look_up(context, order_id), "ledger"
+    elif order is not None and order.status is Status.FAILED:
+        # An operator may have replayed it, and the announcement of its outcome may be lost.
         with suppress(Problem):
-            known, source = await _look_up(app, order_id) or known, "ledger"
-    if known is None:
-        app[METRICS].polls.labels("nowhere").inc()
+            order, source = await _look_up(context, order_id) or order, "ledger"
+    if order is None:
+        context.metrics.polls.labels("nowhere").inc()
         raise Problem("unknown-order", "No order of this id is known here.")
-    app[METRICS].polls.labels(source).inc()
-    return known
+    context.metrics.polls.labels(source).inc()
+    return order
 
 
-async def _look_up(app: web.Application, order_id: OrderId) -> Known | None:
+async def _look_up(context: Context, order_id: OrderId) -> KnownOrder | None:
     try:
-        outcome = await app[LOOKUP].find(order_id)
+        outcome = await context.ledger_lookup.find(order_id)
     except LedgerError as error:
         raise Problem("ledger-unavailable", "Try again.", retry_after=1) from error
     if outcome is None:
-        await asyncio.sleep(_NEWS_SECONDS)
-        return app[MEMORY].get(order_id)
+        await asyncio.sleep(_ANNOUNCED_SECONDS)
+        return context.orders.get(order_id)
     order = outcome.order
-    return app[MEMORY].decided(order_id, outcome.status, outcome.reason, order.sku, order.quantity)
+    return context.orders.add_decided(
+        order_id, outcome.status, outcome.reason, order.sku, order.quantity
+    )
 
 
 def _preferred_wait(request: web.Request) -> int | None:
     preferences = ",".join(request.headers.getall("Prefer", ()))
     found = _WAIT.search(preferences)
     return None if found is None else int(found[1])
+
+
+ROUTES = [web.get("/orders/{order_id}", get_order)]

@@ -1,28 +1,39 @@
-"""`POST /orders`."""
+"""`POST /orders`: take an order."""
 
 import time
 
 from aiohttp import web
 
-from gateway.context import DESK, METRICS
-from gateway.http.json_response import Answer
-from gateway.http.problems import Problem
-from gateway.intake.order_request import idempotency_key, read_order
-from gateway.routes.order_status import receipt
+from gateway.context import CONTEXT
+from gateway.http.idempotency_key import idempotency_key
+from gateway.http.json_body import read_json_body
+from gateway.http.json_response import JsonResponse
+from gateway.http.problems import Problem, kind_of
+from gateway.intake.order_request import parse_order
+from gateway.intake.refusals import Refusal
+from gateway.routes.order_status import encode_receipt
 
 
-async def post_order(request: web.Request) -> Answer:
-    """Take an order: 202 once the broker has confirmed it."""
-    app = request.app
-    metrics = app[METRICS]
+async def post_order(request: web.Request) -> JsonResponse:
+    """Answer 202 once the broker has confirmed the order."""
+    context = request.app[CONTEXT]
+    metrics = context.metrics
     started = time.perf_counter()
     try:
         key = idempotency_key(request)
-        order = await read_order(request)
-        known = await app[DESK].accept(order, key)
+        order_request = parse_order(await read_json_body(request))
+        order = await context.intake.accept(order_request, key)
+    except Refusal as refusal:
+        metrics.orders.add(kind_of(refusal))
+        raise
     except Problem as problem:
         metrics.orders.add(problem.kind)
         raise
     metrics.orders.add("accepted")
     metrics.accept_seconds.observe(time.perf_counter() - started)
-    return Answer(receipt(app, known), 202, {"Location": f"/orders/{known.order_id}"})
+    return JsonResponse(
+        encode_receipt(context, order), 202, {"Location": f"/orders/{order.order_id}"}
+    )
+
+
+ROUTES = [web.post("/orders", post_order)]

@@ -1,6 +1,5 @@
-"""`GET /sales`, `GET /sales/{sku}` and `GET /sales/{sku}/ranking`."""
+"""`GET /sales` and `GET /sales/{sku}`: how far the sales are sold."""
 
-import re
 import time
 from datetime import UTC, datetime
 
@@ -9,17 +8,16 @@ from aiohttp import web
 
 from flashsale.domain.sales import Sale, SaleState, sale_state
 from flashsale.ledger import LedgerError
-from gateway.context import BACKLOG, CATALOGUE, LISTING, RANKINGS, SETTINGS
-from gateway.http.json_response import Answer
+from gateway.context import CONTEXT, Context
+from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
-from gateway.state.rankings import MOST_RANKED
 
-_LIMIT = re.compile(r"[0-9]{1,3}\Z")
+_HEADERS = {"Cache-Control": "no-store"}
 _encode = msgspec.json.Encoder().encode
 
 
 class SaleView(msgspec.Struct):
-    """A sale as shoppers see it. Items, orders waiting, orders a second."""
+    """A sale as shoppers see it. Stock in items, the backlog in orders, speeds in orders/s."""
 
     sku: str
     state: SaleState
@@ -32,52 +30,29 @@ class SaleView(msgspec.Struct):
     backlog: int
     backlog_limit: int
     drain_rate: int
+    drained_per_second: float | None
 
 
-class RankedBuyer(msgspec.Struct):
-    """A place in the ranking of a sale."""
-
-    rank: int
-    customer_id: str
-    items: int
-
-
-async def get_sales(request: web.Request) -> Answer:
-    """Tell of all sales."""
-    app = request.app
-    body = app[LISTING].read(
+async def get_sales(request: web.Request) -> JsonResponse:
+    """Answer with all sales."""
+    context = request.app[CONTEXT]
+    body = context.sales_listing.read(
         time.monotonic(),
-        lambda: _encode({"sales": [sale_view(app, sale) for sale in app[CATALOGUE]]}),
+        lambda: _encode({"sales": [sale_view(context, sale) for sale in context.sales]}),
     )
-    return _answer(body)
+    return JsonResponse(body, headers=_HEADERS)
 
 
-async def get_sale(request: web.Request) -> Answer:
-    """Tell of one sale."""
-    return _json(sale_view(request.app, await find_sale(request)))
-
-
-async def get_ranking(request: web.Request) -> Answer:
-    """Tell who bought the most of a sale: `?limit=` of them, ten if it is not given."""
-    sale = await find_sale(request)
-    wanted = request.query.get("limit", "10")
-    if not (_LIMIT.match(wanted) and 1 <= int(wanted) <= MOST_RANKED):
-        raise Problem("bad-request", f"limit is a number from 1 to {MOST_RANKED}.")
-    try:
-        buyers = await request.app[RANKINGS].top(sale.sku)
-    except LedgerError as error:
-        raise Problem("ledger-unavailable", "Try again.", retry_after=1) from error
-    ranked = [
-        RankedBuyer(rank, buyer.customer_id, buyer.bought)
-        for rank, buyer in enumerate(buyers[: int(wanted)], start=1)
-    ]
-    return _json({"sku": sale.sku, "ranking": ranked})
+async def get_sale(request: web.Request) -> JsonResponse:
+    """Answer with one sale."""
+    view = sale_view(request.app[CONTEXT], await find_sale(request))
+    return JsonResponse(_encode(view), headers=_HEADERS)
 
 
 async def find_sale(request: web.Request) -> Sale:
-    """The sale that a path names. Raises `Problem`."""
+    """Return the sale that the path names. Raises `Problem`."""
     try:
-        sale = await request.app[CATALOGUE].find(request.match_info["sku"])
+        sale = await request.app[CONTEXT].sales.find(request.match_info["sku"])
     except LedgerError as error:
         raise Problem("ledger-unavailable", "Try again.", retry_after=1) from error
     if sale is None:
@@ -85,17 +60,9 @@ async def find_sale(request: web.Request) -> Sale:
     return sale
 
 
-def _json(value: object) -> Answer:
-    return _answer(_encode(value))
-
-
-def _answer(body: bytes) -> Answer:
-    return Answer(body, headers={"Cache-Control": "no-store"})
-
-
-def sale_view(app: web.Application, sale: Sale) -> SaleView:
-    """A sale as it is now."""
-    settings = app[SETTINGS]
+def sale_view(context: Context, sale: Sale) -> SaleView:
+    """Return a sale as it is now."""
+    speed = context.queue_position.drained_per_second(context.backlog.consumers)
     return SaleView(
         sku=sale.sku,
         state=sale_state(sale, time.time()),
@@ -105,11 +72,15 @@ def sale_view(app: web.Application, sale: Sale) -> SaleView:
         customer_limit=sale.customer_limit,
         opens_at=_moment(sale.opens_at),
         closes_at=_moment(sale.closes_at),
-        backlog=app[BACKLOG].ready,
-        backlog_limit=settings.queue_max_length,
-        drain_rate=settings.drain_rate,
+        backlog=context.backlog.ready,
+        backlog_limit=context.settings.queue_max_length,
+        drain_rate=context.drain.drain_rate,
+        drained_per_second=None if speed is None else round(speed, 1),
     )
 
 
 def _moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+ROUTES = [web.get("/sales", get_sales), web.get("/sales/{sku}", get_sale)]

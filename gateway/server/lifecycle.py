@@ -1,4 +1,4 @@
-"""Whether a process should go on."""
+"""Tell every open request when the process is told to stop."""
 
 import asyncio
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from contextlib import contextmanager
 
 
 class Lifecycle:
-    """Whether the process was told to stop, and who wants to hear of it."""
+    """Whether the process was told to stop, and the requests that want to know at once."""
 
     def __init__(self) -> None:
         self.stopping = False
         self._waiting: set[asyncio.Future[None]] = set()
 
     def stop(self) -> None:
-        """It was told to stop."""
+        """Note that the process was told to stop, and wake the requests that wait for it."""
         self.stopping = True
         for stopped in self._waiting:
             if not stopped.done():
@@ -21,8 +21,8 @@ class Lifecycle:
 
     @contextmanager
     def until_stopped(self) -> Iterator[asyncio.Future[None]]:
-        """A future that ends when the process is told to stop."""
-        # One for each: a future that thousands wait for takes long to leave.
+        """Yield a future that ends when the process is told to stop."""
+        # Each caller gets its own: removing a callback from a future with thousands takes long.
         stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self.stopping:
             stopped.set_result(None)

@@ -1,4 +1,4 @@
-"""A gateway of several processes on one port, with one `/metrics` for all of them."""
+"""Run several gateway processes on one port, with one `/metrics` for all of them."""
 
 import asyncio
 import os
@@ -16,11 +16,12 @@ from flashsale.domain.backoff import Backoff
 from flashsale.observability.monitoring import LoopMonitor, monitored
 from flashsale.runtime.background import Background
 from flashsale.runtime.settings import PREFIX, Settings
-from gateway.server.worker_metrics import Family, Page, added, counts_of, read_page
+from gateway.server.worker_metrics import Family, Page, add_pages, growing_families, read_page
 
 log = structlog.get_logger()
 
-# What a worker says to its parent: a length and a `/metrics` page; an empty one once it serves.
+# A worker writes messages to its parent: a length and a `/metrics` page. The first one is empty and
+# means that the worker serves.
 LENGTH = struct.Struct(">I")
 READY = b""
 
@@ -31,14 +32,14 @@ _LAST_RETRY_SECONDS = 5.0
 
 
 async def run_workers(settings: Settings, metrics_port: int, stop: asyncio.Event) -> None:
-    """Run `settings.gateway_workers` processes until `stop`, each started again if it dies.
+    """Run `settings.gateway_workers` processes until `stop`, and restart each one that dies.
 
-    Raises `OSError` if a port is taken, `ChildProcessError` if a worker can't even start.
+    Raises `OSError` if a port is taken, `ChildProcessError` if no worker starts.
     """
     registry = CollectorRegistry()
     with _reserved(settings.gateway_host, settings.gateway_port) as port:
         crew = Crew({**os.environ, f"{PREFIX}GATEWAY_PORT": str(port)}, registry)
-        # The workers' loops are those that shoppers wait for.
+        # The loop metrics are those of the workers: clients wait for their loops, not for this one.
         own = LoopMonitor(CollectorRegistry())
         patience = settings.shutdown_seconds + _LAST_WORK_SECONDS
         async with Background() as background:
@@ -55,13 +56,13 @@ class Worker:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
         self.latest: Page = {}
-        """Its metrics, as it told them last."""
+        """The latest metrics that it sent."""
         self._ready = asyncio.create_task(self._read(), name="worker's readiness")
         self._asked: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(cls, environment: Mapping[str, str]) -> "Worker":
-        """Start one."""
+        """Start a worker process with that environment."""
         return cls(
             await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "gateway.worker"),
@@ -73,7 +74,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """The process id."""
         return self._process.pid
 
     @property
@@ -82,18 +83,18 @@ class Worker:
         return self._ready.done() and not self._ready.cancelled() and not self._ready.exception()
 
     async def page(self) -> Page:
-        """Its metrics; those of before if it does not answer within a second."""
+        """Return its metrics; the latest known ones if it does not answer within a second."""
         if self._asked is None or self._asked.done():
             self._asked = asyncio.create_task(self._ask(), name="worker's metrics")
         await asyncio.wait((self._asked,), timeout=_ANSWER_SECONDS)
         return self.latest
 
     async def ended(self) -> int:
-        """Wait for its end; the exit code."""
+        """Wait for its end, and return the exit code."""
         return await self._process.wait()
 
     async def stop(self, patience: float) -> None:
-        """Have it end in good order, by force after so many seconds."""
+        """Ask it to end, and kill it after `patience` seconds."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -114,7 +115,7 @@ class Worker:
             self._process.stdin.write(b"\n")
             self.latest = read_page((await self._read()).decode())
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # it is gone, which whoever waits for its end deals with
+            pass  # it is gone; the task that waits for its end handles that
 
     async def _read(self) -> bytes:
         assert self._process.stdout is not None  # noqa: S101 it was started with one
@@ -126,7 +127,7 @@ class Crew(Collector):
     """The workers of a gateway, and their metrics added up."""
 
     def __init__(self, environment: Mapping[str, str], registry: CollectorRegistry) -> None:
-        """Start workers with that environment; register the metrics."""
+        """Start workers with that environment, and register the sum of their metrics."""
         self._environment = environment
         self._loop = asyncio.get_running_loop()
         self._workers: set[Worker] = set()
@@ -143,16 +144,16 @@ class Crew(Collector):
         )
 
     async def run(self, count: int, patience: float, stop: asyncio.Event) -> None:
-        """Keep so many workers until `stop`; they may take `patience` seconds to end."""
+        """Keep `count` workers running until `stop`; they may take `patience` seconds to end."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(count):
                     tasks.create_task(self._keep_one(patience, stop), name="keeps a worker")
         except* ChildProcessError as failed:
-            raise failed.exceptions[0] from None  # they all fail for one reason
+            raise failed.exceptions[0] from None  # they all fail for the same reason
 
     def collect(self) -> Iterator[Metric]:
-        """What Prometheus asks for; it asks in a thread of its own."""
+        """Return the sum of the workers' metrics. Prometheus calls it in another thread."""
         asked = asyncio.run_coroutine_threadsafe(self._total(), self._loop)
         for family in asked.result(2 * _ANSWER_SECONDS).values():
             yield family.as_metric()
@@ -169,7 +170,7 @@ class Crew(Collector):
         }
 
     async def _total(self) -> Page:
-        return added([self._gone, *await asyncio.gather(*(w.page() for w in self._workers))])
+        return add_pages([self._gone, *await asyncio.gather(*(w.page() for w in self._workers))])
 
     async def _keep_one(self, patience: float, stop: asyncio.Event) -> None:
         backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
@@ -182,15 +183,17 @@ class Crew(Collector):
             finally:
                 await worker.stop(patience)
                 self._workers.discard(worker)
-                # What it has counted happened: a total that shrinks would look like a restart.
-                self._gone = added([self._gone, counts_of(worker.latest)])
+                # Keep the counts of a dead worker: a total that shrinks would look like a restart.
+                self._gone = add_pages([self._gone, growing_families(worker.latest)])
             if code is None:
                 return
             if worker.was_ready:
                 started = True
                 backoff.reset()
             elif not started:
-                raise ChildProcessError("a worker of the gateway did not start: it said why above")
+                raise ChildProcessError(
+                    "a gateway worker did not start; its error is in the log above"
+                )
             log.warning("gateway worker ended", pid=worker.pid, code=code)
             self._restarts.inc()
             await asyncio.sleep(backoff.next())
@@ -210,7 +213,7 @@ class CrewTasks:
 
 
 async def _ended(worker: Worker, stop: asyncio.Event) -> int | None:
-    """Wait for its end, or for `stop`; the exit code, None if it was told to stop."""
+    """Wait for the worker's end or for `stop`; return the exit code, or None after `stop`."""
     ending = asyncio.create_task(worker.ended())
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -223,10 +226,10 @@ async def _ended(worker: Worker, stop: asyncio.Event) -> int | None:
 
 @contextmanager
 def _reserved(host: str, port: int) -> Iterator[int]:
-    """Hold a port that the workers are to share; which one, if any will do.
+    """Hold a port for the workers to share, and yield its number. Port 0 takes a free one.
 
-    The system lets any process of this user share it: that nobody has it yet is looked up first.
-    Raises `OSError`.
+    With SO_REUSEPORT any process of this user may share a port, so a plain bind first checks that
+    no process has it. Raises `OSError`.
     """
     family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind) as probe, socket.socket(family, kind) as holder:

@@ -1,4 +1,4 @@
-"""The metrics of several processes as one: what Prometheus should see of a gateway's workers."""
+"""Add the metrics of several processes up to the metrics of one gateway."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,7 +13,7 @@ GAUGE_AGGREGATIONS: Mapping[str, Aggregation] = {
     **broker_metrics.GAUGE_AGGREGATIONS,
     **gateway_metrics.GAUGE_AGGREGATIONS,
 }
-"""The rule by which each gauge of a worker becomes one of the gateway, kept beside the gauge."""
+"""How the workers' values of each gauge are joined. Each rule is kept beside its gauge."""
 
 _GROWING = ("counter", "histogram")
 
@@ -21,7 +21,7 @@ Key = tuple[str, tuple[tuple[str, str], ...]]
 
 
 class Family:
-    """A metric with its samples, by name and labels."""
+    """A metric and its samples, by name and labels."""
 
     def __init__(self, metric: Metric) -> None:
         self.name = metric.name
@@ -33,7 +33,7 @@ class Family:
         }
 
     def add(self, other: "Family") -> None:
-        """Take in what another process has."""
+        """Add the samples of another process."""
         for key, value in other.samples.items():
             mine = self.samples.get(key)
             self.samples[key] = value if mine is None else self._joined(mine, value)
@@ -49,7 +49,7 @@ class Family:
                 return max(one, other)
 
     def as_metric(self) -> Metric:
-        """It, as Prometheus' client exposes it."""
+        """Return the family as a metric of the Prometheus client."""
         metric = Metric(self.name, self.documentation, self.type)
         for (name, labels), value in self.samples.items():
             metric.add_sample(name, dict(labels), value)
@@ -60,22 +60,22 @@ Page = Mapping[str, Family]
 
 
 def read_page(text: str) -> dict[str, Family]:
-    """A `/metrics` page by the names of its metrics."""
+    """Parse a `/metrics` page into families, by name."""
     return {metric.name: Family(metric) for metric in text_string_to_metric_families(text)}
 
 
-def counts_of(page: Page) -> dict[str, Family]:
-    """What of a page only ever grows. It stays counted when the process that did it is gone."""
+def growing_families(page: Page) -> dict[str, Family]:
+    """Return the families that only grow. They still count when their process is gone."""
     return {name: found for name, found in page.items() if found.type in _GROWING}
 
 
-def added(pages: Iterable[Page]) -> dict[str, Family]:
-    """All pages as one."""
+def add_pages(pages: Iterable[Page]) -> dict[str, Family]:
+    """Return the sum of all pages."""
     total: dict[str, Family] = {}
     for page in pages:
         for name, family in page.items():
             if name not in total:
-                # A copy: the pages stay as they are.
+                # A copy, so that the page itself does not change.
                 total[name] = Family(family.as_metric())
             else:
                 total[name].add(family)

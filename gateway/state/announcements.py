@@ -1,7 +1,8 @@
-"""Hear what other gateways took and what the drain decided, and tell what this one takes."""
+"""The fanout exchange: hear what others took and decided, and announce what this gateway takes."""
 
 import asyncio
 import secrets
+from dataclasses import dataclass
 
 import structlog
 
@@ -20,15 +21,16 @@ from flashsale.messages.announcements import (
 )
 from flashsale.messages.codec import MessageError
 from flashsale.observability.gateway_metrics import GatewayMetrics
-from gateway.state.arrivals import Traffic
-from gateway.state.ledger_lookup import Lookup
-from gateway.state.orders import Known, Memory
-from gateway.state.queue_position import Line
-from gateway.state.sales import Catalogue
+from gateway.state.arrivals import ArrivalsBySecond
+from gateway.state.changes import StreamChanges
+from gateway.state.drain import KnownDrain
+from gateway.state.ledger_lookup import LedgerLookup
+from gateway.state.orders import KnownOrder, KnownOrders
+from gateway.state.sales import KnownSales
 
 log = structlog.get_logger()
 
-TELL_SECONDS = 0.05
+ANNOUNCE_SECONDS = 0.05
 _SWEEP_SECONDS = 1.0
 _OVERDUE_SECONDS = 2.0
 _MOST_SWEPT = 1000
@@ -37,66 +39,72 @@ _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 2.0
 
 
-class Hearing:
-    """Keeps memory, line and catalogue true by the fanout exchange.
+@dataclass(frozen=True)
+class AnnouncedState:
+    """What announcements update."""
 
-    What is announced while this gateway is cut off is not lost to its shoppers: orders that wait
-    for long, and all of them after a reconnection, are looked up in the ledger.
+    orders: KnownOrders
+    sales: KnownSales
+    drain: KnownDrain
+    arrivals: ArrivalsBySecond
+    changes: StreamChanges
+
+
+class Announcements:
+    """Keeps the gateway's state up to date by the announcements of other processes.
+
+    A gateway that is cut off misses announcements. So it looks orders that have waited for long up
+    in the ledger, and all orders that wait after a reconnection.
     """
 
     def __init__(
         self,
         broker: Broker,
         exchange: str,
-        memory: Memory,
-        line: Line,
-        catalogue: Catalogue,
-        lookup: Lookup,
-        traffic: Traffic,
+        state: AnnouncedState,
+        *,
+        lookup: LedgerLookup,
         metrics: GatewayMetrics,
     ) -> None:
-        """Listen to, and tell, the fanout exchange of that name."""
+        """Subscribe and publish to the fanout exchange of that name."""
         self._broker = broker
         self._exchange = exchange
-        self._memory = memory
-        self._line = line
-        self._catalogue = catalogue
+        self._state = state
         self._lookup = lookup
-        self._traffic = traffic
         self._metrics = metrics
         self._name = secrets.token_hex(8)
         self._taken: list[Taken] = []
         self._arrivals: list[Arrivals] = []
         self.began = False
-        """Whether it hears, or has: what others took before is not known here until decided."""
+        """Whether it has ever subscribed. Before that, orders of other gateways are unknown."""
         self.decided = 0
-        """Orders that the drain said it has decided."""
+        """Orders that the drain announced as decided."""
 
-    def tell(self, known: Known) -> None:
-        """Tell the other gateways of an order that this one took."""
-        self._taken.append(Taken(known.order_id, known.sku, known.quantity))
+    def announce_taken(self, order: KnownOrder) -> None:
+        """Announce an order that this gateway took."""
+        self._taken.append(Taken(order.order_id, order.sku, order.quantity))
 
-    def tell_arrivals(self, arrivals: Arrivals) -> None:
-        """Tell the other gateways of a second of this one."""
-        self._traffic.add(arrivals)
+    def announce_arrivals(self, arrivals: Arrivals) -> None:
+        """Count and announce one second of this gateway's arrivals."""
+        self._state.arrivals.add(arrivals)
         self._arrivals.append(arrivals)
 
     async def follow(self) -> None:
-        """Keep hearing."""
+        """Keep hearing announcements; subscribe again after an interruption."""
         backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
         while True:
             try:
                 async with self._broker.subscribe(self._exchange) as announcements:
                     backoff.reset()
                     self.began = True
-                    await self._sweep(older_than=0, most=1_000_000)
+                    await self._look_up_waiting(older_than=0, most=1_000_000)
                     while True:
                         await announcements.wait()
                         for announcement in announcements.take(_AT_ONCE):
-                            # What this one told itself, it knows.
+                            # This gateway's own announcements come back to it.
                             if announcement.message_id != self._name:
-                                self._hear(announcement.body)
-                        await asyncio.sleep(0)  # requests have their turn
+                                self._apply(announcement.body)
+                        await asyncio.sleep(0)  # let requests have their turn
             except (BrokerError, TimeoutError) as error:
                 log.warning("announcements interrupted", reason=str(error) or "no answer in time")
             await asyncio.sleep(backoff.next())
@@ -105,12 +113,12 @@ class Hearing:
         """Keep looking up orders that wait longer than usual: their announcement may be lost."""
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
-            await self._sweep(_OVERDUE_SECONDS, _MOST_SWEPT)
+            await self._look_up_waiting(_OVERDUE_SECONDS, _MOST_SWEPT)
 
     async def announce(self) -> None:
-        """Keep telling what arrived and was taken, many orders in one message."""
+        """Keep publishing what arrived and was taken, many orders in one message."""
         while True:
-            await asyncio.sleep(TELL_SECONDS)
+            await asyncio.sleep(ANNOUNCE_SECONDS)
             arrivals, self._arrivals = self._arrivals, []
             for second in arrivals:
                 await self._publish(second)
@@ -125,31 +133,35 @@ class Hearing:
                 self._exchange, "", body, message_id=self._name, mandatory=False
             )
         except BrokerError as error:
-            log.debug("nobody was told", reason=str(error))
+            log.debug("announcement not published", reason=str(error))
 
-    def _hear(self, body: bytes) -> None:
+    def _apply(self, body: bytes) -> None:
         try:
-            heard = decode_announcement(body)
+            announcement = decode_announcement(body)
         except MessageError as error:
             self._metrics.undecodable.inc()
             log.warning("announcement skipped", reason=str(error))
             return
-        match heard:
+        state = self._state
+        match announcement:
             case OrdersTaken(orders):
                 for order in orders:
-                    self._memory.taken(OrderId(order.id), order.sku, order.quantity)
+                    state.orders.add_taken(OrderId(order.id), order.sku, order.quantity)
             case Arrivals():
-                self._traffic.add(heard)
-            case BatchDecided(decisions, sales, drained_per_second):
+                state.arrivals.add(announcement)
+            case BatchDecided(decisions, sales, drained_per_second, drain_rate):
                 self.decided += len(decisions)
                 for d in decisions:
-                    self._memory.decided(OrderId(d.id), d.status, d.reason, d.sku, d.quantity)
+                    state.orders.add_decided(OrderId(d.id), d.status, d.reason, d.sku, d.quantity)
                 for sale in sales:
-                    self._catalogue.heard(sale.sku, sale.stock, sale.sold)
-                self._line.drain_rate = drained_per_second
+                    state.sales.update_sold(sale.sku, sale.stock, sale.sold)
+                state.drain.drained_per_second = drained_per_second
+                if drain_rate is not None:
+                    state.drain.drain_rate = drain_rate
+                state.changes.queue_changed()
 
-    async def _sweep(self, older_than: float, most: int) -> None:
-        ids = self._memory.oldest_waiting(most, older_than)
+    async def _look_up_waiting(self, older_than: float, most: int) -> None:
+        ids = self._state.orders.oldest_waiting(most, older_than)
         try:
             found = await self._lookup.find_all(ids)
         except LedgerError as error:
@@ -157,6 +169,8 @@ class Hearing:
             return
         for order_id, outcome in found.items():
             order = outcome.order
-            self._memory.decided(
+            self._state.orders.add_decided(
                 order_id, outcome.status, outcome.reason, order.sku, order.quantity
             )
+        if found:
+            self._state.changes.queue_changed()

@@ -1,4 +1,4 @@
-"""What arrives at all gateways, second by second."""
+"""The orders that arrived at all gateways, second by second."""
 
 from collections import OrderedDict
 from typing import NamedTuple
@@ -8,8 +8,8 @@ from flashsale.messages.announcements import Arrivals
 KEPT_SECONDS = 900
 
 
-class Flow(NamedTuple):
-    """Orders that arrived in one second, and what they were answered."""
+class ArrivalCounts(NamedTuple):
+    """Orders that arrived in one second, by their answer."""
 
     arrived: int = 0
     accepted: int = 0
@@ -17,20 +17,24 @@ class Flow(NamedTuple):
     turned_away: int = 0
 
 
-class Traffic:
-    """The last quarter of an hour of every gateway's arrivals, added up."""
+class ArrivalsBySecond:
+    """The sum of all gateways' arrivals in each second of the last quarter of an hour."""
 
     def __init__(self) -> None:
-        self._seconds: OrderedDict[int, Flow] = OrderedDict()
+        self._seconds: OrderedDict[int, ArrivalCounts] = OrderedDict()
 
-    def add(self, of: Arrivals) -> None:
-        """Count what one gateway had in one second."""
-        before = self.at(of.at)
-        flow = Flow(of.arrived, of.accepted, of.queue_full, of.turned_away)
-        self._seconds[of.at] = Flow(*(one + other for one, other in zip(before, flow, strict=True)))
+    def add(self, arrivals: Arrivals) -> None:
+        """Add one second of one gateway."""
+        before = self.at(arrivals.at)
+        self._seconds[arrivals.at] = ArrivalCounts(
+            before.arrived + arrivals.arrived,
+            before.accepted + arrivals.accepted,
+            before.queue_full + arrivals.queue_full,
+            before.turned_away + arrivals.turned_away,
+        )
         while len(self._seconds) > KEPT_SECONDS:
             self._seconds.popitem(last=False)
 
-    def at(self, second: int) -> Flow:
-        """What arrived in the second that ends then, in Unix seconds."""
-        return self._seconds.get(second, Flow())
+    def at(self, second: int) -> ArrivalCounts:
+        """Return the counts of the second that ends at `second`, in Unix seconds."""
+        return self._seconds.get(second, ArrivalCounts())

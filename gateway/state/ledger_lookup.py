@@ -1,4 +1,4 @@
-"""Orders that this gateway does not know, looked up in the ledger: never more than so often."""
+"""Look orders up in the ledger that this gateway does not know, with a limit on the queries."""
 
 import asyncio
 import time
@@ -15,47 +15,46 @@ _IDS_A_QUERY = 1000
 _MOST_ASKED = 20_000
 
 
-class Lookup:
-    """One reader for everybody: questions gather, and a query answers a thousand of them.
+class LedgerLookup:
+    """Collects ids and looks up to a thousand of them up in one query.
 
-    However many ask, the database gets at most so many queries in any second.
+    However many clients ask, the database gets at most `queries` queries in any second.
     """
 
     def __init__(self, ledger: Ledger, queries: int, metrics: GatewayMetrics) -> None:
-        """At most `queries` a second."""
         self._ledger = ledger
         self._pacer = Pacer(queries, 1)
         self._metrics = metrics
         self._asked: dict[OrderId, asyncio.Future[Outcome | None]] = {}
-        self._any = asyncio.Event()
+        self._any_asked = asyncio.Event()
 
     async def find(self, order_id: OrderId) -> Outcome | None:
-        """What was decided about an order. Raises `LedgerError`."""
+        """Return the outcome of an order, None if it is not decided. Raises `LedgerError`."""
         answer = self._asked.get(order_id)
         if answer is None:
             if len(self._asked) >= _MOST_ASKED:
                 raise LedgerUnavailable("too many ask at once")
             answer = self._asked[order_id] = asyncio.get_running_loop().create_future()
-            self._any.set()
+            self._any_asked.set()
         return await asyncio.shield(answer)
 
     async def find_all(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
-        """What was decided about these orders, as far as anything was. Raises `LedgerError`."""
+        """Return the outcomes of those orders that are decided. Raises `LedgerError`."""
         found: dict[OrderId, Outcome] = {}
         for start in range(0, len(order_ids), _IDS_A_QUERY):
-            await self._turn()
+            await self._pace()
             found |= await self._ledger.find(order_ids[start : start + _IDS_A_QUERY])
         return found
 
     async def run(self) -> None:
         """Keep answering."""
         while True:
-            await self._any.wait()
-            await self._turn()
+            await self._any_asked.wait()
+            await self._pace()
             await self._answer(list(islice(self._asked, _IDS_A_QUERY)))
 
-    async def _turn(self) -> None:
-        """Wait until another query may be made."""
+    async def _pace(self) -> None:
+        """Wait until another query is allowed."""
         while not self._pacer.take(time.monotonic(), 1):  # noqa: ASYNC110 a pace
             await asyncio.sleep(self._pacer.delay(time.monotonic()))
         self._metrics.lookups.inc()
@@ -63,7 +62,7 @@ class Lookup:
     async def _answer(self, ids: list[OrderId]) -> None:
         answers = {order_id: self._asked.pop(order_id) for order_id in ids}
         if not self._asked:
-            self._any.clear()
+            self._any_asked.clear()
         try:
             found = await self._ledger.find(ids)
         except LedgerError as error:

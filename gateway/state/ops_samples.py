@@ -1,23 +1,24 @@
-"""The sale second by second, as all gateways see it: what the operator's page draws."""
+"""The sale second by second, as all gateways see it: the data of the operator's charts."""
 
 import asyncio
 import time
 from collections import deque
+from dataclasses import dataclass
 
 import msgspec
 
 from flashsale.messages.announcements import Arrivals
 from flashsale.observability.gateway_metrics import RequestCounts
-from gateway.state.announcements import Hearing
-from gateway.state.arrivals import KEPT_SECONDS, Traffic
+from gateway.state.announcements import Announcements
+from gateway.state.arrivals import KEPT_SECONDS, ArrivalsBySecond
 from gateway.state.backlog import Backlog
-from gateway.state.sales import Catalogue
+from gateway.state.sales import KnownSales
 
-# By then every gateway has told of its second.
+# After this time every gateway has announced its arrivals of a second.
 _SETTLED_SECONDS = 1
 
 
-class Sample(msgspec.Struct, frozen=True, array_like=True):
+class OpsSample(msgspec.Struct, frozen=True, array_like=True):
     """A second that ends at `at`, in Unix seconds. Orders a second, and levels at its end."""
 
     at: int
@@ -30,40 +31,43 @@ class Sample(msgspec.Struct, frozen=True, array_like=True):
     stock_left: int
 
 
-class Samples:
-    """The last quarter of an hour."""
+@dataclass(frozen=True)
+class SampleSources:
+    """What is sampled."""
 
-    def __init__(
-        self,
-        requests: RequestCounts,
-        traffic: Traffic,
-        backlog: Backlog,
-        hearing: Hearing,
-        catalogue: Catalogue,
-    ) -> None:
-        self._requests = requests
-        self._traffic = traffic
-        self._backlog = backlog
-        self._hearing = hearing
-        self._catalogue = catalogue
+    requests: RequestCounts
+    arrivals: ArrivalsBySecond
+    backlog: Backlog
+    announcements: Announcements
+    sales: KnownSales
+
+
+class OpsSamples:
+    """The samples of the last quarter of an hour."""
+
+    def __init__(self, sources: SampleSources) -> None:
+        self._sources = sources
         self._levels: deque[tuple[int, int, int, int]] = deque(maxlen=KEPT_SECONDS)
-        self._before = (0, 0, 0, 0, 0)
+        self._totals = (0, 0, 0, 0, 0)
 
-    def after(self, moment: int) -> list[Sample]:
-        """The samples of later seconds, as far as all gateways have told of them."""
+    def after(self, moment: int) -> list[OpsSample]:
+        """Return the samples of later seconds that all gateways have announced.
+
+        `moment` is in Unix seconds.
+        """
         settled = time.time() - _SETTLED_SECONDS
         return [
-            Sample(at, *self._traffic.at(at), decided, backlog, left)
+            OpsSample(at, *self._sources.arrivals.at(at), decided, backlog, left)
             for at, decided, backlog, left in self._levels
             if moment < at <= settled
         ]
 
     async def follow(self) -> None:
-        """Keep sampling, at the turn of each second."""
+        """Keep sampling at the end of each second."""
         due = int(time.time()) + 1
         while True:
             if (early := due - time.time()) > 0:
-                # A sleep may end a moment early: a second is over when the clock says so.
+                # A sleep may end a moment early, but a second ends by the clock.
                 await asyncio.sleep(early)
                 continue
             now = int(time.time())
@@ -72,21 +76,22 @@ class Samples:
 
     def _sample(self, first: int, last: int) -> None:
         """Sample the seconds that end from `first` to `last`: several, if a busy loop is late."""
-        answers = self._requests.of("POST", "/orders")
+        sources = self._sources
+        answers = sources.requests.of("POST", "/orders")
         accepted, full = answers.pop(202, 0), answers.pop(503, 0)
         away = sum(answers.values())
-        totals = (accepted + full + away, accepted, full, away, self._hearing.decided)
-        news = [total - before for total, before in zip(totals, self._before, strict=True)]
-        self._before = totals
-        left = sum(sale.remaining for sale in self._catalogue)
+        totals = (accepted + full + away, accepted, full, away, sources.announcements.decided)
+        new = [total - before for total, before in zip(totals, self._totals, strict=True)]
+        self._totals = totals
+        left = sum(sale.remaining for sale in sources.sales)
         seconds = last - first + 1
         for number, at in enumerate(range(first, last + 1)):
-            *flow, decided = (_share(count, seconds, number) for count in news)
-            self._levels.append((at, decided, self._backlog.ready, left))
+            *flow, decided = (_share(count, seconds, number) for count in new)
+            self._levels.append((at, decided, sources.backlog.ready, left))
             if any(flow):
-                self._hearing.tell_arrivals(Arrivals(at, *flow))
+                sources.announcements.announce_arrivals(Arrivals(at, *flow))
 
 
 def _share(count: int, seconds: int, number: int) -> int:
-    """Of a count over so many seconds the share of one, all shares together being the count."""
+    """Return one second's share of a count over several; all shares add up to the count."""
     return count * (number + 1) // seconds - count * number // seconds

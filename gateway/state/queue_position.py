@@ -1,74 +1,83 @@
-"""The line before the database, by tickets: an order's number less how many were served."""
+"""Positions in the queue, by ticket numbers: an order's number less the count of served orders."""
 
 import time
+
+from gateway.state.drain import KnownDrain
 
 _STILL_SECONDS = 3.0
 _COUNTS_UNTIL_EMPTY = 10
 
 
-class Line:
-    """Who waits, in the order in which they came.
+class QueuePosition:
+    """Counts the orders that wait, in the order in which they came.
 
-    An order draws the next number, and `served` counts up as orders are decided: the place in line
-    is the difference, so it never grows. With one gateway it is exact. With several, an order that
-    another took a moment ago and has not told of yet is missing from it.
+    An order draws the next number, and `served` grows as orders are decided: the position is the
+    difference, so it never grows. With one gateway it is exact. With several it lacks the orders
+    that another gateway took a moment ago and has not announced yet.
     """
 
-    def __init__(self, drain_rate: float) -> None:
-        """`drain_rate`, in orders a second, is what the drain may do; see `heard`."""
+    def __init__(self, drain: KnownDrain) -> None:
+        self._drain = drain
         self.served = 0
         self.waiting = 0
-        # Orders in the queue that nobody told us of: they were there before this gateway.
-        self.strangers = 0
-        self.drain_rate = drain_rate
+        self.unannounced = 0
+        """Orders in the queue that nobody announced: they are older than this gateway."""
         self._moved_at = time.monotonic()
         self._empty_counts = 0
 
     def join(self) -> int:
-        """An order was taken; its number."""
+        """Return the number of an order that was taken."""
         if self.waiting == 0:
             self._moved_at = time.monotonic()
         self.waiting += 1
-        return self.served + self.strangers + self.waiting
+        return self.served + self.unannounced + self.waiting
 
     def leave(self) -> None:
-        """An order that had joined was decided."""
+        """Count an order as served that had joined."""
         self.waiting -= 1
         self.served += 1
         self._moved_at = time.monotonic()
 
-    def leave_unknown(self) -> None:
-        """An order that had not joined was decided."""
-        if self.strangers:
-            self.strangers -= 1
+    def leave_unannounced(self) -> None:
+        """Count an order as served that had not joined."""
+        if self.unannounced:
+            self.unannounced -= 1
             self.served += 1
         self._moved_at = time.monotonic()
 
     def forget(self) -> None:
-        """An order that had joined is in line, but not remembered any more."""
+        """Keep the place of an order that had joined and is no longer remembered."""
         self.waiting -= 1
-        self.strangers += 1
+        self.unannounced += 1
 
-    def counted(self, ready: int) -> None:
-        """The broker counted its queue: if that stays empty, there are no strangers in it."""
+    def note_count(self, ready: int) -> None:
+        """Take in a count of the queue. While it stays empty, no unannounced order is in it."""
         self._empty_counts = 0 if ready else self._empty_counts + 1
-        if self.strangers and self._empty_counts >= _COUNTS_UNTIL_EMPTY:
-            self.served += self.strangers
-            self.strangers = 0
+        if self.unannounced and self._empty_counts >= _COUNTS_UNTIL_EMPTY:
+            self.served += self.unannounced
+            self.unannounced = 0
 
-    def position(self, number: int) -> int:
-        """The place in line of the order of that number: 1 is next."""
+    def of(self, number: int) -> int:
+        """Return the position of the order with that number: 1 is next."""
         return max(1, number - self.served)
 
-    def eta_seconds(self, position: int, drains: int) -> float | None:
-        """When the order at that place is decided; None if nobody drains, or nothing moves.
+    def drained_per_second(self, consumers: int) -> float | None:
+        """Return the drain's measured speed in orders a second, None if nothing moves.
 
-        `drains` is how many consumers the queue has.
+        `consumers` is how many consumers the queue has.
         """
-        if drains == 0 or self.drain_rate <= 0:
+        speed = self._drain.drained_per_second
+        if consumers == 0 or speed <= 0:
             return None
         still = time.monotonic() - self._moved_at
-        if still > _STILL_SECONDS + 2 / self.drain_rate and (self.waiting or self.strangers):
+        if still > _STILL_SECONDS + 2 / speed and (self.waiting or self.unannounced):
+            return None
+        return speed
+
+    def eta_seconds(self, position: int, consumers: int) -> float | None:
+        """Return the seconds until the order at that position is decided, None if nothing moves."""
+        speed = self.drained_per_second(consumers)
+        if speed is None:
             return None
         # To the hundredth, rounded by hand: round() takes as long as all the rest.
-        return int(100 * position / self.drain_rate + 0.5) / 100
+        return int(100 * position / speed + 0.5) / 100

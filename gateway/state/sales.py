@@ -1,43 +1,54 @@
 """The sales, kept in memory, so that a flood of requests reads none from the database."""
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 import structlog
 
-from flashsale.domain.sales import Sale
+from flashsale.domain.sales import Sale, sale_state
 from flashsale.ledger import Ledger, LedgerError, LedgerUnavailable
+from gateway.state.changes import StreamChanges
 
 log = structlog.get_logger()
 
 REFRESH_SECONDS = 0.2
 _STALE_SECONDS = 3
+_LONGEST_TIMER_SECONDS = 3600.0
 
 
-class Catalogue:
-    """All sales as they were at most `REFRESH_SECONDS` ago, as long as the database answers."""
+class KnownSales:
+    """All sales, at most `REFRESH_SECONDS` old as long as the database answers.
 
-    def __init__(self, ledger: Ledger) -> None:
+    Each change is noted for the streams: one that was announced or read, and the moments at which
+    a sale opens or closes.
+    """
+
+    def __init__(self, ledger: Ledger, changes: StreamChanges) -> None:
         self._ledger = ledger
+        self._changes = changes
         self._sales: dict[str, Sale] = {}
-        self._heard_at: dict[str, float] = {}
+        self._announced_at: dict[str, float] = {}
         self._read_at = 0.0
         self._next_read: asyncio.Future[None] | None = None
+        self._moments_noted_at = time.time()
+        self._next_moment: asyncio.TimerHandle | None = None
         self.trouble: str | None = None
+        """Why the latest reading failed, None if it did not."""
 
     def __iter__(self) -> Iterator[Sale]:
         return iter(self._sales.values())
 
     def get(self, sku: str) -> Sale | None:
-        """The sale as it was read last."""
+        """Return the sale if it is known."""
         return self._sales.get(sku)
 
     async def find(self, sku: str) -> Sale | None:
-        """The sale; one that is not known waits for the next reading, which all wait for at once.
+        """Return the sale; wait for the next reading if it is not known.
 
-        Raises `LedgerError` if it could not be read.
+        All callers wait for the same reading. Raises `LedgerError` if it fails.
         """
         if sku not in self._sales:
             if self._next_read is None:
@@ -45,12 +56,14 @@ class Catalogue:
             await asyncio.shield(self._next_read)
         return self._sales.get(sku)
 
-    def heard(self, sku: str, stock: int, sold: int) -> None:
-        """The drain says how far a sale is sold."""
+    def update_sold(self, sku: str, stock: int, sold: int) -> None:
+        """Take in how far the drain has sold a sale."""
         sale = self._sales.get(sku)
         if sale is not None:
-            self._sales[sku] = replace(sale, stock=stock, sold=sold)
-            self._heard_at[sku] = time.monotonic()
+            self._announced_at[sku] = time.monotonic()
+            if (sale.stock, sale.sold) != (stock, sold):
+                newer = self._sales[sku] = replace(sale, stock=stock, sold=sold)
+                self._note_change(sale, newer)
 
     @property
     def stale(self) -> bool:
@@ -71,22 +84,58 @@ class Catalogue:
                 waiting.exception()  # the request that asked may be gone
             raise
         read = {sale.sku: sale for sale in sales}
-        for sku, heard_at in self._heard_at.items():
-            # Said while the answer was on its way: the answer may be older.
-            if heard_at >= asked_at and sku in read and sku in self._sales:
+        for sku, announced_at in self._announced_at.items():
+            # An announcement that came while the database read may be newer than its answer.
+            if announced_at >= asked_at and sku in read and sku in self._sales:
                 newer = self._sales[sku]
                 read[sku] = replace(read[sku], stock=newer.stock, sold=newer.sold)
-        self._sales = read
+        before, self._sales = self._sales, read
         self._read_at = time.monotonic()
         self.trouble = None
         if waiting is not None:
             waiting.set_result(None)
+        if read != before:
+            for sku, sale in read.items():
+                self._note_change(before.get(sku), sale)
+        self._note_moments()
 
     async def follow(self) -> None:
         """Keep reading."""
-        while True:
-            try:
-                await self.read()
-            except LedgerError as error:
-                log.debug("sales not read", reason=str(error))
-            await asyncio.sleep(REFRESH_SECONDS)
+        try:
+            while True:
+                try:
+                    await self.read()
+                except LedgerError as error:
+                    log.debug("sales not read", reason=str(error))
+                await asyncio.sleep(REFRESH_SECONDS)
+        finally:
+            if self._next_moment is not None:
+                self._next_moment.cancel()
+
+    def _note_change(self, before: Sale | None, sale: Sale) -> None:
+        if sale != before:
+            now = time.time()
+            other_state = before is None or sale_state(before, now) != sale_state(sale, now)
+            self._changes.sale_changed(sale.sku, at_once=other_state)
+
+    def _note_moments(self) -> None:
+        """Note the sales that opened or closed since the last call; come back for the next one."""
+        now = time.time()
+        next_moment = math.inf
+        for sale in self._sales.values():
+            for moment in (sale.opens_at, sale.closes_at):
+                if moment is None:
+                    continue
+                if moment > now:
+                    next_moment = min(next_moment, moment)
+                elif moment > self._moments_noted_at:
+                    self._changes.sale_changed(sale.sku, at_once=True)
+        self._moments_noted_at = now
+        if self._next_moment is not None:
+            self._next_moment.cancel()
+            self._next_moment = None
+        if next_moment < math.inf:
+            # A timer may end a moment too early: then this finds the same moment again.
+            self._next_moment = asyncio.get_running_loop().call_later(
+                min(next_moment - now, _LONGEST_TIMER_SECONDS), self._note_moments
+            )

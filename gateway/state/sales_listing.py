@@ -1,21 +1,21 @@
-"""What is told of all sales, written once for all who ask within a moment."""
+"""The body of `GET /sales`, encoded once for all clients that ask within a moment."""
 
 import math
 from collections.abc import Callable
 
 FRESH_SECONDS = 0.1
-"""As long as the count of the backlog, which is part of it."""
+"""As long as a count of the backlog is used, which is a part of the listing."""
 
 
-class Listing:
-    """With a thousand sales it takes two milliseconds to write, and every shopper may ask."""
+class SalesListing:
+    """The latest listing. Encoding a thousand sales takes two milliseconds, and all may ask."""
 
     def __init__(self) -> None:
-        self._written = b""
-        self._written_at = -math.inf
+        self._body = b""
+        self._encoded_at = -math.inf
 
-    def read(self, now: float, write: Callable[[], bytes]) -> bytes:
-        """The listing, written at most `FRESH_SECONDS` before `now`, in seconds."""
-        if now - self._written_at > FRESH_SECONDS:
-            self._written, self._written_at = write(), now
-        return self._written
+    def read(self, now: float, encode: Callable[[], bytes]) -> bytes:
+        """Return a listing that was encoded at most `FRESH_SECONDS` before `now`, in seconds."""
+        if now - self._encoded_at > FRESH_SECONDS:
+            self._body, self._encoded_at = encode(), now
+        return self._body

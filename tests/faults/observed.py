@@ -23,7 +23,7 @@ from flashsale.audit.history import Acked, Committed, Observation, Released, enc
 from flashsale.broker.rabbitmq.consumer import RabbitMQDeliveries
 from flashsale.cli.main import app
 from flashsale.ledger import Drain, EffectBook, Outbox
-from gateway.intake.accept_order import Desk
+from gateway.intake.accept_order import OrderIntake
 
 HISTORY = "FAULTS_HISTORY"
 POINT = "FAULTS_POINT"
@@ -34,7 +34,7 @@ _ACK_ON_ITS_WAY_SECONDS = 0.1
 POINTS: dict[str, tuple[Any, str, str]] = {
     "sold-not-committed": (flashsale.ledger.sql.drain_lease, "sell", "after"),
     "committed-not-acked": (Drain, "sell", "after"),
-    "confirmed-not-answered": (Desk, "accept", "after"),
+    "confirmed-not-answered": (OrderIntake, "accept", "after"),
     "published-not-marked": (Outbox, "mark", "before"),
     "marked-not-committed": (Outbox, "mark", "after"),
     "handled-not-recorded": (EffectBook, "take_effect", "before"),

@@ -19,15 +19,19 @@ from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger
 from flashsale.observability.consumer_metrics import ConsumerMetrics
 from flashsale.observability.gateway_metrics import GatewayMetrics
-from gateway.http.problems import Problem
-from gateway.intake.accept_order import Desk
-from gateway.state.announcements import Hearing
-from gateway.state.arrivals import Traffic
+from gateway.http.problems import kind_of
+from gateway.intake.accept_order import IntakeParts, OrderIntake
+from gateway.intake.refusals import Refusal
+from gateway.intake.retry_after import RetryAfter
+from gateway.state.announcements import AnnouncedState, Announcements
+from gateway.state.arrivals import ArrivalsBySecond
 from gateway.state.backlog import Backlog
-from gateway.state.ledger_lookup import Lookup
-from gateway.state.orders import Memory
-from gateway.state.queue_position import Line
-from gateway.state.sales import Catalogue
+from gateway.state.changes import StreamChanges
+from gateway.state.drain import KnownDrain
+from gateway.state.ledger_lookup import LedgerLookup
+from gateway.state.orders import KnownOrders
+from gateway.state.queue_position import QueuePosition
+from gateway.state.sales import KnownSales
 from tests.model.clock import Clock
 from tests.model.expected import Expected
 from tests.model.faulty_broker import BrokerFault, FaultyBroker
@@ -80,8 +84,8 @@ class Attempt:
 class Gateway:
     """One that lives until it is restarted, and what it has told shoppers."""
 
-    desk: Desk
-    memory: Memory
+    intake: OrderIntake
+    orders: KnownOrders
     tasks: list[asyncio.Task[None]]
     posts: dict[asyncio.Task[None], Attempt] = field(default_factory=dict)
     """Those that are not answered, but for the ones that ended just now."""
@@ -127,27 +131,38 @@ class Shop:
         self.start_drain()
 
     def _gateway(self) -> Gateway:
-        broker, outcomes = self.broker, self.topology.outcomes
-        catalogue, line = Catalogue(self.ledger), Line(RATE)
-        backlog = Backlog(broker, self.topology.orders, line)
-        memory = Memory(line, 1000, 900)
-        lookup = Lookup(self.ledger, 10, _gateway_metrics)
-        hearing = Hearing(
-            broker, outcomes, memory, line, catalogue, lookup, Traffic(), _gateway_metrics
+        changes, drain = StreamChanges(), KnownDrain(RATE)
+        sales, queue_position = KnownSales(self.ledger, changes), QueuePosition(drain)
+        backlog = Backlog(self.broker, self.topology.orders, queue_position, changes)
+        orders = KnownOrders(queue_position, 1000, 900)
+        lookup = LedgerLookup(self.ledger, 10, _gateway_metrics)
+        announcements = Announcements(
+            self.broker,
+            self.topology.outcomes,
+            AnnouncedState(orders, sales, drain, ArrivalsBySecond(), changes),
+            lookup=lookup,
+            metrics=_gateway_metrics,
         )
-        orders = self.topology.orders
-        desk = Desk(broker, orders, catalogue, backlog, memory, hearing, SECRET, 1000)
-        self.loop.finish(catalogue.read())
+        parts = IntakeParts(
+            self.broker,
+            self.topology.orders,
+            sales,
+            orders,
+            announcements,
+            RetryAfter(backlog, drain),
+        )
+        intake = OrderIntake(parts, secret=SECRET, most_orders=1000)
+        self.loop.finish(sales.read())
         self.loop.finish(backlog.count())
         followed: list[Coroutine[None, None, None]] = [
-            catalogue.follow(),
+            sales.follow(),
             backlog.follow(),
             lookup.run(),
-            hearing.follow(),
-            hearing.sweep(),
-            hearing.announce(),
+            announcements.follow(),
+            announcements.sweep(),
+            announcements.announce(),
         ]
-        return Gateway(desk, memory, [self.loop.create_task(task) for task in followed])
+        return Gateway(intake, orders, [self.loop.create_task(task) for task in followed])
 
     # What shoppers do.
 
@@ -166,10 +181,10 @@ class Shop:
 
     async def _post(self, at: Gateway, attempt: Attempt) -> None:
         try:
-            known = await at.desk.accept(attempt.request, attempt.key)
-        except Problem as problem:
-            attempt.answer = problem.kind
-            named = problem.members.get("order_id", attempt.order_id)
+            known = await at.intake.accept(attempt.request, attempt.key)
+        except Refusal as refusal:
+            attempt.answer = kind_of(refusal)
+            named = refusal.order_id or attempt.order_id
             self._check_refusal(attempt)
         else:
             attempt.answer = "taken"
@@ -195,7 +210,7 @@ class Shop:
     def look(self, gateway: int, attempt: Attempt) -> None:
         """Ask a gateway for an order's state: it never goes back, and is what was committed."""
         at, order_id = self.gateways[gateway], attempt.order_id
-        known = at.memory.get(OrderId(order_id))
+        known = at.orders.get(OrderId(order_id))
         if known is None:
             return
         told = at.told.get(order_id, "queued")
@@ -322,7 +337,7 @@ class Shop:
         self.check()
         assert drained, "it never drains"
         assert not self.expected.waiting
-        if any(gateway.memory.oldest_waiting(1, -1) for gateway in self.gateways):
+        if any(gateway.orders.oldest_waiting(1, -1) for gateway in self.gateways):
             self.loop.forward(_NEWS_SECONDS)
         self._check_answers()
         self.expected.check_ledger(*self.loop.at_once(self.books.rows()))
@@ -344,7 +359,7 @@ class Shop:
         assert states.keys() <= may_be_there, "refused, but in the ledger"
         for gateway in self.gateways:
             for attempt in self.attempts:
-                known = gateway.memory.get(OrderId(attempt.order_id))
+                known = gateway.orders.get(OrderId(attempt.order_id))
                 # A failed order that was tried again is looked up when somebody asks for it.
                 if known is not None and known.status != "failed":
                     assert known.status == states[attempt.order_id][0]

@@ -18,8 +18,8 @@ from flashsale.domain.orders import Outcome
 from flashsale.domain.pacing import Pacer
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Drain
-from gateway.state.orders import Known, Memory
-from gateway.state.sales import Catalogue
+from gateway.state.orders import KnownOrder, KnownOrders
+from gateway.state.sales import KnownSales
 from tests.model.machine import SaleMachine
 from tests.model.playing import search
 from tests.model.quick_ledger import QuickDrain
@@ -113,29 +113,29 @@ def buries_only_in_the_log(patch: Patch) -> None:
 
 
 def answers_before_the_confirm(patch: Patch) -> None:
-    async def hasty(desk: Any, order_id: OrderId, confirm: Any) -> None:
+    async def hasty(intake: Any, order_id: OrderId, confirm: Any) -> None:
         confirm.add_done_callback(lambda done: done.exception())
 
-    patch.setattr(gateway.intake.accept_order.Desk, "_confirmed", hasty)
+    patch.setattr(gateway.intake.accept_order.OrderIntake, "_confirmed", hasty)
 
 
 def goes_back_to_queued(patch: Patch) -> None:
-    taken = Memory.taken
+    taken = KnownOrders.add_taken
 
-    def again(memory: Memory, order_id: OrderId, sku: str, quantity: int) -> Known:
-        known = taken(memory, order_id, sku, quantity)
+    def again(orders: KnownOrders, order_id: OrderId, sku: str, quantity: int) -> KnownOrder:
+        known = taken(orders, order_id, sku, quantity)
         known.status = Status.QUEUED
         return known
 
-    patch.setattr(Memory, "taken", again)
+    patch.setattr(KnownOrders, "add_taken", again)
 
 
 def calls_it_sold_out_too_early(patch: Patch) -> None:
-    heard = Catalogue.heard
+    announced = KnownSales.update_sold
     patch.setattr(
-        Catalogue,
-        "heard",
-        lambda catalogue, sku, stock, sold: heard(catalogue, sku, stock, min(stock, sold + 1)),
+        KnownSales,
+        "update_sold",
+        lambda sales, sku, stock, sold: announced(sales, sku, stock, min(stock, sold + 1)),
     )
 
 

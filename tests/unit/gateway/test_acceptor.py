@@ -1,4 +1,4 @@
-"""All who wait at the door are let in at once, and nobody is lost there."""
+"""All waiting connections are accepted at once, and none is lost."""
 
 import asyncio
 import errno
@@ -10,38 +10,38 @@ from typing import cast
 import pytest
 import uvloop
 
-from gateway.server.acceptor import listening
+from gateway.server.acceptor import accept_connections
 
 WAITING = 200
 TURNS = 20
 
 
-class Guest(asyncio.Protocol):
-    """Counts those who are in, and says so to each."""
+class Greeter(asyncio.Protocol):
+    """Counts the accepted connections, and greets each."""
 
-    inside = 0
+    accepted = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        type(self).inside += 1
+        type(self).accepted += 1
         transport = cast("asyncio.Transport", transport)
         transport.write(b"in")
         transport.close()
 
 
 @pytest.fixture
-def guest() -> type[Guest]:
-    return type("Counted", (Guest,), {})
+def greeter() -> type[Greeter]:
+    return type("Counted", (Greeter,), {})
 
 
 @contextmanager
 def waiting(address: tuple[str, int], count: int) -> Iterator[list[socket.socket]]:
-    """Connections that the kernel has taken and nobody else yet."""
+    """Open connections that the kernel has accepted and the process has not."""
     with ExitStack() as exits:
         yield [exits.enter_context(socket.create_connection(address)) for _ in range(count)]
 
 
 def on_uvloop(main: Callable[[], object]) -> None:
-    """As in production; it is uvloop's server that lets in one connection a turn."""
+    """Run on uvloop, as in production: its own server accepts one connection a turn."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())  # type: ignore[arg-type]
 
@@ -52,20 +52,25 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-def test_all_who_wait_are_in_after_a_few_turns_of_the_loop(guest: type[Guest]) -> None:
+def test_all_waiting_connections_are_accepted_after_a_few_turns_of_the_loop(
+    greeter: type[Greeter],
+) -> None:
     async def main() -> None:
-        with listening("127.0.0.1", 0, guest) as address, waiting(address, WAITING):
+        with accept_connections("127.0.0.1", 0, greeter) as address, waiting(address, WAITING):
             for _ in range(TURNS):
                 await asyncio.sleep(0)
-            assert guest.inside == WAITING
+            assert greeter.accepted == WAITING
 
     on_uvloop(main)
 
 
-def test_each_is_answered_on_a_connection_of_its_own(guest: type[Guest]) -> None:
+def test_each_client_is_answered_on_its_own_connection(greeter: type[Greeter]) -> None:
     async def main() -> None:
-        with listening("127.0.0.1", 0, guest) as address, waiting(address, 3) as connections:
-            await until(lambda: guest.inside == 3)
+        with (
+            accept_connections("127.0.0.1", 0, greeter) as address,
+            waiting(address, 3) as connections,
+        ):
+            await until(lambda: greeter.accepted == 3)
             heard = [
                 await asyncio.to_thread(connection.recv, 9, socket.MSG_WAITALL)
                 for connection in connections
@@ -75,8 +80,8 @@ def test_each_is_answered_on_a_connection_of_its_own(guest: type[Guest]) -> None
     on_uvloop(main)
 
 
-def test_who_comes_while_no_descriptor_is_left_waits_and_gets_in(
-    guest: type[Guest], monkeypatch: pytest.MonkeyPatch
+def test_a_connection_waits_while_no_descriptor_is_left_and_is_then_accepted(
+    greeter: type[Greeter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Exhausted(socket.socket):
         left = 1
@@ -97,28 +102,28 @@ def test_who_comes_while_no_descriptor_is_left_waits_and_gets_in(
         with monkeypatch.context() as patched:
             patched.setattr("gateway.server.acceptor._PAUSE_SECONDS", 0.05)
             patched.setattr("gateway.server.acceptor.socket.create_server", create_server)
-            with listening("127.0.0.1", 0, guest) as address, waiting(address, 2):
-                await until(lambda: guest.inside == 2)
+            with accept_connections("127.0.0.1", 0, greeter) as address, waiting(address, 2):
+                await until(lambda: greeter.accepted == 2)
 
     on_uvloop(main)
 
 
-def test_the_port_is_free_again_after_the_end(guest: type[Guest]) -> None:
+def test_the_port_is_free_after_the_end(greeter: type[Greeter]) -> None:
     async def main() -> None:
-        with listening("127.0.0.1", 0, guest) as address:
+        with accept_connections("127.0.0.1", 0, greeter) as address:
             pass
-        with listening(*address, guest) as again:
+        with accept_connections(*address, greeter) as again:
             assert again == address
 
     on_uvloop(main)
 
 
-def test_a_taken_port_is_an_error_that_names_it(guest: type[Guest]) -> None:
+def test_a_taken_port_is_an_error_that_names_the_port(greeter: type[Greeter]) -> None:
     async def main() -> None:
         with (
-            listening("127.0.0.1", 0, guest) as address,
+            accept_connections("127.0.0.1", 0, greeter) as address,
             pytest.raises(OSError, match=str(address[1])),
-            listening(*address, guest),
+            accept_connections(*address, greeter),
         ):
             pass
 

@@ -1,4 +1,4 @@
-"""Reading an order: strict, and told field by field."""
+"""Parsing an order: strict, with an error for every wrong field."""
 
 import json
 
@@ -7,23 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flashsale.domain.orders import OrderRequest
-from gateway.http.problems import Problem
+from gateway.http.problems import kind_of, refusal_response
 from gateway.intake.order_request import parse_order
+from gateway.intake.refusals import InvalidOrder, NotJson, Refusal
 
 
-def problem_of(body: bytes) -> Problem:
-    with pytest.raises(Problem) as caught:
+def refusal_of(body: bytes) -> Refusal:
+    with pytest.raises((NotJson, InvalidOrder)) as caught:
         parse_order(body)
     return caught.value
 
 
 def wrong_fields(body: bytes) -> list[str]:
-    problem = problem_of(body)
-    assert problem.kind == "invalid-order"
-    return [error["field"] for error in problem.members["errors"]]
+    refusal = refusal_of(body)
+    assert isinstance(refusal, InvalidOrder)
+    return [error["field"] for error in refusal.errors]
 
 
-def test_a_plain_order() -> None:
+def test_a_plain_order_is_parsed() -> None:
     order = parse_order(b'{"sku": "tv-55", "customer_id": "c-123", "quantity": 2}')
     assert order == OrderRequest("tv-55", "c-123", 2)
 
@@ -52,8 +53,8 @@ def test_the_quantity_is_one_if_not_given() -> None:
         b'{"a":' * 2000,
     ],
 )
-def test_what_is_not_json_is_400(body: bytes) -> None:
-    assert problem_of(body).kind == "bad-json"
+def test_a_body_that_is_not_json_is_400(body: bytes) -> None:
+    assert kind_of(refusal_of(body)) == "bad-json"
 
 
 @pytest.mark.parametrize(
@@ -87,8 +88,8 @@ def test_an_order_is_an_object(body: bytes) -> None:
 
 
 def test_a_lone_surrogate_in_a_name_can_be_answered() -> None:
-    problem = problem_of(b'{"sku": "tv", "customer_id": "c", "\\ud800": 1, "quantity": 0}')
-    assert problem.response().status in (400, 422)
+    refusal = refusal_of(b'{"sku": "tv", "customer_id": "c", "\\ud800": 1, "quantity": 0}')
+    assert refusal_response(refusal).status in (400, 422)
 
 
 @given(
@@ -97,9 +98,9 @@ def test_a_lone_surrogate_in_a_name_can_be_answered() -> None:
         st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
     )
 )
-def test_whatever_comes_is_an_order_or_a_problem(fields: dict[str, object]) -> None:
+def test_any_body_is_an_order_or_is_refused(fields: dict[str, object]) -> None:
     body = json.dumps(fields).encode()
     try:
         assert parse_order(body).sku == fields["sku"]
-    except Problem:
-        assert problem_of(body).response().status in (400, 422)
+    except Refusal:
+        assert refusal_response(refusal_of(body)).status in (400, 422)

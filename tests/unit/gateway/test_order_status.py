@@ -1,4 +1,4 @@
-"""Where a gateway takes an order's state from."""
+"""A gateway takes an order's state from its memory or from the ledger."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -13,16 +13,17 @@ from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Outcome
 from flashsale.ledger import Ledger, LedgerUnavailable
 from flashsale.observability.gateway_metrics import GatewayMetrics
-from gateway.context import LOOKUP, MEMORY, METRICS
+from gateway.context import CONTEXT, Context
 from gateway.routes.order_status import find_order
-from gateway.state.ledger_lookup import Lookup
-from gateway.state.orders import Known, Memory
-from gateway.state.queue_position import Line
+from gateway.state.drain import KnownDrain
+from gateway.state.ledger_lookup import LedgerLookup
+from gateway.state.orders import KnownOrder, KnownOrders
+from gateway.state.queue_position import QueuePosition
 from tests.conftest import an_order
 
 
 class Book:
-    """A ledger that counts how often it is asked."""
+    """A ledger that counts its queries."""
 
     def __init__(self) -> None:
         self.decided: dict[OrderId, Outcome] = {}
@@ -37,16 +38,17 @@ class Book:
 
 
 class Gateway:
-    """What finding an order needs of one."""
+    """The parts of a gateway that find an order."""
 
     def __init__(self) -> None:
         self.book = Book()
+        self.metrics = GatewayMetrics()
+        self.orders = KnownOrders(QueuePosition(KnownDrain(100)), 100, 900)
+        self.ledger_lookup = LedgerLookup(cast(Ledger, self.book), 50, self.metrics)
         self.app = web.Application()
-        self.app[METRICS] = GatewayMetrics()
-        self.app[MEMORY] = Memory(Line(100), 100, 900)
-        self.app[LOOKUP] = Lookup(cast(Ledger, self.book), 50, self.app[METRICS])
+        self.app[CONTEXT] = cast(Context, self)
 
-    async def find(self, order_id: OrderId) -> Known:
+    async def find(self, order_id: OrderId) -> KnownOrder:
         return await find_order(
             make_mocked_request("GET", "/", match_info={"order_id": order_id}, app=self.app)
         )
@@ -55,18 +57,18 @@ class Gateway:
 @pytest.fixture
 async def gateway() -> AsyncIterator[Gateway]:
     gateway = Gateway()
-    answering = asyncio.create_task(gateway.app[LOOKUP].run())
+    answering = asyncio.create_task(gateway.ledger_lookup.run())
     yield gateway
     answering.cancel()
     await asyncio.gather(answering, return_exceptions=True)
 
 
-async def test_a_failed_order_is_looked_up_as_it_may_have_been_tried_again(
+async def test_a_failed_order_is_looked_up_as_it_may_have_been_replayed(
     gateway: Gateway,
 ) -> None:
     order = an_order()
     order_id = OrderId(order.id)
-    gateway.app[MEMORY].decided(order_id, Status.FAILED, "disk on fire", "", 0)
+    gateway.orders.add_decided(order_id, Status.FAILED, "disk on fire", "", 0)
     gateway.book.decided[order_id] = Outcome(order, Status.CONFIRMED)
     known = await gateway.find(order_id)
     assert (known.status, known.reason) == (Status.CONFIRMED, None)
@@ -78,19 +80,19 @@ async def test_a_failed_order_is_failed_while_the_database_does_not_answer(
     gateway: Gateway,
 ) -> None:
     order_id = random_order_id()
-    gateway.app[MEMORY].decided(order_id, Status.FAILED, "disk on fire", "", 0)
+    gateway.orders.add_decided(order_id, Status.FAILED, "disk on fire", "", 0)
     gateway.book.gone = True
     assert (await gateway.find(order_id)).reason == "disk on fire"
 
 
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.CONFIRMED, Status.REJECTED])
-async def test_the_database_is_not_asked_for_what_is_known(
+async def test_a_known_order_is_not_looked_up_in_the_database(
     gateway: Gateway, status: Status
 ) -> None:
     order_id = random_order_id()
     if status is Status.QUEUED:
-        gateway.app[MEMORY].taken(order_id, "tv", 1)
+        gateway.orders.add_taken(order_id, "tv", 1)
     else:
-        gateway.app[MEMORY].decided(order_id, status, None, "tv", 1)
+        gateway.orders.add_decided(order_id, status, None, "tv", 1)
     assert (await gateway.find(order_id)).status is status
     assert gateway.book.asked == 0

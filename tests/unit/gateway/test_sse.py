@@ -1,8 +1,10 @@
+"""Event streams: broadcasts, slow readers, and the limit on open streams."""
+
 import asyncio
 from unittest.mock import Mock
 
 from flashsale.observability.gateway_metrics import GatewayMetrics
-from gateway.http.sse import EventStream, Streams, event
+from gateway.http.sse import EventStream, EventStreams, event
 
 
 async def a_stream(buffered: int = 0, closing: bool = False) -> tuple[EventStream, Mock]:
@@ -15,13 +17,13 @@ async def a_stream(buffered: int = 0, closing: bool = False) -> tuple[EventStrea
     return stream, transport
 
 
-def test_an_event_is_as_the_standard_has_it() -> None:
+def test_an_event_has_the_form_of_the_standard() -> None:
     assert event("sale", b'{"a":1}', "7") == b'id: 7\nevent: sale\ndata: {"a":1}\n\n'
     assert event("sale", b"{}") == b"event: sale\ndata: {}\n\n"
 
 
 async def test_all_streams_of_a_topic_get_the_same_bytes() -> None:
-    streams = Streams(10, GatewayMetrics())
+    streams = EventStreams(10, GatewayMetrics())
     (one, first), (two, second), (other, third) = [await a_stream() for _ in range(3)]
     with (
         streams.listening("sale tv", one),
@@ -34,12 +36,14 @@ async def test_all_streams_of_a_topic_get_the_same_bytes() -> None:
         assert second.write.call_args.args[0] is message
         assert not third.write.called
         assert sorted(streams.topics()) == ["sale pc", "sale tv"]
+        assert streams.has("sale tv")
     assert streams.topics() == []
+    assert not streams.has("sale tv")
 
 
-async def test_a_slow_reader_is_dropped_and_holds_no_memory() -> None:
+async def test_a_slow_reader_is_dropped_and_its_events_are_not_kept() -> None:
     metrics = GatewayMetrics()
-    streams = Streams(10, metrics)
+    streams = EventStreams(10, metrics)
     slow, transport = await a_stream(buffered=65 * 1024)
     with streams.listening("t", slow):
         await streams.broadcast("t", b"event")
@@ -56,8 +60,8 @@ async def test_a_reader_that_is_gone_ends_its_stream() -> None:
     assert not transport.write.called
 
 
-async def test_no_more_are_opened_than_allowed() -> None:
-    streams = Streams(1, GatewayMetrics())
+async def test_streams_are_full_at_their_limit() -> None:
+    streams = EventStreams(1, GatewayMetrics())
     stream, _ = await a_stream()
     assert not streams.full
     with streams.listening("t", stream):

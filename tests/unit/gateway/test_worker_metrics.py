@@ -7,8 +7,8 @@ from flashsale.observability.monitoring import LoopMonitor
 from gateway.server.worker_metrics import (
     GAUGE_AGGREGATIONS,
     Page,
-    added,
-    counts_of,
+    add_pages,
+    growing_families,
     read_page,
 )
 
@@ -42,20 +42,20 @@ def a_worker(accepted: int, seconds: float, backlog: int, streams: int) -> str:
 
 
 def total_of(*pages: str) -> GatewayMetrics:
-    """The pages added up, read again as Prometheus would."""
+    """The pages add_pages up, read again as Prometheus would."""
     metrics = GatewayMetrics()
     for name in list(metrics.registry._collector_to_names):
         metrics.registry.unregister(name)
 
     class Total:
         def collect(self) -> object:
-            return [f.as_metric() for f in added(map(read_page, pages)).values()]
+            return [f.as_metric() for f in add_pages(map(read_page, pages)).values()]
 
     metrics.registry.register(Total())  # type: ignore[arg-type]
     return metrics
 
 
-def test_counts_are_added_and_what_is_shared_is_not() -> None:
+def test_counters_are_added_and_shared_gauges_are_not() -> None:
     total = page(total_of(a_worker(3, 0.003, 70, 4), a_worker(5, 0.3, 90, 6)))
     assert value(total, "flashsale_orders_total", outcome="accepted") == 8
     assert (
@@ -69,34 +69,34 @@ def test_counts_are_added_and_what_is_shared_is_not() -> None:
     assert value(total, "flashsale_streams_open") == 10
 
 
-def test_adding_changes_no_page() -> None:
+def test_adding_pages_changes_none_of_them() -> None:
     one, other = read_page(a_worker(3, 0.1, 1, 1)), read_page(a_worker(5, 0.1, 1, 1))
-    added([one, other])
+    add_pages([one, other])
     assert (
         one["flashsale_orders"].samples["flashsale_orders_total", (("outcome", "accepted"),)] == 3
     )
 
 
-def test_what_a_dead_worker_counted_stays_and_its_levels_go() -> None:
-    gone = counts_of(read_page(a_worker(3, 0.1, 70, 4)))
-    total = added([gone, read_page(a_worker(5, 0.1, 90, 6))])
+def test_the_counts_of_a_dead_worker_stay_and_its_gauges_go() -> None:
+    gone = growing_families(read_page(a_worker(3, 0.1, 70, 4)))
+    total = add_pages([gone, read_page(a_worker(5, 0.1, 90, 6))])
     assert (
         total["flashsale_orders"].samples["flashsale_orders_total", (("outcome", "accepted"),)] == 8
     )
     assert total["flashsale_streams_open"].samples["flashsale_streams_open", ()] == 6
 
 
-def test_a_single_worker_that_can_not_publish_shows() -> None:
+def test_a_single_worker_without_a_broker_makes_the_gateway_not_up() -> None:
     def broker_up(up: int) -> str:
         metrics = GatewayMetrics()
         Gauge("flashsale_broker_up", "1", registry=metrics.registry).set(up)
         return page(metrics)
 
-    total = added(map(read_page, [broker_up(1), broker_up(0), broker_up(1)]))
+    total = add_pages(map(read_page, [broker_up(1), broker_up(0), broker_up(1)]))
     assert value(total, "flashsale_broker_up") == 0
 
 
-async def test_it_is_known_of_every_gauge_how_it_adds_up() -> None:
+async def test_every_gauge_has_a_rule_by_which_it_is_joined() -> None:
     metrics = GatewayMetrics()
     LoopMonitor(metrics.registry)
     gauges = {name for name, family in read_page(page(metrics)).items() if family.type == "gauge"}

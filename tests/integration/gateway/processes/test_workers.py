@@ -81,7 +81,7 @@ async def test_workers_end_with_a_parent_that_was_killed(shop: Shop, many: dict[
         await until(lambda: not any(p.is_running() for p in orphans))
 
 
-async def test_any_worker_tells_of_an_order_that_another_took(
+async def test_any_worker_knows_an_order_that_another_took(
     shop: Shop, many: dict[str, str]
 ) -> None:
     with shop.start("gateway", **many) as gateway:
@@ -129,7 +129,7 @@ async def test_the_operator_sees_the_arrivals_of_all_workers(
                 await asyncio.sleep(0.1)
 
 
-async def test_a_gateway_whose_workers_can_not_start_ends_and_says_why(shop: Shop) -> None:
+async def test_a_gateway_whose_workers_can_not_start_ends_with_their_error(shop: Shop) -> None:
     nowhere = f"amqp://guest:guest@127.0.0.1:{free_port()}/"
     with shop.start("gateway", gateway_workers="2", broker_url=nowhere) as gateway:
         assert await asyncio.to_thread(gateway.wait) == 1
@@ -137,7 +137,7 @@ async def test_a_gateway_whose_workers_can_not_start_ends_and_says_why(shop: Sho
         assert "Traceback" not in gateway.output
 
 
-async def test_a_port_that_is_taken_is_one_line(shop: Shop, many: dict[str, str]) -> None:
+async def test_a_taken_port_is_one_line_and_a_failure(shop: Shop, many: dict[str, str]) -> None:
     with shop.start("gateway") as first:
         shop.ready(first)
         with shop.start("gateway", **many) as second:

@@ -1,0 +1,51 @@
+"""Read the JSON body of a request: plain `application/json`, small, and in time."""
+
+import asyncio
+
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from gateway.http.problems import Problem
+
+MAX_BODY_BYTES = 16 * 1024
+BODY_SECONDS = 10
+
+
+async def read_json_body(request: web.Request) -> bytes:
+    """Return the body, undecoded. Raises `Problem`."""
+    if "Content-Encoding" in request.headers:
+        raise Problem("unsupported-media-type", "Send the body without a Content-Encoding.")
+    if request.headers.get("Content-Type") != "application/json" and not _is_json(request):
+        raise Problem("unsupported-media-type", "Send application/json in UTF-8.")
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise _too_large()
+    try:
+        if request.content.is_eof():
+            # As a rule the body came with the headers, and there is nothing to wait for.
+            body = request.content.read_nowait()
+            if len(body) > MAX_BODY_BYTES:
+                raise _too_large()
+            return body
+        # aiohttp itself would wait for the rest of the body without a limit.
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise _too_large() from error
+    except TimeoutError as error:
+        raise Problem("slow-request", f"Send the body within {BODY_SECONDS} s.") from error
+    except (
+        ClientPayloadError,
+        ConnectionError,
+        HttpProcessingError,
+        web.RequestPayloadError,
+    ) as error:
+        raise Problem("bad-request", "The body ended before it was whole.") from error
+
+
+def _is_json(request: web.Request) -> bool:
+    charset = (request.charset or "utf-8").lower()
+    return request.content_type == "application/json" and charset in ("utf-8", "utf8", "us-ascii")
+
+
+def _too_large() -> Problem:
+    return Problem("body-too-large", f"At most {MAX_BODY_BYTES} bytes.")

@@ -1,0 +1,94 @@
+"""Every reason for which an order is not taken. They know nothing of HTTP.
+
+`gateway.http.problems` maps each of them to a response.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from flashsale.domain.errors import FlashsaleError
+from flashsale.domain.order_ids import OrderId
+
+
+class Refusal(FlashsaleError):
+    """Base class: the order was not taken, or nobody knows whether it was."""
+
+    order_id: OrderId | None = None
+    """The id under which the order, or an earlier attempt at it, can be looked up."""
+    retry_after: float | None = None
+    """Seconds after which another attempt makes sense; None if none does."""
+
+
+class NotJson(Refusal):
+    """The body is not JSON (RFC 8259)."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class InvalidOrder(Refusal):
+    """The body is JSON, but not an order."""
+
+    def __init__(self, detail: str, errors: Sequence[Mapping[str, str]]) -> None:
+        """`errors` holds a `field` and a `detail` for each field that is wrong."""
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+
+
+class UnknownSku(Refusal):
+    """There is no sale of this sku."""
+
+    def __init__(self, sku: str) -> None:
+        super().__init__(sku)
+        self.sku = sku
+
+
+class SaleRefusal(Refusal):
+    """The sale sells nothing now. The order never reached the broker."""
+
+    def __init__(self, order_id: OrderId | None = None) -> None:
+        """`order_id` is the id of a keyed order: another gateway may have taken it earlier."""
+        super().__init__()
+        self.order_id = order_id
+
+
+class SaleNotOpen(SaleRefusal):
+    """The sale has not begun."""
+
+
+class SaleClosed(SaleRefusal):
+    """The sale is over."""
+
+
+class SoldOut(SaleRefusal):
+    """No item of the sale is left."""
+
+
+class KeyReused(Refusal):
+    """The Idempotency-Key belongs to an order with other contents."""
+
+
+class QueueIsFull(Refusal):
+    """The queue is at its limit: the order is nowhere."""
+
+    def __init__(self, retry_after: float) -> None:
+        """`retry_after` is in seconds."""
+        super().__init__()
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(Refusal):
+    """The broker did not confirm in time: the order may or may not be in the queue."""
+
+    def __init__(self, order_id: OrderId, retry_after: float) -> None:
+        """`retry_after` is in seconds."""
+        super().__init__()
+        self.order_id = order_id
+        self.retry_after = retry_after
+
+
+class LedgerAway(Refusal):
+    """The sale could not be looked up, as the database does not answer."""
+
+    retry_after = 1

@@ -1,0 +1,86 @@
+"""`GET /orders/{id}/events`: an order's position in the queue and its decision, as a stream."""
+
+import msgspec
+from aiohttp import web
+
+from flashsale.domain.order_states import Status
+from gateway.context import CONTEXT, Context
+from gateway.http.sse import event
+from gateway.routes.order_status import QueuedView, find_order, order_view
+from gateway.routes.streams import listen, open_stream
+from gateway.state.orders import KnownOrder
+
+_TOPIC = "orders"
+_encode = msgspec.json.Encoder().encode
+
+
+class TicketView(msgspec.Struct):
+    """An order that waits: its position is its `number` less the count of `served` orders."""
+
+    order_id: str
+    status: str
+    position: int
+    eta_seconds: float | None
+    number: int
+    served: int
+
+
+class ProgressView(msgspec.Struct):
+    """How many orders were served, and how fast in orders a second: null if nothing moves."""
+
+    served: int
+    drained_per_second: float | None
+
+
+async def get_order_events(request: web.Request) -> web.StreamResponse:
+    """Stream the order's state, the progress of the queue, and at the end the decision."""
+    context = request.app[CONTEXT]
+    order = await find_order(request)
+    final_id = None if order.status is Status.QUEUED else _final_id(order)
+    if final_id is not None and request.headers.get("Last-Event-ID") == final_id:
+        # The browser reconnects when the stream ends; a 204 tells it to stop that.
+        return web.Response(status=204)
+    stream = await open_stream(request)
+    if order.status is Status.QUEUED:
+        stream.send(_ticket_event(context, order))
+        await listen(context, _TOPIC, stream, order.decision())
+    if order.status is not Status.QUEUED:
+        stream.send(event(order.status, _encode(order_view(context, order)), _final_id(order)))
+    return stream
+
+
+async def tell_progress(context: Context) -> None:
+    """Keep telling the streams of all orders that wait how the queue moves."""
+    told: ProgressView | None = None
+
+    async def tell(_: str) -> None:
+        nonlocal told
+        queue_position = context.queue_position
+        speed = queue_position.drained_per_second(context.backlog.consumers)
+        progress = ProgressView(queue_position.served, None if speed is None else round(speed, 1))
+        if progress != told:
+            told = progress
+            await context.streams.broadcast(_TOPIC, event("progress", _encode(progress)))
+
+    await context.changes.progress.follow(tell)
+
+
+def _ticket_event(context: Context, order: KnownOrder) -> bytes:
+    view = order_view(context, order)
+    assert isinstance(view, QueuedView)  # noqa: S101 the caller has just checked it
+    ticket = TicketView(
+        view.order_id,
+        view.status,
+        view.position,
+        view.eta_seconds,
+        order.number,
+        context.queue_position.served,
+    )
+    return event("queued", _encode(ticket), f"queued-{order.number}")
+
+
+def _final_id(order: KnownOrder) -> str:
+    return f"final-{order.status}"
+
+
+ROUTES = [web.get("/orders/{order_id}/events", get_order_events, allow_head=False)]

@@ -1,0 +1,108 @@
+"""The tables of problems: every kind and every refusal has its row."""
+
+import json
+from typing import get_args
+
+import pytest
+
+from flashsale.domain.order_ids import OrderId
+from gateway.http import problems
+from gateway.http.json_response import JsonResponse
+from gateway.http.problems import Problem, ProblemKind, refusal_response
+from gateway.intake.refusals import (
+    InvalidOrder,
+    KeyReused,
+    LedgerAway,
+    NotJson,
+    OutcomeUnknown,
+    QueueIsFull,
+    Refusal,
+    SaleClosed,
+    SaleNotOpen,
+    SaleRefusal,
+    SoldOut,
+    UnknownSku,
+)
+
+ORDER_ID = OrderId("a" * 32)
+ERRORS = [{"field": "sku", "detail": "is missing"}]
+
+
+def subclasses(base: type[Refusal]) -> set[type[Refusal]]:
+    return {cls for sub in base.__subclasses__() for cls in ({sub} | subclasses(sub))}
+
+
+def test_every_kind_of_problem_has_a_status_and_a_title() -> None:
+    assert list(get_args(ProblemKind)) == list(problems._KINDS)
+
+
+def test_every_refusal_has_a_kind() -> None:
+    assert set(problems._REFUSALS) == subclasses(Refusal) - {SaleRefusal}
+
+
+def told(response: JsonResponse) -> tuple[int, str, str, dict[str, str], dict[str, object]]:
+    """Return status, kind, detail, headers, and the members beside the usual ones."""
+    body = json.loads(response._whole_body)
+    assert body.pop("status") == response.status
+    kind = body.pop("type").removeprefix("/problems/")
+    assert body.pop("title")
+    return response.status, kind, body.pop("detail"), dict(response._extra or {}), body
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        (NotJson("line {1}"), (400, "bad-json", "line {1}", {}, {})),
+        (
+            InvalidOrder("Wrong: sku.", ERRORS),
+            (422, "invalid-order", "Wrong: sku.", {}, {"errors": ERRORS}),
+        ),
+        (UnknownSku("tv"), (404, "unknown-sku", "There is no sale of tv.", {}, {})),
+        (SaleNotOpen(), (409, "sale-not-open", "This sale has not begun.", {}, {})),
+        (SaleClosed(), (409, "sale-closed", "This sale is over.", {}, {})),
+        (SoldOut(), (409, "sold-out", "Every item of this sale is sold.", {}, {})),
+        (
+            SoldOut(ORDER_ID),
+            (409, "sold-out", "Every item of this sale is sold.", {}, {"order_id": ORDER_ID}),
+        ),
+        (KeyReused(), (422, "key-reused", "Use a new key for a new order.", {}, {})),
+        (
+            QueueIsFull(1.2),
+            (
+                503,
+                "queue-full",
+                "Your order was not taken. Come back.",
+                {"Retry-After": "2"},
+                {},
+            ),
+        ),
+        (
+            OutcomeUnknown(ORDER_ID, 0.1),
+            (
+                503,
+                "broker-unavailable",
+                "Look the order up by its id, or send it again with the same Idempotency-Key:"
+                " that is safe.",
+                {"Retry-After": "1"},
+                {"order_id": ORDER_ID},
+            ),
+        ),
+        (LedgerAway(), (503, "ledger-unavailable", "Try again.", {"Retry-After": "1"}, {})),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Refusal) else "",
+)
+def test_a_refusal_is_answered_as_its_problem(refusal: Refusal, expected: object) -> None:
+    assert told(refusal_response(refusal)) == expected
+
+
+def test_the_members_of_a_problem_come_after_the_usual_ones() -> None:
+    response = Problem("not-ready", "x", checks={"broker": "away"}).response()
+    assert response._whole_body == (
+        b'{"type":"/problems/not-ready","title":"Not ready","status":503,"detail":"x",'
+        b'"checks":{"broker":"away"}}'
+    )
+
+
+def test_refusals_in_a_spike_share_one_encoded_body() -> None:
+    one, other = (refusal_response(QueueIsFull(seconds)) for seconds in (1, 2))
+    assert one._whole_body is other._whole_body

@@ -1,0 +1,84 @@
+"""After a full queue: the refusal holds for a moment, and clients come back spread out."""
+
+import time
+from typing import cast
+
+import pytest
+
+from flashsale.broker import Broker
+from gateway.intake.retry_after import RetryAfter
+from gateway.state.backlog import Backlog
+from gateway.state.changes import StreamChanges
+from gateway.state.drain import KnownDrain
+from gateway.state.queue_position import QueuePosition
+
+
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, to be set."""
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    return clock
+
+
+@pytest.fixture
+def drain() -> KnownDrain:
+    return KnownDrain(2000)
+
+
+@pytest.fixture
+def backlog(drain: KnownDrain) -> Backlog:
+    """2,000 orders at 2,000 a second, so that a fortieth takes 25 ms."""
+    backlog = Backlog(cast("Broker", None), "orders", QueuePosition(drain), StreamChanges())
+    backlog.ready = 2000
+    return backlog
+
+
+@pytest.fixture
+def retry_after(backlog: Backlog, drain: KnownDrain, now: list[float]) -> RetryAfter:
+    return RetryAfter(backlog, drain)
+
+
+def test_a_queue_that_refused_nothing_is_not_full(retry_after: RetryAfter) -> None:
+    assert not retry_after.queue_is_full
+    assert not retry_after.queue_is_full
+
+
+def test_a_refusal_holds_until_a_fortieth_of_the_queue_is_drained(
+    retry_after: RetryAfter, now: list[float]
+) -> None:
+    retry_after.note_full_queue()
+    now[0] += 0.024
+    assert retry_after.queue_is_full
+    now[0] += 0.002
+    assert not retry_after.queue_is_full
+
+
+def test_a_refusal_by_a_short_queue_holds_for_less(
+    retry_after: RetryAfter, backlog: Backlog, now: list[float]
+) -> None:
+    backlog.ready = 400
+    retry_after.note_full_queue()
+    now[0] += 0.006
+    assert not retry_after.queue_is_full
+
+
+def test_many_refused_clients_are_spread_over_the_time_that_they_need(
+    retry_after: RetryAfter, now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    assert retry_after.count_refusal() == pytest.approx(1 + 1 + 1 / 2000)
+    for _ in range(3999):
+        last = retry_after.count_refusal()
+    assert last == pytest.approx(1 + 1 + 4000 / 2000)
+    now[0] += 0.1  # a tenth of them is forgotten
+    assert retry_after.count_refusal() == pytest.approx(1 + 1 + 3601 / 2000)
+    now[0] += 3600
+    assert retry_after.count_refusal() == pytest.approx(1 + 1 + 1 / 2000)
+
+
+def test_no_client_is_told_to_stay_away_for_more_than_30_seconds(
+    retry_after: RetryAfter, backlog: Backlog
+) -> None:
+    backlog.ready = 1_000_000
+    assert retry_after.count_refusal() == 30
