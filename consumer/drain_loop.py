@@ -16,8 +16,15 @@ from flashsale.broker import Broker, BrokerError, Deliveries, Delivery
 from flashsale.domain.backoff import Backoff
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Verdict
-from flashsale.ledger import Drain, Ledger, LedgerBusy, LedgerError, LedgerRefused
-from flashsale.ledger.sql.drain_lease import SESSION_SECONDS
+from flashsale.ledger import (
+    LEASE_SECONDS,
+    DrainLease,
+    Leases,
+    LedgerBusy,
+    LedgerError,
+    LedgerRefused,
+    Sink,
+)
 from flashsale.messages.codec import MessageError
 from flashsale.messages.headers import REPLAYED
 from flashsale.messages.orders import decode_order
@@ -39,7 +46,7 @@ class Drainer:
     def __init__(
         self,
         broker: Broker,
-        ledger: Ledger,
+        leases: Leases,
         gate: Gate,
         dead_letters: DeadLetters,
         announcer: Announcer,
@@ -54,7 +61,7 @@ class Drainer:
         The relay is woken after each, and told whether more orders wait.
         """
         self._broker = broker
-        self._ledger = ledger
+        self._leases = leases
         self._gate = gate
         self._dead_letters = dead_letters
         self._announcer = announcer
@@ -85,7 +92,7 @@ class Drainer:
         backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
         while True:
             try:
-                async with self._ledger.hold_drain(self._queue) as drain:
+                async with self._leases.hold_drain(self._queue) as lease:
                     # The one before us may have released a full second's worth just now.
                     await asyncio.sleep(_TAKEOVER_SECONDS)
                     async with self._broker.consume(self._queue, self._prefetch) as deliveries:
@@ -93,7 +100,7 @@ class Drainer:
                         self._metrics.active.set(1)
                         self._wake_relay(False)  # the one before us may have left events
                         backoff.reset()
-                        await self._drain(drain, deliveries)
+                        await self._drain(lease, deliveries)
             except (BrokerError, LedgerError, TimeoutError) as error:
                 # What was in hand went back to the queue, and comes again in its old order.
                 log.warning("drain interrupted", reason=str(error) or type(error).__name__)
@@ -101,9 +108,10 @@ class Drainer:
                 self._metrics.active.set(0)
             await asyncio.sleep(backoff.next())
 
-    async def _drain(self, drain: Drain, deliveries: Deliveries) -> None:
+    async def _drain(self, lease: DrainLease, deliveries: Deliveries) -> None:
+        sink = lease.open_sink()
         while True:
-            await self._wait_for_orders(drain, deliveries)
+            await self._wait_for_orders(lease, deliveries)
             at_hand = time.perf_counter()
             await self._gate.opened()
             self._metrics.pacing_wait_seconds.inc(time.perf_counter() - at_hand)
@@ -111,7 +119,7 @@ class Drainer:
             if batch:
                 async with self._settling:
                     self._metrics.unacked.set(len(batch) + len(deliveries))
-                    verdicts = await self._settle(drain, batch)
+                    verdicts = await self._settle(sink, batch)
                     deliveries.ack_through(batch[-1])
                     self._metrics.unacked.set(len(deliveries))
                     behind = len(deliveries) > 0
@@ -119,16 +127,16 @@ class Drainer:
                         self._announcer.tell(verdict, behind)
                     self._wake_relay(behind)
 
-    async def _wait_for_orders(self, drain: Drain, deliveries: Deliveries) -> None:
+    async def _wait_for_orders(self, lease: DrainLease, deliveries: Deliveries) -> None:
         while True:
             try:
-                async with asyncio.timeout(SESSION_SECONDS / 4):
+                async with asyncio.timeout(LEASE_SECONDS / 4):
                     return await deliveries.wait()
             except TimeoutError:
                 # The session that holds the lock would end if it were idle for long.
-                await drain.touch()
+                await lease.touch()
 
-    async def _settle(self, drain: Drain, batch: Sequence[Delivery]) -> list[Verdict]:
+    async def _settle(self, sink: Sink, batch: Sequence[Delivery]) -> list[Verdict]:
         """See that everything in the batch is decided or dead; only then may it be acked."""
         self._metrics.released.inc(len(batch))
         self._metrics.released_max.set(self._gate.log.max_in_one_second)
@@ -137,40 +145,40 @@ class Drainer:
             try:
                 readable.append((delivery, decode_order(delivery.body)))
             except MessageError as error:
-                await self._dead_letters.bury(drain, delivery, f"not an order: {error}")
+                await self._dead_letters.bury(sink, delivery, f"not an order: {error}")
         if not readable:
             return []
         waited = time.time() - readable[0][1].accepted_at
         self._metrics.oldest_seconds.set(max(0.0, waited))
         try:
-            return [await self._sell(drain, readable)]
+            return [await self._sell(sink, readable)]
         except LedgerRefused:
-            return await self._settle_alone(drain, readable)
+            return await self._settle_alone(sink, readable)
 
     async def _settle_alone(
-        self, drain: Drain, readable: Sequence[tuple[Delivery, Order]]
+        self, sink: Sink, readable: Sequence[tuple[Delivery, Order]]
     ) -> list[Verdict]:
         # One of them can't be written. Each alone, so that it takes no other with it.
         verdicts = []
         for one in readable:
             await self._release_again(1)
             try:
-                verdicts.append(await self._sell(drain, [one]))
+                verdicts.append(await self._sell(sink, [one]))
             except LedgerRefused as error:
-                await self._dead_letters.bury(drain, one[0], f"refused: {error}")
+                await self._dead_letters.bury(sink, one[0], f"refused: {error}")
         return verdicts
 
-    async def _sell(self, drain: Drain, readable: Sequence[tuple[Delivery, Order]]) -> Verdict:
+    async def _sell(self, sink: Sink, readable: Sequence[tuple[Delivery, Order]]) -> Verdict:
         if self._tracing is None:
-            return await self._decide(drain, readable)
+            return await self._decide(sink, readable)
         with batch_spans(self._tracing, self._queue, readable, self._gate.released_at) as spans:
-            verdict = await self._decide(drain, readable, spans.traceparents)
+            verdict = await self._decide(sink, readable, spans.traceparents)
             spans.decided(verdict.outcomes)
             return verdict
 
     async def _decide(
         self,
-        drain: Drain,
+        sink: Sink,
         readable: Sequence[tuple[Delivery, Order]],
         traceparents: Mapping[str, str] | None = None,
     ) -> Verdict:
@@ -181,7 +189,7 @@ class Drainer:
             started = time.perf_counter()
             try:
                 # The moment of the release, not this one: the ledger then shows the pace as it is.
-                verdict = await drain.sell(orders, self._gate.released_at, replayed, traceparents)
+                verdict = await sink.sell(orders, self._gate.released_at, replayed, traceparents)
             except LedgerBusy as error:
                 log.warning("transaction tried again", reason=str(error))
                 self._metrics.retries.inc()
@@ -189,7 +197,7 @@ class Drainer:
                 await self._release_again(len(orders))
             else:
                 self._metrics.transaction_seconds.observe(time.perf_counter() - started)
-                for step, seconds in drain.steps.items():
+                for step, seconds in sink.steps.items():
                     self._metrics.step_seconds.labels(step).observe(seconds)
                 self._count(verdict.outcomes)
                 return verdict

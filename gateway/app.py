@@ -12,7 +12,12 @@ from flashsale.observability.broker_metrics import BrokerCollector
 from flashsale.observability.gateway_metrics import GatewayMetrics, SalesCollector
 from flashsale.observability.monitoring import monitored
 from flashsale.runtime.settings import Settings
-from flashsale.runtime.stack import Stack, open_stack, require_shared_broker
+from flashsale.runtime.stack import (
+    Stack,
+    installed_ranking,
+    open_stack,
+    require_shared_broker,
+)
 from gateway.context import (
     BACKLOG,
     BROKER,
@@ -88,7 +93,7 @@ def create_app(
     app[BACKLOG] = Backlog(stack.broker, stack.topology.orders, app[LINE])
     app[MEMORY] = Memory(app[LINE], settings.status_orders, settings.status_seconds)
     app[LOOKUP] = Lookup(stack.ledger, settings.status_queries, metrics)
-    app[RANKINGS] = Rankings(stack.ledger)
+    app[RANKINGS] = Rankings(stack.ledger, installed_ranking())
     app[STREAMS] = Streams(settings.streams, metrics)
     traffic = Traffic()
     app[HEARING] = Hearing(

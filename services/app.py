@@ -35,13 +35,12 @@ async def run_workers(
                 await stack.ledger.effects.create_tables(service.tables)
             worker = Worker(
                 service,
-                await opened.enter_async_context(service.open(settings)),
+                await opened.enter_async_context(service.open()),
                 work_queue(prefix, service),
                 stack.broker,
                 stack.ledger.effects,
                 Failures(service, prefix, stack.broker, metrics),
                 metrics,
-                settings.latency_seconds(service.name),
                 stack.tracing,
             )
             tasks.create_task(worker.run(stop), name=service.name)

@@ -49,7 +49,7 @@ def services(
         typer.Argument(metavar="NAME", help="Which ones. All of FLASHSALE_SERVICES if none."),
     ] = None,
 ) -> None:
-    """Run what happens after a sale: mail, loyalty, ranking, and any other that is installed."""
+    """Run what happens after a sale: every service that is installed, or those of these names."""
     from services.__main__ import main
 
     main(names or ())

@@ -8,7 +8,7 @@ from itertools import islice
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
 from flashsale.domain.pacing import Pacer
-from flashsale.ledger import Ledger, LedgerError, LedgerUnavailable
+from flashsale.ledger import LedgerError, LedgerUnavailable, Orders
 from flashsale.observability.gateway_metrics import GatewayMetrics
 
 _IDS_A_QUERY = 1000
@@ -21,7 +21,7 @@ class Lookup:
     However many ask, the database gets at most so many queries in any second.
     """
 
-    def __init__(self, ledger: Ledger, queries: int, metrics: GatewayMetrics) -> None:
+    def __init__(self, ledger: Orders, queries: int, metrics: GatewayMetrics) -> None:
         """At most `queries` a second."""
         self._ledger = ledger
         self._pacer = Pacer(queries, 1)

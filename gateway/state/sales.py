@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from flashsale.domain.sales import Sale
-from flashsale.ledger import Ledger, LedgerError
+from flashsale.ledger import LedgerError, Sales
 
 log = structlog.get_logger()
 
@@ -19,7 +19,7 @@ _STALE_SECONDS = 3
 class Catalogue:
     """All sales as they were at most `REFRESH_SECONDS` ago, as long as the database answers."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Sales) -> None:
         self._ledger = ledger
         self._sales: dict[str, Sale] = {}
         self._heard_at: dict[str, float] = {}

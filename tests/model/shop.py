@@ -17,7 +17,6 @@ from flashsale.domain.order_ids import OrderId, keyed_order_id
 from flashsale.domain.orders import OrderRequest, Outcome
 from flashsale.domain.pacing import Pacer
 from flashsale.domain.sales import Sale
-from flashsale.ledger import Ledger
 from flashsale.observability.consumer_metrics import ConsumerMetrics
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.http.problems import Problem
@@ -32,7 +31,7 @@ from gateway.state.sales import Catalogue
 from tests.model.clock import Clock
 from tests.model.expected import Expected
 from tests.model.faulty_broker import BrokerFault, FaultyBroker
-from tests.model.faulty_ledger import FaultyLedger, LedgerFault
+from tests.model.faulty_ledger import FaultyLedger, LedgerFault, SaleLedger
 from tests.model.loop import SeededLoop
 
 RATE = 20
@@ -53,7 +52,7 @@ class Books(Protocol):
     """A ledger that can be looked into."""
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> SaleLedger:
         """The ledger."""
 
     async def change(self, sale: Sale) -> None:

@@ -17,7 +17,8 @@ from pydantic import SecretStr
 from consumer.app import run_drain
 from flashsale.broker import BrokerUnavailable, Deliveries, EmbeddedBroker, Topology
 from flashsale.domain.sales import Sale
-from flashsale.ledger import Buyer, Ledger
+from flashsale.ledger import Buyer, RankingQuery
+from flashsale.ledger.sql.ledger import SqlLedger
 from flashsale.messages.events import OrderEvent
 from flashsale.observability.consumer_metrics import ConsumerMetrics
 from flashsale.observability.gateway_metrics import GatewayMetrics
@@ -668,7 +669,7 @@ async def buy(shop: Shop, *bought: tuple[str, int, float]) -> None:
     wanted = []
     for customer, items, moment in bought:
         event = OrderEvent(random_order_id(), "confirmed", None, "tv", customer, items, 0, moment)
-        effects = Effects(event.event_id)
+        effects = Effects(event.event_id, event.order_id)
         await add_items(event, effects)
         wanted.append(effects)
     assert await shop.stack.ledger.effects.take_effect("ranking", wanted) == len(wanted)
@@ -707,14 +708,14 @@ async def test_however_many_ask_for_a_ranking_the_database_is_asked_once_a_secon
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = 0
-    ranking = Ledger.ranking
+    top_buyers = SqlLedger.top_buyers
 
-    async def count(self: Ledger, sku: str, at_most: int) -> list[Buyer]:
+    async def count(self: SqlLedger, query: RankingQuery, sku: str, at_most: int) -> list[Buyer]:
         nonlocal asked
         asked += 1
-        return await ranking(self, sku, at_most)
+        return await top_buyers(self, query, sku, at_most)
 
-    monkeypatch.setattr(Ledger, "ranking", count)
+    monkeypatch.setattr(SqlLedger, "top_buyers", count)
     started = time.monotonic()
     for _ in range(10):
         answers = (shop.call("GET", "/sales/tv/ranking") for _ in range(20))

@@ -1,13 +1,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import cast
 
 import pytest
 
 from flashsale.domain.order_ids import OrderId, random_order_id
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Outcome
-from flashsale.ledger import Ledger, LedgerUnavailable
+from flashsale.ledger import LedgerUnavailable
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.state import ledger_lookup as lookup
 from gateway.state.ledger_lookup import Lookup
@@ -28,6 +27,9 @@ class Book:
             raise LedgerUnavailable("gone")
         return {i: self.decided[i] for i in ids if i in self.decided}
 
+    async def outcomes(self, sku: str) -> dict[str, Outcome]:
+        return {str(i): outcome for i, outcome in self.decided.items() if outcome.order.sku == sku}
+
 
 @pytest.fixture
 async def book() -> Book:
@@ -36,7 +38,7 @@ async def book() -> Book:
 
 @pytest.fixture
 async def reader(book: Book) -> AsyncIterator[Lookup]:
-    reader = Lookup(cast(Ledger, book), 50, GatewayMetrics())
+    reader = Lookup(book, 50, GatewayMetrics())
     running = asyncio.create_task(reader.run())
     yield reader
     running.cancel()
@@ -90,7 +92,7 @@ async def test_more_than_can_be_answered_are_refused(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookup, "_MOST_ASKED", 2)
-    reader = Lookup(cast(Ledger, book), 50, GatewayMetrics())
+    reader = Lookup(book, 50, GatewayMetrics())
     waiting = [asyncio.create_task(reader.find(random_order_id())) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(LedgerUnavailable, match="too many"):

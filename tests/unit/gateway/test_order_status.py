@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import cast
 
 import pytest
 from aiohttp import web
@@ -11,7 +10,7 @@ from aiohttp.test_utils import make_mocked_request
 from flashsale.domain.order_ids import OrderId, random_order_id
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Outcome
-from flashsale.ledger import Ledger, LedgerUnavailable
+from flashsale.ledger import LedgerUnavailable
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.context import LOOKUP, MEMORY, METRICS
 from gateway.routes.order_status import find_order
@@ -35,6 +34,9 @@ class Book:
             raise LedgerUnavailable("gone")
         return {i: self.decided[i] for i in ids if i in self.decided}
 
+    async def outcomes(self, sku: str) -> dict[str, Outcome]:
+        return {str(i): outcome for i, outcome in self.decided.items() if outcome.order.sku == sku}
+
 
 class Gateway:
     """What finding an order needs of one."""
@@ -44,7 +46,7 @@ class Gateway:
         self.app = web.Application()
         self.app[METRICS] = GatewayMetrics()
         self.app[MEMORY] = Memory(Line(100), 100, 900)
-        self.app[LOOKUP] = Lookup(cast(Ledger, self.book), 50, self.app[METRICS])
+        self.app[LOOKUP] = Lookup(self.book, 50, self.app[METRICS])
 
     async def find(self, order_id: OrderId) -> Known:
         return await find_order(
