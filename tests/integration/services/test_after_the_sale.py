@@ -340,11 +340,15 @@ async def test_mail_that_the_server_refuses_for_good_is_dead_at_once(shop: Shop)
         ):
             shop.ready(gateway)
             await shop.order()
+            [refused] = shop.accepted
             body = {"sku": "tv", "customer_id": "ann@home.example"}
             async with shop.client.post(f"{shop.url}/orders", json=body) as answer:
                 order_id = (await answer.json())["order_id"]
             await shop.until("effects WHERE service = 'mail'", 1)
             await asyncio.to_thread(_until_listed, shop, "no such mailbox")
+            listed = flashsale(shop, "dead", "list", "--queue", "mail")
+            assert refused in listed, "an operator knows the order, not its event"
+            assert (await shop.accepted_events())[0] in listed
     finally:
         controller.stop()
     event_id = (await event_ids(shop.database_url))[order_id]
