@@ -47,7 +47,7 @@ async def run_drain(
     drain = DrainLoop(
         broker=stack.broker,
         queue=orders,
-        ledger=stack.ledger,
+        leases=stack.ledger,
         control=control,
         gate=gate,
         dead_letters=DeadLetters(stack.broker, orders, announcer, metrics),

@@ -9,7 +9,7 @@ from consumer.announcer import Announcer
 from flashsale.broker import Broker, Delivery
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
-from flashsale.ledger import Drain
+from flashsale.ledger import Sink
 from flashsale.messages.announcements import Decision
 from flashsale.messages.headers import DIED_AT, LONGEST_REASON, copied_headers, failure_headers
 from flashsale.observability.consumer_metrics import ConsumerMetrics
@@ -30,7 +30,7 @@ class DeadLetters:
         self._exchange = exchange
         self._metrics = metrics
 
-    async def bury(self, drain: Drain, delivery: Delivery, reason: str) -> None:
+    async def bury(self, sink: Sink, delivery: Delivery, reason: str) -> None:
         """Put a message in the dead queue, confirmed, and record its order as failed.
 
         The broker's own dead-lettering is at most once
@@ -50,7 +50,7 @@ class DeadLetters:
             },
         )
         if _ORDER_ID.match(delivery.message_id):
-            await drain.fail(OrderId(delivery.message_id), reason, time.time())
+            await sink.fail(OrderId(delivery.message_id), reason, time.time())
             self._announcer.tell_failed(Decision(delivery.message_id, Status.FAILED, reason, "", 0))
         self._metrics.dead.inc()
         log.error("order is dead", order_id=delivery.message_id, reason=reason)

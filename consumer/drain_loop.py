@@ -18,8 +18,15 @@ from flashsale.broker import Broker, BrokerError, Deliveries, Delivery
 from flashsale.domain.backoff import Backoff
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Verdict
-from flashsale.ledger import Drain, Ledger, LedgerBusy, LedgerError, LedgerRefused
-from flashsale.ledger.sql.drain_lease import SESSION_SECONDS
+from flashsale.ledger import (
+    LEASE_SECONDS,
+    DrainLease,
+    Leases,
+    LedgerBusy,
+    LedgerError,
+    LedgerRefused,
+    Sink,
+)
 from flashsale.messages.codec import MessageError
 from flashsale.messages.headers import REPLAYED
 from flashsale.messages.orders import decode_order
@@ -41,7 +48,7 @@ class DrainLoop:
 
     broker: Broker
     queue: str
-    ledger: Ledger
+    leases: Leases
     control: DrainControl
     gate: ReleaseGate
     dead_letters: DeadLetters
@@ -71,7 +78,7 @@ class DrainLoop:
         backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
         while True:
             try:
-                async with self.ledger.hold_drain(self.queue) as drain:
+                async with self.leases.hold_drain(self.queue) as lease:
                     # The one before us may have released a full second's worth just now.
                     await asyncio.sleep(_TAKEOVER_SECONDS)
                     while True:
@@ -81,7 +88,7 @@ class DrainLoop:
                             self.metrics.active.set(1)
                             self.wake_relay(False)  # the one before us may have left events
                             backoff.reset()
-                            await self._drain(drain, deliveries, prefetch)
+                            await self._drain(lease, deliveries, prefetch)
             except (BrokerError, LedgerError, TimeoutError) as error:
                 # What was in hand went back to the queue, and comes again in its old order.
                 log.warning("drain interrupted", reason=str(error) or type(error).__name__)
@@ -89,10 +96,11 @@ class DrainLoop:
                 self.metrics.active.set(0)
             await asyncio.sleep(backoff.next())
 
-    async def _drain(self, drain: Drain, deliveries: Deliveries, prefetch: int) -> None:
+    async def _drain(self, lease: DrainLease, deliveries: Deliveries, prefetch: int) -> None:
         """Drain for as long as this prefetch is right: that of a running consumer can't change."""
+        sink = lease.open_sink()
         while prefetch == self.control.prefetch:
-            await self._wait_for_orders(drain, deliveries)
+            await self._wait_for_orders(lease, deliveries)
             at_hand = time.perf_counter()
             await self.gate.opened()
             self.metrics.pacing_wait_seconds.inc(time.perf_counter() - at_hand)
@@ -100,7 +108,7 @@ class DrainLoop:
             if batch:
                 async with self._settling:
                     self.metrics.unacked.set(len(batch) + len(deliveries))
-                    verdicts = await self._settle(drain, batch)
+                    verdicts = await self._settle(sink, batch)
                     deliveries.ack_through(batch[-1])
                     self.metrics.unacked.set(len(deliveries))
                     behind = len(deliveries) > 0
@@ -108,16 +116,16 @@ class DrainLoop:
                         self.announcer.tell(verdict, behind)
                     self.wake_relay(behind)
 
-    async def _wait_for_orders(self, drain: Drain, deliveries: Deliveries) -> None:
+    async def _wait_for_orders(self, lease: DrainLease, deliveries: Deliveries) -> None:
         while True:
             try:
-                async with asyncio.timeout(SESSION_SECONDS / 4):
+                async with asyncio.timeout(LEASE_SECONDS / 4):
                     return await deliveries.wait()
             except TimeoutError:
                 # The session that holds the lock would end if it were idle for long.
-                await drain.touch()
+                await lease.touch()
 
-    async def _settle(self, drain: Drain, batch: Sequence[Delivery]) -> list[Verdict]:
+    async def _settle(self, sink: Sink, batch: Sequence[Delivery]) -> list[Verdict]:
         """See that everything in the batch is decided or dead; only then may it be acked."""
         self.metrics.released.inc(len(batch))
         self.metrics.released_max.set(self.gate.log.max_in_one_second)
@@ -126,40 +134,40 @@ class DrainLoop:
             try:
                 readable.append((delivery, decode_order(delivery.body)))
             except MessageError as error:
-                await self.dead_letters.bury(drain, delivery, f"not an order: {error}")
+                await self.dead_letters.bury(sink, delivery, f"not an order: {error}")
         if not readable:
             return []
         waited = time.time() - readable[0][1].accepted_at
         self.metrics.oldest_seconds.set(max(0.0, waited))
         try:
-            return [await self._sell(drain, readable)]
+            return [await self._sell(sink, readable)]
         except LedgerRefused:
-            return await self._settle_alone(drain, readable)
+            return await self._settle_alone(sink, readable)
 
     async def _settle_alone(
-        self, drain: Drain, readable: Sequence[tuple[Delivery, Order]]
+        self, sink: Sink, readable: Sequence[tuple[Delivery, Order]]
     ) -> list[Verdict]:
         # One of them can't be written. Each alone, so that it takes no other with it.
         verdicts = []
         for one in readable:
             await self._release_again(1)
             try:
-                verdicts.append(await self._sell(drain, [one]))
+                verdicts.append(await self._sell(sink, [one]))
             except LedgerRefused as error:
-                await self.dead_letters.bury(drain, one[0], f"refused: {error}")
+                await self.dead_letters.bury(sink, one[0], f"refused: {error}")
         return verdicts
 
-    async def _sell(self, drain: Drain, readable: Sequence[tuple[Delivery, Order]]) -> Verdict:
+    async def _sell(self, sink: Sink, readable: Sequence[tuple[Delivery, Order]]) -> Verdict:
         if self.tracing is None:
-            return await self._decide(drain, readable)
+            return await self._decide(sink, readable)
         with batch_spans(self.tracing, self.queue, readable, self.gate.released_at) as spans:
-            verdict = await self._decide(drain, readable, spans.traceparents)
+            verdict = await self._decide(sink, readable, spans.traceparents)
             spans.decided(verdict.outcomes)
             return verdict
 
     async def _decide(
         self,
-        drain: Drain,
+        sink: Sink,
         readable: Sequence[tuple[Delivery, Order]],
         traceparents: Mapping[str, str] | None = None,
     ) -> Verdict:
@@ -170,7 +178,7 @@ class DrainLoop:
             started = time.perf_counter()
             try:
                 # The moment of the release, not this one: the ledger then shows the pace as it is.
-                verdict = await drain.sell(orders, self.gate.released_at, replayed, traceparents)
+                verdict = await sink.sell(orders, self.gate.released_at, replayed, traceparents)
             except LedgerBusy as error:
                 log.warning("transaction tried again", reason=str(error))
                 self.metrics.retries.inc()
@@ -178,7 +186,7 @@ class DrainLoop:
                 await self._release_again(len(orders))
             else:
                 self.metrics.transaction_seconds.observe(time.perf_counter() - started)
-                for step, seconds in drain.steps.items():
+                for step, seconds in sink.steps.items():
                     self.metrics.step_seconds.labels(step).observe(seconds)
                 self._count(verdict.outcomes)
                 return verdict

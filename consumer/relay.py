@@ -9,8 +9,7 @@ import structlog
 
 from consumer.drain_control import DrainControl
 from flashsale.broker import Broker, BrokerError
-from flashsale.ledger import LedgerError, Outbox
-from flashsale.ledger.sql.outbox import Unsent
+from flashsale.ledger import LedgerError, Outbox, Unsent
 from flashsale.messages.events import encode_event
 from flashsale.messages.headers import trace_headers
 from flashsale.observability.consumer_metrics import ConsumerMetrics

@@ -14,7 +14,7 @@ from flashsale.observability.gateway_metrics import GatewayMetrics, SalesCollect
 from flashsale.observability.monitoring import monitored
 from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.settings import Settings
-from flashsale.runtime.stack import Stack, open_stack, require_shared_broker
+from flashsale.runtime.stack import Stack, installed_ranking, open_stack, require_shared_broker
 from gateway.context import CONTEXT, Context
 from gateway.http.json_body import MAX_BODY_BYTES
 from gateway.http.problems import problems
@@ -110,7 +110,7 @@ def create_context(
         orders=orders,
         sales=sales,
         sales_listing=SalesListing(),
-        rankings=Rankings(stack.ledger),
+        rankings=Rankings(stack.ledger, installed_ranking()),
         ops_samples=OpsSamples(
             SampleSources(metrics.requests, arrivals, backlog, announcements, sales)
         ),

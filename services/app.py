@@ -40,13 +40,12 @@ async def run_workers(
             new_worker = partial(
                 Worker,
                 service,
-                await opened.enter_async_context(service.open(settings)),
+                await opened.enter_async_context(service.open()),
                 work_queue(prefix, service),
                 stack.broker,
                 stack.ledger.effects,
                 Failures(service, prefix, stack.broker, metrics),
                 metrics,
-                settings.latency_seconds(service.name),
                 stack.tracing,
             )
             running.append(

@@ -6,18 +6,25 @@ A package adds services by naming them as entry points of the group `flashsale.s
 from collections.abc import Collection
 
 from flashsale.runtime.installed import installed
-from flashsale.runtime.settings import PREFIX, SettingsError
+from flashsale.runtime.settings import GROUP as SETTINGS
+from flashsale.runtime.settings import PREFIX, SettingsError, installed_settings
 from services.service import AnyService, Service
 
 GROUP = "flashsale.services"
 
 
 def installed_services() -> dict[str, AnyService]:
-    """All that are installed, by name. Raises `SettingsError` if one can't be loaded."""
+    """Return all that are installed, by name.
+
+    Raises `SettingsError` if one can't be loaded, or has settings that no other process knows.
+    """
+    known = installed_settings()
     found: dict[str, AnyService] = {}
     for name, service in installed(GROUP).items():
         if not isinstance(service, Service) or service.name != name:
             raise SettingsError(f"{GROUP} {name}: {service!r} is no Service of that name")
+        if service.settings is not None and service.settings not in known:
+            raise SettingsError(f"{GROUP} {name}: its settings are no entry point of {SETTINGS}")
         found[name] = service
     return found
 

@@ -5,12 +5,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from pydantic_settings import BaseSettings
 from sqlalchemy import MetaData
 
 from flashsale.domain.errors import FlashsaleError
-from flashsale.ledger import Effects
+from flashsale.ledger import Effects, Totals
 from flashsale.messages.events import OrderEvent
-from flashsale.runtime.settings import Settings
+from flashsale.runtime.settings import load
 
 View = TypeVar("View")
 
@@ -38,31 +39,37 @@ class Service(Generic[View]):
     """A service, complete: its queue, its bindings and its retries follow from this.
 
     `topics` are patterns such as `order.confirmed.#`. `view` makes of an event what the handler
-    wants to know. A handler that needs something opened first is given by `opened` instead.
+    wants to know. A handler that needs settings, or something opened first, is given by `opened`
+    instead: it is called with the service's own settings, None if it declares none.
     """
 
     name: str
     topics: tuple[str, ...]
     view: Callable[[OrderEvent], View]
     handle: Handle[View] | None = None
-    opened: Callable[[Settings], AbstractAsyncContextManager[Handle[View]]] | None = None
+    opened: Callable[[Any], AbstractAsyncContextManager[Handle[View]]] | None = None
     concurrency: int = 100
     timeout_seconds: float = 30.0
     retry: Retry = field(default_factory=Retry)
     tables: MetaData | None = None
     """Its own tables; they are created when it starts, if they are missing."""
+    settings: type[BaseSettings] | None = None
+    """Its own settings. The entry point of the same class makes them known to every process."""
+    totals: Totals | None = None
+    """The figures that it adds up, for an audit to check."""
 
     def __post_init__(self) -> None:
         if (self.handle is None) == (self.opened is None):
             raise ValueError(f"service {self.name}: give either handle or opened")
 
     @asynccontextmanager
-    async def open(self, settings: Settings) -> AsyncIterator[Handle[View]]:
-        """The handler, with what it needs open for as long as this is entered."""
+    async def open(self) -> AsyncIterator[Handle[View]]:
+        """Open what the handler needs, for as long as this is entered. Raises `SettingsError`."""
         if self.handle is not None:
             yield self.handle
         elif self.opened is not None:
-            async with self.opened(settings) as handle:
+            own = None if self.settings is None else load(self.settings)
+            async with self.opened(own) as handle:
                 yield handle
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from flashsale.broker import Broker, BrokerError, Deliveries, Delivery
 from flashsale.domain.backoff import Backoff
-from flashsale.ledger import EffectBook, Effects, LedgerBusy, LedgerError, LedgerRefused
+from flashsale.ledger import Effects, EffectStore, LedgerBusy, LedgerError, LedgerRefused
 from flashsale.messages.codec import MessageError
 from flashsale.messages.events import OrderEvent, decode_event
 from flashsale.observability.services_metrics import ServicesMetrics
@@ -60,20 +60,18 @@ class Worker:
         handle: Handle[Any],
         queue: str,
         broker: Broker,
-        effects: EffectBook,
+        effects: EffectStore,
         failures: Failures,
         metrics: ServicesMetrics,
-        latency: float = 0.0,
         tracing: "Tracing | None" = None,
     ) -> None:
-        """Work from `queue`; each event takes `latency` seconds in addition."""
+        """Work from `queue`."""
         self._service = service
         self._handle = handle
         self._queue = queue
         self._broker = broker
         self._effects = effects
         self._failures = failures
-        self._latency = latency
         self._tracing = tracing
         self._in_hand: dict[str, _Work] = {}
         self._none_in_hand = asyncio.Event()
@@ -137,7 +135,7 @@ class Worker:
                 continue
             work = self._in_hand.get(event.event_id)
             if work is None:
-                work = _Work(delivery, event, Effects(event.event_id))
+                work = _Work(delivery, event, Effects(event.event_id, event.order_id))
                 self._in_hand[event.event_id] = work
                 self._none_in_hand.clear()
                 fresh.append(work)
@@ -168,8 +166,6 @@ class Worker:
             work.span = self._tracing.process("handle", self._queue, work.delivery)
         try:
             async with asyncio.timeout(self._service.timeout_seconds):
-                if self._latency:
-                    await asyncio.sleep(self._latency)
                 await self._handle(self._service.view(work.event), work.effects)
         except GiveUp as error:
             await self._failures.bury(work.delivery, str(error))

@@ -5,7 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 from flashsale.broker import Topology, sale_topology
 from flashsale.domain.order_ids import random_order_id
 from flashsale.domain.orders import Order
-from flashsale.ledger import Ledger, open_ledger
+from flashsale.ledger import Leases, Ledger, Sink, open_ledger
 from loadtest.servers import (
     Installation,
     PostgresServer,
@@ -49,6 +49,13 @@ def an_order(**changes: Any) -> Order:
         "accepted_at": time.time(),
     }
     return Order(**(fields | changes))
+
+
+@asynccontextmanager
+async def draining(ledger: Leases) -> AsyncIterator[Sink]:
+    """The sink of the only drain of a sale."""
+    async with ledger.hold_drain("sale") as lease:
+        yield lease.open_sink()
 
 
 def pytest_report_header() -> list[str]:

@@ -13,8 +13,7 @@ from flashsale.audit.history import HistoryError, read_history
 from flashsale.audit.rules import Backlog, ExpectedEffects, HistorySummary, Verdict, judge
 from flashsale.broker import open_broker, topic_matches
 from flashsale.cli.ledger_command import with_ledger
-from flashsale.ledger import Books, Ledger, open_ledger
-from flashsale.ledger.holdings import Holdings
+from flashsale.ledger import Books, Holdings, Ledger, open_ledger
 from flashsale.runtime.process import fail, run, settings_or_fail
 from flashsale.runtime.settings import Settings, SettingsError
 from flashsale.runtime.stack import topology_of
@@ -81,7 +80,8 @@ def check_history(paths: Sequence[Path], json_file: Path | None) -> None:
         waiting = await _waiting(settings, services)
         async with open_ledger(settings.database_url) as ledger:
             await ledger.verify_schema()
-            found.append((await ledger.holdings(seen.skus), waiting))
+            totals = {service.name: service.totals for service in services if service.totals}
+            found.append((await ledger.holdings(seen.skus, totals), waiting))
 
     run(go)
     duties = [_duty(service) for service in services]
@@ -95,15 +95,12 @@ def check_history(paths: Sequence[Path], json_file: Path | None) -> None:
 
 
 def _duty(service: "AnyService") -> ExpectedEffects:
-    from services.builtin.loyalty import POINTS_PER_ITEM, loyalty
-
     patterns = [topic.split(".") for topic in service.topics]
 
     def wants(topic: str) -> bool:
         return any(topic_matches(pattern, topic.split(".")) for pattern in patterns)
 
-    per_item = POINTS_PER_ITEM if service.name == loyalty.name else 1
-    return ExpectedEffects(service.name, wants, per_item)
+    return ExpectedEffects(service.name, wants, service.totals.per_item if service.totals else 1)
 
 
 async def _waiting(settings: Settings, services: Sequence["AnyService"]) -> Backlog:

@@ -13,6 +13,7 @@ from rich.table import Table
 from flashsale.broker import Broker, Delivery, open_broker
 from flashsale.broker.dead_letters import DeadQueue, drop, peek, replay
 from flashsale.messages.codec import MessageError
+from flashsale.messages.events import decode_event
 from flashsale.messages.headers import ATTEMPTS, DIED_AT, REASON
 from flashsale.messages.orders import decode_order
 from flashsale.runtime.process import fail, run, settings_or_fail
@@ -36,8 +37,8 @@ All = Annotated[bool, typer.Option("--all", help="Every letter there is.")]
 
 @dead_app.command("list")
 def list_letters(queue: QueueName = None) -> None:
-    """List dead letters: id, tries, when they died, and why."""
-    table = Table("queue", "id", "tries", "died", "reason")
+    """List dead letters: id, the order of an event, tries, when they died, and why."""
+    table = Table("queue", "id", "order", "tries", "died", "reason")
     count = 0
     for dead, letters in _on_each(queue, peek):
         for letter in letters:
@@ -45,6 +46,7 @@ def list_letters(queue: QueueName = None) -> None:
             table.add_row(
                 dead.name,
                 letter.message_id,
+                _order_of_event(letter.body),
                 str(letter.headers.get(ATTEMPTS, 1)),
                 _moment(letter),
                 str(letter.headers.get(REASON, "")),
@@ -151,6 +153,14 @@ def _fields(body: bytes) -> object:
     except MessageError:
         return msgspec.json.decode(body)
     return {name: getattr(order, name) for name in order.__struct_fields__}
+
+
+def _order_of_event(body: bytes) -> str:
+    """Return the id of the order that an event tells of; an order itself is under its own id."""
+    try:
+        return decode_event(body).order_id
+    except MessageError:
+        return ""
 
 
 def _moment(letter: Delivery) -> str:

@@ -58,7 +58,17 @@ def _options(
 @app.command()
 def migrate() -> None:
     """Create or upgrade the tables. Safe to repeat."""
-    print(f"the database is at revision {with_ledger(Ledger.migrate)}")
+    print(f"the database is at revision {with_ledger(_migrate)}")
+
+
+async def _migrate(ledger: Ledger) -> str:
+    from services.installed import installed_services
+
+    revision = await ledger.migrate()
+    for service in installed_services().values():
+        if service.tables is not None:
+            await ledger.effects.create_tables(service.tables)
+    return revision
 
 
 @app.command()

@@ -50,7 +50,7 @@ def services(
         typer.Argument(metavar="NAME", help="Services to run. Default: all of FLASHSALE_SERVICES."),
     ] = None,
 ) -> None:
-    """Run the services that follow a sale: mail, loyalty, ranking, and other installed ones."""
+    """Run the services that follow a sale: every one that is installed, or the named ones."""
     from services.__main__ import main
 
     main(names or ())

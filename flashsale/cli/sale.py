@@ -47,16 +47,20 @@ def create_sale(
 @sale_app.command("list")
 def list_sales() -> None:
     """List all sales."""
-    _print_sales(with_ledger(Ledger.sales))
+    _print_sales(with_ledger(_sales))
 
 
 @sale_app.command("show")
 def show_sale(sku: Sku) -> None:
     """Show one sale."""
-    sales = [sale for sale in with_ledger(Ledger.sales) if sale.sku == sku]
+    sales = [sale for sale in with_ledger(_sales) if sale.sku == sku]
     if not sales:
         fail(f"there is no sale of {sku}")
     _print_sales(sales)
+
+
+async def _sales(ledger: Ledger) -> list[Sale]:
+    return await ledger.sales()
 
 
 def _print_sales(sales: list[Sale]) -> None:

@@ -1,5 +1,7 @@
-"""The ledger: PostgreSQL or SQLite by SQLAlchemy."""
+"""The ledger: its port, its errors, and `open_ledger`, which opens it by SQLAlchemy."""
 
+from flashsale.ledger.books import Books
+from flashsale.ledger.effects import Effects, Journey
 from flashsale.ledger.errors import (
     LedgerBusy,
     LedgerError,
@@ -7,25 +9,55 @@ from flashsale.ledger.errors import (
     LedgerUnavailable,
     SchemaOutdated,
 )
-from flashsale.ledger.sql.books import Books
-from flashsale.ledger.sql.drain_lease import Drain
-from flashsale.ledger.sql.effects import EffectBook, Effects, Journey
-from flashsale.ledger.sql.ledger import Buyer, Ledger, open_ledger
-from flashsale.ledger.sql.outbox import Outbox
+from flashsale.ledger.holdings import Decided, Holdings, Tally
+from flashsale.ledger.port import (
+    LEASE_SECONDS,
+    Audit,
+    DrainLease,
+    EffectStore,
+    Leases,
+    Ledger,
+    Orders,
+    Outbox,
+    Rankings,
+    Sales,
+    Schema,
+    Sink,
+)
+from flashsale.ledger.rankings import Buyer, RankingQuery
+from flashsale.ledger.sql.ledger import open_ledger
+from flashsale.ledger.totals import Totals
+from flashsale.ledger.unsent import Relayed, Send, Unsent
 
 __all__ = [
+    "LEASE_SECONDS",
+    "Audit",
     "Books",
     "Buyer",
-    "Drain",
-    "EffectBook",
+    "Decided",
+    "DrainLease",
+    "EffectStore",
     "Effects",
+    "Holdings",
     "Journey",
+    "Leases",
     "Ledger",
     "LedgerBusy",
     "LedgerError",
     "LedgerRefused",
     "LedgerUnavailable",
+    "Orders",
     "Outbox",
+    "RankingQuery",
+    "Rankings",
+    "Relayed",
+    "Sales",
+    "Schema",
     "SchemaOutdated",
+    "Send",
+    "Sink",
+    "Tally",
+    "Totals",
+    "Unsent",
     "open_ledger",
 ]

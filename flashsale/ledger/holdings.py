@@ -18,7 +18,7 @@ class Decided(NamedTuple):
     status: str
 
 
-Buyer = tuple[str, str]
+SkuAndCustomer = tuple[str, str]
 """A sku and a customer of it; the sku is empty where all sales count together."""
 
 
@@ -26,8 +26,8 @@ Buyer = tuple[str, str]
 class Tally:
     """What a service has added up for each buyer, and the items of the orders it has done."""
 
-    counted: Mapping[Buyer, int] = field(default_factory=dict)
-    done: Mapping[Buyer, int] = field(default_factory=dict)
+    counted: Mapping[SkuAndCustomer, int] = field(default_factory=dict)
+    done: Mapping[SkuAndCustomer, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,11 @@ class Holdings:
     broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The rows of its books that should not be so, by rule."""
     effects: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The ids of the events that each service has done."""
+    """The orders for which each service has done its work, one for each event that it has done.
+
+    An effect of an event that is not its order's own stands here under the id of that event.
+    """
     unsent: frozenset[str] = frozenset()
-    """The ids of the events that the broker does not have yet."""
+    """The orders with an event that the broker does not have yet."""
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     """By service, of those that add up."""

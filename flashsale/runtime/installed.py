@@ -5,7 +5,7 @@ https://packaging.python.org/en/latest/specifications/entry-points/
 
 from importlib.metadata import entry_points
 
-from flashsale.runtime.settings import SettingsError
+from flashsale.runtime.errors import SettingsError
 
 
 def installed(group: str) -> dict[str, object]:

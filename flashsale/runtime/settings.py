@@ -2,33 +2,40 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from flashsale.broker.registry import adapter_of
-from flashsale.domain.errors import FlashsaleError
+from flashsale.runtime.errors import SettingsError as SettingsError
+from flashsale.runtime.installed import installed
 
 PREFIX = "FLASHSALE_"
 
-_LATENCY = "how long {} takes in addition, for demonstrations"
+GROUP = "flashsale.settings"
+"""The entry points by which installed services name their settings, each a `ServiceSettings`."""
+
+Loaded = TypeVar("Loaded", bound=BaseSettings)
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class SettingsError(FlashsaleError):
-    """A setting has a wrong value. The message names it, its value and what is allowed."""
-
-
-class Settings(BaseSettings):
-    """Every setting, from `FLASHSALE_...` in the environment."""
-
+class _FromEnvironment(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore"
     )
+
+
+class ServiceSettings(_FromEnvironment):
+    """The base of a service's own settings, from `FLASHSALE_...` in the environment, too."""
+
+
+class Settings(_FromEnvironment):
+    """Every setting of the gateway itself, from `FLASHSALE_...` in the environment."""
 
     broker_url: str = Field(
         "memory://",
@@ -133,26 +140,6 @@ class Settings(BaseSettings):
     outbox_seconds: float = Field(
         86_400.0, gt=0, description="how long the outbox keeps an event that the broker has"
     )
-    smtp_url: str | None = Field(
-        None,
-        pattern=r"^smtps?://",
-        description="`smtp://[user:password@]host[:port]` (TLS if the server offers it) or"
-        " `smtps://...`. Unset: mail is written to files",
-    )
-    smtp_connections: int = Field(8, ge=1, le=1_000, description="connections to the mail server")
-    mail_folder: str = Field("mail", description="where mail is written to, a file each")
-    mail_from: str = Field(
-        "Flash sale <sale@localhost>",
-        description="sender of the mail; its domain is part of every Message-ID",
-    )
-    mail_to: str = Field(
-        "{customer_id}@localhost",
-        pattern=r"^[^{}@]*\{customer_id\}[^{}@]*@[^{}@]+$",
-        description="a customer's address",
-    )
-    mail_latency_ms: int = Field(0, ge=0, le=60_000, description=_LATENCY.format("mail"))
-    loyalty_latency_ms: int = Field(0, ge=0, le=60_000, description=_LATENCY.format("loyalty"))
-    ranking_latency_ms: int = Field(0, ge=0, le=60_000, description=_LATENCY.format("ranking"))
     log_format: Literal["console", "json"] = Field("console", description="form of the log")
     tracing: bool = Field(
         False,
@@ -189,10 +176,6 @@ class Settings(BaseSettings):
             )
         return self
 
-    def latency_seconds(self, service: str) -> float:
-        """How long a service takes in addition."""
-        return float(getattr(self, f"{service}_latency_ms", 0)) / 1000
-
     @property
     def embedded(self) -> bool:
         """Whether the broker is in this process."""
@@ -200,16 +183,40 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings. Raises `SettingsError`."""
+    """Read the settings, and check those of the installed services. Raises `SettingsError`."""
+    settings = load(Settings, **overrides)
+    for declared in installed_settings():
+        load(declared)
+    return settings
+
+
+def load(declared: type[Loaded], **overrides: Any) -> Loaded:
+    """Read the settings of one class. Raises `SettingsError`."""
     try:
-        return Settings(**{k: v for k, v in overrides.items() if v is not None})
+        return declared(**{k: v for k, v in overrides.items() if v is not None})
     except ValidationError as error:
-        raise SettingsError("; ".join(_in_words(error))) from error
+        raise SettingsError("; ".join(_in_words(declared, error))) from error
+
+
+def installed_settings() -> list[type[BaseSettings]]:
+    """Return the settings of the installed services. Raises `SettingsError`."""
+    found: list[type[BaseSettings]] = []
+    for name, declared in installed(GROUP).items():
+        if not (isinstance(declared, type) and issubclass(declared, BaseSettings)):
+            raise SettingsError(f"{GROUP} {name}: {declared!r} is no class of settings")
+        found.append(declared)
+    return found
+
+
+def variables(declared: type[BaseSettings]) -> dict[str, FieldInfo]:
+    """Return the fields of a class of settings by the variables that they are read from."""
+    prefix = _prefix(declared)
+    return {prefix + name.upper(): field for name, field in declared.model_fields.items()}
 
 
 def unknown_settings(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Variables with our prefix that are no setting: a slip of the pen, most likely."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    """Return variables with our prefix that are no setting: a slip of the pen, most likely."""
+    known = {name for declared in _every_class() for name in variables(declared)}
     return sorted(
         name
         for name in environment
@@ -219,13 +226,21 @@ def unknown_settings(environment: Mapping[str, str] = os.environ) -> list[str]:
     )
 
 
-def _in_words(error: ValidationError) -> Iterator[str]:
+def _every_class() -> list[type[BaseSettings]]:
+    return [Settings, *installed_settings()]
+
+
+def _prefix(declared: type[BaseSettings]) -> str:
+    return declared.model_config.get("env_prefix", "")
+
+
+def _in_words(declared: type[BaseSettings], error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
         message = problem["msg"].removeprefix("Value error, ")
         if not problem["loc"]:
             yield message
             continue
-        name = PREFIX + str(problem["loc"][0]).upper()
+        name = _prefix(declared) + str(problem["loc"][0]).upper()
         # A URL may hold a password, a secret is one.
         shown = (
             "..."
@@ -236,9 +251,10 @@ def _in_words(error: ValidationError) -> Iterator[str]:
 
 
 def settings_table() -> str:
-    """The settings as a Markdown table."""
+    """Return the settings as a Markdown table, those of the installed services last."""
     rows = ["| variable | default | what it is |", "|---|---|---|"]
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default in (None, "") else f"`{field.default}`"
-        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {field.description} |")
+    for declared in _every_class():
+        for name, field in variables(declared).items():
+            default = "" if field.default in (None, "") else f"`{field.default}`"
+            rows.append(f"| `{name}` | {default} | {field.description} |")
     return "\n".join(rows) + "\n"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from flashsale.broker import Broker, Topology, open_broker, sale_topology
 from flashsale.broker.registry import adapter_of
-from flashsale.ledger import Ledger, open_ledger
+from flashsale.ledger import Ledger, RankingQuery, open_ledger
 from flashsale.observability.tracing import open_tracing
 from flashsale.runtime.background import Background
 from flashsale.runtime.installed import installed
@@ -69,6 +69,15 @@ def installed_topology(settings: Settings) -> Topology:
     for declare in installed("flashsale.topology").values():
         declared += cast("Callable[[Settings], Topology]", declare)(settings)
     return declared
+
+
+def installed_ranking() -> RankingQuery | None:
+    """Return the query of an installed service that ranks buyers, None if there is none.
+
+    Packages name it in the group of entry points `flashsale.rankings`. Raises `SettingsError`.
+    """
+    queries = installed("flashsale.rankings").values()
+    return next((RankingQuery(query) for query in queries if isinstance(query, str)), None)
 
 
 def require_shared_broker(settings: Settings, process: str) -> None:

@@ -8,7 +8,7 @@ from itertools import islice
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
 from flashsale.domain.pacing import Pacer
-from flashsale.ledger import Ledger, LedgerError, LedgerUnavailable
+from flashsale.ledger import LedgerError, LedgerUnavailable, Orders
 from flashsale.observability.gateway_metrics import GatewayMetrics
 
 _IDS_A_QUERY = 1000
@@ -21,7 +21,7 @@ class LedgerLookup:
     However many clients ask, the database gets at most `queries` queries in any second.
     """
 
-    def __init__(self, ledger: Ledger, queries: int, metrics: GatewayMetrics) -> None:
+    def __init__(self, ledger: Orders, queries: int, metrics: GatewayMetrics) -> None:
         self._ledger = ledger
         self._pacer = Pacer(queries, 1)
         self._metrics = metrics

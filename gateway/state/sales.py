@@ -9,7 +9,7 @@ from dataclasses import replace
 import structlog
 
 from flashsale.domain.sales import Sale, sale_state
-from flashsale.ledger import Ledger, LedgerError, LedgerUnavailable
+from flashsale.ledger import LedgerError, LedgerUnavailable, Sales
 from gateway.state.changes import StreamChanges
 
 log = structlog.get_logger()
@@ -26,7 +26,7 @@ class KnownSales:
     a sale opens or closes.
     """
 
-    def __init__(self, ledger: Ledger, changes: StreamChanges) -> None:
+    def __init__(self, ledger: Sales, changes: StreamChanges) -> None:
         self._ledger = ledger
         self._changes = changes
         self._sales: dict[str, Sale] = {}

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from flashsale.ledger import LedgerError
 from flashsale.runtime.process import fail
-from flashsale.runtime.settings import Settings, SettingsError, load_settings
+from flashsale.runtime.settings import PREFIX, Settings, SettingsError, load_settings
 from loadtest.demo.chart import draw
 from loadtest.demo.report import Report, print_report
 from loadtest.demo.sale import Spike, run_sale
@@ -39,7 +39,7 @@ def run_demo(plan: Plan, overrides: Mapping[str, str]) -> int:
         with ExitStack() as exits:
             folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="flashsale-")))
             settings = own_settings(folder, **overrides)
-            stack = start_stack(exits, settings, folder)
+            stack = start_stack(exits, settings, folder, slow_services(folder))
             outcome = run_sale(plan.spike, settings, stack, folder, console)
     except (SettingsError, ProcessFailed, LedgerError) as error:
         fail(str(error))
@@ -59,10 +59,14 @@ def own_settings(folder: Path, **overrides: str) -> Settings:
         "database_url": f"sqlite+aiosqlite:///{folder / 'demo.db'}",
         "gateway_port": free_port(),
         "metrics_port": free_port(),
-        "mail_folder": str(folder / "mail"),
-        **{f"{name}_latency_ms": ms for name, ms in LATENCY_MS.items()},
     }
     return load_settings(**own | overrides)
+
+
+def slow_services(folder: Path) -> dict[str, str]:
+    """The variables of services that take as long as real ones would, their mail in the folder."""
+    latencies = {f"{PREFIX}{name.upper()}_LATENCY_MS": str(ms) for name, ms in LATENCY_MS.items()}
+    return {f"{PREFIX}MAIL_FOLDER": str(folder / "mail"), **latencies}
 
 
 def write_report(report: Report, file: Path) -> None:

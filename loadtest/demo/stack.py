@@ -1,13 +1,15 @@
 """Start the product's processes for a sale."""
 
 import asyncio
+import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from pydantic import SecretStr
 
 from flashsale.ledger import open_ledger
-from flashsale.runtime.settings import PREFIX, Settings
+from flashsale.runtime.settings import PREFIX, Settings, installed_settings, variables
 from loadtest.demo.sale import Stack
 from loadtest.measure.cores import Cores
 from loadtest.processes import process
@@ -15,11 +17,18 @@ from loadtest.servers import free_port
 
 
 def start_stack(
-    exits: ExitStack, settings: Settings, folder: Path, cores: Cores | None = None
+    exits: ExitStack,
+    settings: Settings,
+    folder: Path,
+    services: Mapping[str, str],
+    cores: Cores | None = None,
 ) -> Stack:
-    """Start the processes with these settings. Raises `ProcessFailed` or `LedgerError`."""
+    """Start the processes with these settings. Raises `ProcessFailed` or `LedgerError`.
+
+    `services` are variables of the services' own settings; other ones are those of this process.
+    """
     asyncio.run(_migrate(settings.database_url))
-    environment = _environment(settings)
+    environment = {**_of_services(), **services, **_environment(settings)}
     if settings.embedded:
         names, ports = ["run"], [settings.metrics_port or 0]
     else:
@@ -48,6 +57,11 @@ def start_stack(
 async def _migrate(url: str) -> None:
     async with open_ledger(url) as ledger:
         await ledger.migrate()
+
+
+def _of_services() -> dict[str, str]:
+    names = {name for declared in installed_settings() for name in variables(declared)}
+    return {name: value for name, value in os.environ.items() if name in names}
 
 
 def _environment(settings: Settings) -> dict[str, str]:

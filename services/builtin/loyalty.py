@@ -1,29 +1,51 @@
 """Loyalty points for what a customer bought."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from services import Effects, OrderEvent, Service
+from pydantic import Field
+from sqlalchemy import Column, Integer, MetaData, Table
+
+from services import Effects, Handle, OrderEvent, Service, ServiceSettings, Totals
+from services.builtin.columns import key
+from services.builtin.latency import delayed
 
 POINTS_PER_ITEM = 10
+
+_tables = MetaData()
+_points = Table(
+    "loyalty",
+    _tables,
+    Column("customer_id", key(128), primary_key=True),
+    Column("points", Integer, nullable=False),
+)
+
+_ADD_POINTS = (
+    "INSERT INTO loyalty (customer_id, points) VALUES (:customer_id, :points)"
+    " ON CONFLICT (customer_id) DO UPDATE SET points = loyalty.points + excluded.points"
+)
+
+
+class LoyaltySettings(ServiceSettings):
+    """The settings of loyalty."""
+
+    loyalty_latency_ms: int = Field(
+        0, ge=0, le=60_000, description="how long loyalty takes in addition, for demonstrations"
+    )
 
 
 @dataclass(frozen=True)
 class Purchase:
-    """What loyalty wants to know."""
+    """The part of a confirmed order that loyalty needs."""
 
     customer_id: str
     items: int
 
     @classmethod
     def of(cls, event: OrderEvent) -> "Purchase":
-        """What a confirmed order is to loyalty."""
+        """Return the purchase that a confirmed order is."""
         return cls(event.customer_id, event.quantity)
-
-
-_ADD_POINTS = (
-    "INSERT INTO loyalty (customer_id, points) VALUES (:customer_id, :points)"
-    " ON CONFLICT (customer_id) DO UPDATE SET points = loyalty.points + excluded.points"
-)
 
 
 async def add_points(purchase: Purchase, effects: Effects) -> None:
@@ -32,4 +54,19 @@ async def add_points(purchase: Purchase, effects: Effects) -> None:
     effects.run(_ADD_POINTS, customer_id=purchase.customer_id, points=points)
 
 
-loyalty = Service("loyalty", ("order.confirmed.#",), Purchase.of, add_points, concurrency=2000)
+@asynccontextmanager
+async def open_loyalty(settings: LoyaltySettings) -> AsyncIterator[Handle[Purchase]]:
+    """Open the handler."""
+    yield delayed(add_points, settings.loyalty_latency_ms)
+
+
+loyalty = Service(
+    "loyalty",
+    ("order.confirmed.#",),
+    Purchase.of,
+    opened=open_loyalty,
+    concurrency=2000,
+    tables=_tables,
+    settings=LoyaltySettings,
+    totals=Totals(_points.c.customer_id, _points.c.points, per_item=POINTS_PER_ITEM),
+)

@@ -1,7 +1,27 @@
 """The top buyers of a sale. The gateway serves them: `GET /sales/{sku}/ranking`."""
 
-from flashsale.messages.events import OrderEvent
-from services import Effects, Service
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pydantic import Field
+from sqlalchemy import Column, Double, Index, Integer, MetaData, Table
+
+from flashsale.ledger import RankingQuery
+from services import Effects, Handle, OrderEvent, Service, ServiceSettings, Totals
+from services.builtin.columns import key
+from services.builtin.latency import delayed
+
+_tables = MetaData()
+_buyers = Table(
+    "ranking",
+    _tables,
+    Column("sku", key(64), primary_key=True),
+    Column("customer_id", key(128), primary_key=True),
+    Column("bought", Integer, nullable=False),
+    # When the latest of these items was bought: of two with as many, the earlier is ahead.
+    Column("reached_at", Double, nullable=False),
+)
+Index("ranking_top", _buyers.c.sku, _buyers.c.bought.desc(), _buyers.c.reached_at)
 
 # Of two with as many items the one who had them earlier is ahead, in whatever order events come.
 _ADD_ITEMS = (
@@ -12,9 +32,23 @@ _ADD_ITEMS = (
     " ELSE ranking.reached_at END"
 )
 
+TOP_BUYERS = RankingQuery(
+    "SELECT customer_id, bought FROM ranking WHERE sku = :sku"
+    " ORDER BY bought DESC, reached_at, customer_id LIMIT :at_most"
+)
+"""The query that the gateway asks; an entry point of `flashsale.rankings` names it."""
+
+
+class RankingSettings(ServiceSettings):
+    """The settings of the ranking."""
+
+    ranking_latency_ms: int = Field(
+        0, ge=0, le=60_000, description="how long ranking takes in addition, for demonstrations"
+    )
+
 
 async def add_items(event: OrderEvent, effects: Effects) -> None:
-    """Count what one order bought."""
+    """Count the items of one order."""
     effects.run(
         _ADD_ITEMS,
         sku=event.sku,
@@ -25,8 +59,23 @@ async def add_items(event: OrderEvent, effects: Effects) -> None:
 
 
 def as_it_is(event: OrderEvent) -> OrderEvent:
-    """The ranking wants to know most of an event."""
+    """Return the event: the ranking needs most of it."""
     return event
 
 
-ranking = Service("ranking", ("order.confirmed.#",), as_it_is, add_items, concurrency=2000)
+@asynccontextmanager
+async def open_ranking(settings: RankingSettings) -> AsyncIterator[Handle[OrderEvent]]:
+    """Open the handler."""
+    yield delayed(add_items, settings.ranking_latency_ms)
+
+
+ranking = Service(
+    "ranking",
+    ("order.confirmed.#",),
+    as_it_is,
+    opened=open_ranking,
+    concurrency=2000,
+    tables=_tables,
+    settings=RankingSettings,
+    totals=Totals(_buyers.c.customer_id, _buyers.c.bought, _buyers.c.sku),
+)

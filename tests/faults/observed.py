@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import flashsale.ledger.sql.drain_lease
+import flashsale.ledger.sql.sink
 from consumer.announcer import Announcer
 from consumer.release_gate import ReleaseLog
 from flashsale.audit.history import Acked, Committed, Observation, Released, encode_line
 from flashsale.broker.rabbitmq.consumer import RabbitMQDeliveries
 from flashsale.cli.main import app
-from flashsale.ledger import Drain, EffectBook, Outbox
+from flashsale.ledger.sql.effects import SqlEffectStore
+from flashsale.ledger.sql.outbox import SqlOutbox
+from flashsale.ledger.sql.sink import SqlSink
 from gateway.intake.accept_order import OrderIntake
 
 HISTORY = "FAULTS_HISTORY"
@@ -32,14 +34,14 @@ _HOUR = 3600.0
 _ACK_ON_ITS_WAY_SECONDS = 0.1
 
 POINTS: dict[str, tuple[Any, str, str]] = {
-    "sold-not-committed": (flashsale.ledger.sql.drain_lease, "sell", "after"),
-    "committed-not-acked": (Drain, "sell", "after"),
+    "sold-not-committed": (flashsale.ledger.sql.sink, "sell", "after"),
+    "committed-not-acked": (SqlSink, "sell", "after"),
     "confirmed-not-answered": (OrderIntake, "accept", "after"),
-    "published-not-marked": (Outbox, "mark", "before"),
-    "marked-not-committed": (Outbox, "mark", "after"),
-    "handled-not-recorded": (EffectBook, "take_effect", "before"),
-    "effect-not-committed": (EffectBook, "mark", "after"),
-    "recorded-not-acked": (EffectBook, "take_effect", "after"),
+    "published-not-marked": (SqlOutbox, "mark", "before"),
+    "marked-not-committed": (SqlOutbox, "mark", "after"),
+    "handled-not-recorded": (SqlEffectStore, "take_effect", "before"),
+    "effect-not-committed": (SqlEffectStore, "mark", "after"),
+    "recorded-not-acked": (SqlEffectStore, "take_effect", "after"),
 }
 """What is called, and whether the process dies before it or after it."""
 
@@ -92,7 +94,7 @@ def _die_unannounced(at: int) -> None:
 def write_down(write: Callable[[Observation], None]) -> None:
     """Have the drain of this process tell `write` what it releases, commits and acknowledges."""
     process = os.getpid()
-    release, sell, fail = ReleaseLog.add, Drain.sell, Drain.fail
+    release, sell, fail = ReleaseLog.add, SqlSink.sell, SqlSink.fail
     take, ack_through = RabbitMQDeliveries.take, RabbitMQDeliveries.ack_through
     # By connection: what an older one held comes back to the next, not always in the same order.
     in_hand: WeakKeyDictionary[RabbitMQDeliveries, list[Any]] = WeakKeyDictionary()
@@ -102,14 +104,14 @@ def write_down(write: Callable[[Observation], None]) -> None:
         write(Released(now, count, process))
         release(log, now, count)
 
-    async def selling(drain: Drain, *arguments: Any, **named: Any) -> Any:
-        verdict = await sell(drain, *arguments, **named)
+    async def selling(sink: SqlSink, *arguments: Any, **named: Any) -> Any:
+        verdict = await sell(sink, *arguments, **named)
         states = {str(o.order.id): str(o.status) for o in verdict.outcomes}
         write(Committed(time.monotonic(), process, states))
         return verdict
 
-    async def failing(drain: Drain, order_id: Any, *rest: Any) -> None:
-        await fail(drain, order_id, *rest)
+    async def failing(sink: SqlSink, order_id: Any, *rest: Any) -> None:
+        await fail(sink, order_id, *rest)
         write(Committed(time.monotonic(), process, {str(order_id): "failed"}))
 
     def taking(deliveries: RabbitMQDeliveries, at_most: int) -> Any:
@@ -127,8 +129,8 @@ def write_down(write: Callable[[Observation], None]) -> None:
     owner: Any
     for owner, name, watched in (
         (ReleaseLog, "add", releasing),
-        (Drain, "sell", selling),
-        (Drain, "fail", failing),
+        (SqlSink, "sell", selling),
+        (SqlSink, "fail", failing),
         (RabbitMQDeliveries, "take", taking),
         (RabbitMQDeliveries, "ack_through", acking),
     ):

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
-from sqlalchemy import text
 
 from flashsale.domain.orders import Outcome
 from flashsale.ledger import Ledger
-from flashsale.ledger.sql.transactions import reading
 from loadtest.processes import Process, process
 from tests.conftest import unique
+from tests.database import event_ids, rows
 from tests.faults.observed import POINT
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +29,10 @@ class Shop:
     client: aiohttp.ClientSession
     accepted: list[str] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+
+    @property
+    def database_url(self) -> str:
+        return self.environment["FLASHSALE_DATABASE_URL"]
 
     @property
     def url(self) -> str:
@@ -79,6 +82,11 @@ class Shop:
             await asyncio.sleep(0.1)
         raise AssertionError(f"never answered: {set(self.statuses)}")
 
+    async def accepted_events(self) -> list[str]:
+        """The ids of the events of the accepted orders."""
+        events = await event_ids(self.database_url)
+        return [events[order_id] for order_id in self.accepted]
+
     async def orders(self, count: int, at_once: int = 50) -> None:
         slots = asyncio.Semaphore(at_once)
 
@@ -100,8 +108,8 @@ class Shop:
 
     async def count(self, select: str) -> int:
         """What `SELECT count(*) FROM ...` says."""
-        async with reading(self.ledger._engine) as connection:
-            return int(await connection.scalar(text(f"SELECT count(*) FROM {select}")) or 0)
+        [(found,)] = await rows(self.database_url, f"SELECT count(*) FROM {select}")
+        return int(str(found))
 
     async def until(self, select: str, count: int, seconds: float = 60) -> None:
         """Wait until so many rows are there."""

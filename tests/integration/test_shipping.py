@@ -16,7 +16,7 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from flashsale.runtime.settings import PREFIX, Settings
+from flashsale.runtime.settings import PREFIX, Settings, unknown_settings
 from grafana.__main__ import DASHBOARDS as MADE
 from grafana.__main__ import as_json
 
@@ -119,7 +119,7 @@ def test_compose_starts_processes_with_settings_that_exist(tmp_path: Path) -> No
     for name in PROCESSES:
         variables = {k: v for k, v in services[name]["environment"].items() if v}
         given = {k.removeprefix(PREFIX).lower(): v for k, v in variables.items()}
-        assert set(given) <= set(Settings.model_fields), name
+        assert unknown_settings(variables) == [], name
         assert not Settings.model_validate(given).embedded
 
 
@@ -188,7 +188,7 @@ def test_kubernetes_takes_the_manifests(version: str) -> None:
     by_kind = {resource["kind"]: resource for resource in resources}
     given = by_kind["ConfigMap"]["data"] | by_kind["Secret"]["stringData"]
     names = {name.removeprefix(PREFIX).lower(): value for name, value in given.items()}
-    assert set(names) <= set(Settings.model_fields)
+    assert unknown_settings(given) == []
     assert not Settings.model_validate(names).embedded
     for resource in resources:
         if resource["kind"] == "Deployment":

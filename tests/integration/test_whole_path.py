@@ -10,6 +10,7 @@ from flashsale.messages.orders import encode_order
 from loadtest.processes import scrape
 from loadtest.servers import RabbitNode, free_port
 from tests.conftest import an_order
+from tests.database import rows
 from tests.integration.shop import Shop
 
 
@@ -31,11 +32,8 @@ async def test_a_spike_fills_the_queue_and_drains_at_the_rate(shop: Shop) -> Non
 
 
 async def decided_at(shop: Shop) -> list[float]:
-    from sqlalchemy import text
-
-    async with shop.ledger._engine.connect() as connection:
-        rows = await connection.execute(text("SELECT decided_at FROM orders ORDER BY decided_at"))
-        return [moment for (moment,) in rows]
+    found = await rows(shop.database_url, "SELECT decided_at FROM orders ORDER BY decided_at")
+    return [row.decided_at for row in found]
 
 
 def most_in_a_second(moments: list[float]) -> int:

@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
-from flashsale.ledger import Drain, Ledger
 from flashsale.ledger.sql.books import audit
 from flashsale.ledger.sql.driver_errors import named_errors
 from flashsale.ledger.sql.sell import as_outcome, as_sale
+from flashsale.ledger.sql.sink import SqlSink
 from flashsale.ledger.sql.tables import orders, outbox, sales
 from tests.model.quick_ledger import QuickLedger
 
@@ -67,7 +67,7 @@ class SqlBooks:
         return (await audit(self._connection)).wrong
 
 
-class AtOnceLedger(Ledger):
+class AtOnceLedger:
     """On one connection, each call a transaction in which nothing else has a turn.
 
     So what is committed is known to the model at once, whoever dies meanwhile.
@@ -76,6 +76,10 @@ class AtOnceLedger(Ledger):
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
+    async def create_sale(self, sale: Sale) -> None:
+        await self._connection.execute(insert(sales).values(vars(sale)))
+        await self._connection.commit()
+
     async def sales(self) -> list[Sale]:
         return [as_sale(row) for row in await self._connection.execute(select(sales))]
 
@@ -83,13 +87,27 @@ class AtOnceLedger(Ledger):
         rows = await self._connection.execute(select(orders).where(orders.c.id.in_(order_ids)))
         return {OrderId(row.id): as_outcome(row) for row in rows}
 
+    async def outcomes(self, sku: str) -> dict[str, Outcome]:
+        mine = (orders.c.sku == sku) | (orders.c.sku.is_(None))
+        rows = await self._connection.execute(select(orders).where(mine))
+        return {row.id: as_outcome(row) for row in rows}
+
     @asynccontextmanager
-    async def hold_drain(self, name: str) -> AsyncIterator[Drain]:
-        yield AtOnceDrain(self._connection)
+    async def hold_drain(self, name: str) -> AsyncIterator["AtOnceLease"]:
+        yield AtOnceLease(self._connection)
 
 
-class AtOnceDrain(Drain):
-    """The product's own drain, but for how its transaction ends."""
+class AtOnceLease:
+    """A lease with the product's own sink, whose transactions end in one step."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    def open_sink(self) -> SqlSink:
+        return SqlSink(self._transaction)
+
+    async def touch(self) -> None:
+        """There is no session."""
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:

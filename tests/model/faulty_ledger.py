@@ -3,12 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Literal, Protocol
 
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, Verdict
-from flashsale.ledger import Drain, Ledger, LedgerBusy, LedgerRefused, LedgerUnavailable
+from flashsale.ledger import (
+    DrainLease,
+    Leases,
+    LedgerBusy,
+    LedgerRefused,
+    LedgerUnavailable,
+    Orders,
+    Sales,
+    Sink,
+)
 from tests.model.expected import Expected
 
 LedgerFault = Literal[
@@ -21,10 +30,14 @@ LedgerFault = Literal[
 ]
 
 
-class FaultyLedger(Ledger):
+class SaleLedger(Sales, Orders, Leases, Protocol):
+    """As much of a ledger as gateways and drains need."""
+
+
+class FaultyLedger:
     """Another ledger, but for `fault`, which befalls the next batch."""
 
-    def __init__(self, ledger: Ledger, expected: Expected, now: Callable[[], float]) -> None:
+    def __init__(self, ledger: SaleLedger, expected: Expected, now: Callable[[], float]) -> None:
         self._ledger = ledger
         self.expected = expected
         self.now = now
@@ -33,16 +46,22 @@ class FaultyLedger(Ledger):
         self.unwritable: set[str] = set()
         """Customers whose orders the database refuses to store."""
 
+    async def create_sale(self, sale: Sale) -> None:
+        await self._ledger.create_sale(sale)
+
     async def sales(self) -> list[Sale]:
         return await self._ledger.sales()
 
     async def find(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
         return await self._ledger.find(order_ids)
 
+    async def outcomes(self, sku: str) -> dict[str, Outcome]:
+        return await self._ledger.outcomes(sku)
+
     @asynccontextmanager
-    async def hold_drain(self, name: str) -> AsyncIterator[Drain]:
-        async with self._ledger.hold_drain(name) as drain:
-            yield FaultyDrain(drain, self)
+    async def hold_drain(self, name: str) -> AsyncIterator["FaultyLease"]:
+        async with self._ledger.hold_drain(name) as lease:
+            yield FaultyLease(lease, self)
 
     def befalls(self, *faults: LedgerFault) -> LedgerFault | None:
         """The fault, if it is one of these; it will not come again."""
@@ -58,13 +77,27 @@ class FaultyLedger(Ledger):
         await asyncio.get_running_loop().create_future()
 
 
-class FaultyDrain(Drain):
-    """Another drain; what it commits is shown to the model before anybody acts on it."""
+class FaultyLease:
+    """Another lease, but for its sink."""
 
-    def __init__(self, drain: Drain, ledger: FaultyLedger) -> None:
-        self._drain = drain
+    def __init__(self, lease: DrainLease, ledger: FaultyLedger) -> None:
+        self._lease = lease
         self._ledger = ledger
-        self.steps = {}
+
+    def open_sink(self) -> "FaultySink":
+        return FaultySink(self._lease.open_sink(), self._ledger)
+
+    async def touch(self) -> None:
+        await self._lease.touch()
+
+
+class FaultySink:
+    """Another sink; what it commits is shown to the model before anybody acts on it."""
+
+    def __init__(self, sink: Sink, ledger: FaultyLedger) -> None:
+        self._sink = sink
+        self._ledger = ledger
+        self.steps: Mapping[str, float] = {}
 
     async def sell(
         self,
@@ -85,7 +118,7 @@ class FaultyDrain(Drain):
                 await ledger.die()
         if ledger.unwritable and self._refuses(batch, replayed):
             raise LedgerRefused("value out of range")
-        verdict = await self._drain.sell(batch, now, replayed, traceparents)
+        verdict = await self._sink.sell(batch, now, replayed, traceparents)
         ledger.expected.committed(batch, replayed, verdict)
         match ledger.befalls("lost after commit", "drain dies after commit"):
             case "lost after commit":
@@ -105,9 +138,6 @@ class FaultyDrain(Drain):
 
     async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
         await asyncio.sleep(0)
-        await self._drain.fail(order_id, reason, now)
+        await self._sink.fail(order_id, reason, now)
         self._ledger.expected.failed(order_id, reason)
         await asyncio.sleep(0)
-
-    async def touch(self) -> None:
-        await self._drain.touch()

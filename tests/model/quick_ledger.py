@@ -12,17 +12,19 @@ from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, Verdict, decide
-from flashsale.ledger import Drain, Ledger
 from flashsale.messages.events import event_topic
 
 
-class QuickLedger(Ledger):
-    """Sales, orders and the outbox."""
+class QuickLedger:
+    """Sales, orders and the outbox: `Sales`, `Orders` and `Leases`."""
 
     def __init__(self, sales: Sequence[Sale]) -> None:
         self.terms = {sale.sku: sale for sale in sales}
         self.orders: dict[OrderId, Outcome] = {}
         self.events: dict[str, str] = {}
+
+    async def create_sale(self, sale: Sale) -> None:
+        self.terms[sale.sku] = sale
 
     async def sales(self) -> list[Sale]:
         return list(self.terms.values())
@@ -32,17 +34,37 @@ class QuickLedger(Ledger):
             order_id: self.orders[order_id] for order_id in order_ids if order_id in self.orders
         }
 
+    async def outcomes(self, sku: str) -> dict[str, Outcome]:
+        return {
+            str(order_id): outcome
+            for order_id, outcome in self.orders.items()
+            if outcome.order.sku in (sku, "")
+        }
+
     @asynccontextmanager
-    async def hold_drain(self, name: str) -> AsyncIterator[Drain]:
-        yield QuickDrain(self)
+    async def hold_drain(self, name: str) -> AsyncIterator["QuickLease"]:
+        yield QuickLease(self)
 
 
-class QuickDrain(Drain):
+class QuickLease:
+    """A lease that nobody can lose."""
+
+    def __init__(self, ledger: QuickLedger) -> None:
+        self._ledger = ledger
+
+    def open_sink(self) -> "QuickSink":
+        return QuickSink(self._ledger)
+
+    async def touch(self) -> None:
+        """There is no session."""
+
+
+class QuickSink:
     """What `flashsale.ledger.sql.sell` does in a transaction, here without one."""
 
     def __init__(self, ledger: QuickLedger) -> None:
         self._ledger = ledger
-        self.steps = {}
+        self.steps: Mapping[str, float] = {}
 
     async def sell(
         self,
@@ -80,6 +102,3 @@ class QuickDrain(Drain):
     async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
         nothing_else = Order(order_id, "", "", 0, 0.0)
         self._ledger.orders.setdefault(order_id, Outcome(nothing_else, Status.FAILED, reason))
-
-    async def touch(self) -> None:
-        """There is no session."""

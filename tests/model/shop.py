@@ -16,7 +16,6 @@ from flashsale.broker.dead_letters import DeadQueue, replay
 from flashsale.domain.order_ids import OrderId, keyed_order_id
 from flashsale.domain.orders import OrderRequest, Outcome
 from flashsale.domain.sales import Sale
-from flashsale.ledger import Ledger
 from flashsale.observability.consumer_metrics import ConsumerMetrics
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.http.problems import kind_of
@@ -35,7 +34,7 @@ from gateway.state.sales import KnownSales
 from tests.model.clock import Clock
 from tests.model.expected import Expected
 from tests.model.faulty_broker import BrokerFault, FaultyBroker
-from tests.model.faulty_ledger import FaultyLedger, LedgerFault
+from tests.model.faulty_ledger import FaultyLedger, LedgerFault, SaleLedger
 from tests.model.loop import SeededLoop
 
 RATE = 20
@@ -56,7 +55,7 @@ class Books(Protocol):
     """A ledger that can be looked into."""
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> SaleLedger:
         """The ledger."""
 
     async def change(self, sale: Sale) -> None:
@@ -238,7 +237,7 @@ class Shop:
         drain = DrainLoop(
             broker=self.broker,
             queue=orders,
-            ledger=self.ledger,
+            leases=self.ledger,
             control=control,
             gate=ReleaseGate(control),
             dead_letters=DeadLetters(self.broker, orders, announcer, _consumer_metrics),

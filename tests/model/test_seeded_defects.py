@@ -17,12 +17,12 @@ from flashsale.domain.order_states import Reason, Status
 from flashsale.domain.orders import Outcome
 from flashsale.domain.pacing import Pacer
 from flashsale.domain.sales import Sale
-from flashsale.ledger import Drain
+from flashsale.ledger import Sink
 from gateway.state.orders import KnownOrder, KnownOrders
 from gateway.state.sales import KnownSales
 from tests.model.machine import SaleMachine
 from tests.model.playing import search
-from tests.model.quick_ledger import QuickDrain
+from tests.model.quick_ledger import QuickSink
 from tests.model.walk import draw_walk, made_small
 
 Patch = pytest.MonkeyPatch
@@ -42,9 +42,9 @@ def acks_before_the_commit(patch: Patch) -> None:
         latest[:] = [deliveries]
         return take(deliveries, at_most)
 
-    async def settling(drainer: DrainLoop, drain: Drain, batch: Sequence[Delivery]) -> Any:
+    async def settling(drainer: DrainLoop, sink: Sink, batch: Sequence[Delivery]) -> Any:
         latest[0].ack_through(batch[-1])
-        return await settle(drainer, drain, batch)
+        return await settle(drainer, sink, batch)
 
     patch.setattr(EmbeddedDeliveries, "take", taking)
     patch.setattr(DrainLoop, "_settle", settling)
@@ -95,18 +95,18 @@ def decides_a_redelivered_order_again(patch: Patch) -> None:
 
 
 def writes_no_event_for_a_rejected_order(patch: Patch) -> None:
-    write = QuickDrain._write
+    write = QuickSink._write
 
-    def forgetful(drain: QuickDrain, outcome: Outcome) -> None:
-        write(drain, outcome)
+    def forgetful(sink: QuickSink, outcome: Outcome) -> None:
+        write(sink, outcome)
         if outcome.status is Status.REJECTED:
-            drain._ledger.events.pop(outcome.order.id, None)
+            sink._ledger.events.pop(outcome.order.id, None)
 
-    patch.setattr(QuickDrain, "_write", forgetful)
+    patch.setattr(QuickSink, "_write", forgetful)
 
 
 def buries_only_in_the_log(patch: Patch) -> None:
-    async def burying(letters: DeadLetters, drain: Drain, delivery: Delivery, reason: str) -> None:
+    async def burying(letters: DeadLetters, sink: Sink, delivery: Delivery, reason: str) -> None:
         """It is gone."""
 
     patch.setattr(DeadLetters, "bury", burying)

@@ -13,10 +13,11 @@ _FAILED = "failed"
 def effects(
     holdings: Holdings, duties: Sequence[ExpectedEffects], waiting: Mapping[str, int]
 ) -> tuple[list[str], list[str]]:
-    """Effects that are missing, twice, or of no event; and in words, what is still to be done.
+    """Find effects that are missing, twice, or of no event; and in words, what is still to be done.
 
-    `waiting` are the events in each service's queues. What the services have in hand is in neither
-    place, so they have to be done before they are judged.
+    Effects are judged by the orders that they are for, as events are pruned before long. `waiting`
+    are the events in each service's queues. What the services have in hand is in neither place, so
+    they have to be done before they are judged.
     """
     found: list[str] = []
     to_do: list[str] = []
@@ -24,20 +25,20 @@ def effects(
         due = _due(holdings, duty)
         done = Counter(holdings.effects.get(duty.service, ()))
         found += [
-            f"{duty.service}: done {times} times for {event_id}"
-            for event_id, times in done.items()
+            f"{duty.service}: done {times} times for {order_id}"
+            for order_id, times in done.items()
             if times > 1
         ]
         found += [
-            f"{duty.service}: done for {event_id}, which is no event of its own"
-            for event_id in done
-            if event_id not in due
+            f"{duty.service}: done for {order_id}, which is no event of its own"
+            for order_id in done
+            if order_id not in due
         ]
-        missing = [event_id for event_id in due if event_id not in done]
-        sent = [event_id for event_id in missing if event_id not in holdings.unsent]
+        missing = [order_id for order_id in due if order_id not in done]
+        sent = [order_id for order_id in missing if order_id not in holdings.unsent]
         in_queue = waiting.get(duty.service, 0)
         if len(sent) > in_queue:
-            found += [f"{duty.service}: not done for {event_id}" for event_id in sent]
+            found += [f"{duty.service}: not done for {order_id}" for order_id in sent]
         elif missing:
             unsent = len(missing) - len(sent)
             to_do.append(
@@ -50,7 +51,7 @@ def effects(
 
 
 def _due(holdings: Holdings, duty: ExpectedEffects) -> dict[str, None]:
-    """The events that a service has to do, in the order of the ledger."""
+    """Return the orders whose event a service has to do, in the ledger's sequence."""
     wants: dict[tuple[str, str], bool] = {}
     due: dict[str, None] = {}
     for order in holdings.orders:
@@ -63,7 +64,7 @@ def _due(holdings: Holdings, duty: ExpectedEffects) -> dict[str, None]:
 
 
 def _miscounted(duty: ExpectedEffects, tally: Tally) -> list[str]:
-    """Buyers for whom a service has not added up what it has done."""
+    """Find buyers for whom a service has not added up what it has done."""
     found = []
     for buyer in {**tally.counted, **tally.done}:
         counted, right = tally.counted.get(buyer, 0), tally.done.get(buyer, 0) * duty.per_item

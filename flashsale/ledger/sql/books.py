@@ -1,30 +1,11 @@
 """Do the books balance? What must be true of the tables at every commit."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ColumnElement
 
+from flashsale.ledger.books import Books
 from flashsale.ledger.sql.tables import orders, outbox, outbox_pruned, sales
-
-
-@dataclass(frozen=True)
-class Books:
-    """What is in the ledger, and the rows that should not be so."""
-
-    sales: int
-    orders: int
-    sold: int
-    oversold: int
-    broken: Mapping[str, tuple[str, ...]]
-    """By rule, of all rules."""
-
-    @property
-    def wrong(self) -> tuple[str, ...]:
-        """Every row that should not be so."""
-        return tuple(row for rows in self.broken.values() for row in rows)
 
 
 async def audit(connection: AsyncConnection) -> Books:
@@ -102,12 +83,18 @@ async def _events(connection: AsyncConnection) -> list[str]:
     old = without.where(orders.c.decided_at < before).subquery()
     gone = await connection.scalar(select(func.count()).select_from(old)) or 0
     astray = await connection.execute(
-        select(outbox.c.order_id, outbox.c.topic)
+        select(outbox.c.event_id, outbox.c.topic)
         .outerjoin(orders, orders.c.id == outbox.c.order_id)
         .where(orders.c.id.is_(None) | (orders.c.status == "failed") | (outbox.c.topic != topic))
     )
+    doubled = await connection.execute(
+        select(outbox.c.order_id, func.count().label("events"))
+        .group_by(outbox.c.order_id)
+        .having(func.count() > 1)
+    )
     wrong = [f"order {r.id}: {r.status}, but no event in the outbox" for r in missing]
-    wrong += [f"outbox {r.order_id}: {r.topic!r} belongs to no such order" for r in astray]
+    wrong += [f"outbox {r.event_id}: {r.topic!r} belongs to no such order" for r in astray]
+    wrong += [f"order {r.order_id}: {r.events} events in the outbox" for r in doubled]
     if gone != events:
         wrong.append(f"outbox: {events} old events were pruned, {gone} old orders have none")
     return wrong

@@ -2,25 +2,18 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from flashsale.domain.order_ids import OrderId
-from flashsale.domain.orders import Order
-from flashsale.domain.sales import Verdict
 from flashsale.ledger.errors import LedgerUnavailable
-from flashsale.ledger.sql.bulk import insert_columns
+from flashsale.ledger.port import LEASE_SECONDS
 from flashsale.ledger.sql.driver_errors import named_errors
-from flashsale.ledger.sql.sell import Steps, sell
-from flashsale.ledger.sql.tables import orders
-
-SESSION_SECONDS = 10
-"""How long a frozen drain keeps its session, and so its lock."""
+from flashsale.ledger.sql.sink import SqlSink
 
 _LOCK_RETRY_SECONDS = 0.25
 
@@ -32,68 +25,36 @@ _SESSION = {
     # scans them is cheapest; it would be kept, and cost more with every order sold.
     "enable_seqscan": "off",
     "jit": "off",
-    "idle_session_timeout": f"{SESSION_SECONDS}s",
-    "idle_in_transaction_session_timeout": f"{SESSION_SECONDS}s",
-    "tcp_keepalives_idle": f"{SESSION_SECONDS // 2}",
+    "idle_session_timeout": f"{LEASE_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{LEASE_SECONDS}s",
+    "tcp_keepalives_idle": f"{LEASE_SECONDS // 2}",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "5",
-    "tcp_user_timeout": f"{SESSION_SECONDS * 1000}",
+    "tcp_user_timeout": f"{LEASE_SECONDS * 1000}",
 }
 
 
-class Drain:
+class SqlDrainLease:
     """The right to decide orders, for as long as its session lives."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
-        self.steps: Mapping[str, float] = {}
-        """Seconds that each step of the last sale took."""
 
-    async def sell(
-        self,
-        batch: Sequence[Order],
-        now: float,
-        replayed: Sequence[str] = (),
-        traceparents: Mapping[str, str] | None = None,
-    ) -> Verdict:
-        """Decide a batch in one transaction; see `flashsale.ledger.sql.sell.sell`.
-
-        Those `replayed` had failed, and an operator has them tried again. `traceparents`, by order
-        id, are what the events of traced orders will be part of. Raises `LedgerBusy` or
-        `LedgerRefused`, when nothing was written, or `LedgerUnavailable`, when it may have been;
-        the same batch again gives the same outcomes.
-        """
-        steps = Steps()
-        async with self._transaction() as connection:
-            verdict = await sell(connection, batch, now, replayed, traceparents, steps)
-        steps.done("commit")
-        self.steps = steps.seconds
-        return verdict
-
-    async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
-        """Record that an order could not be decided, unless it was. Raises as `sell` does."""
-        async with self._transaction() as connection:
-            known = await connection.execute(select(orders.c.id).where(orders.c.id == order_id))
-            if known.first() is None:
-                await insert_columns(
-                    connection,
-                    orders,
-                    {
-                        "id": [order_id],
-                        "status": ["failed"],
-                        # NUL is the one character that a text cannot hold.
-                        "reason": [reason.replace("\0", "")],
-                        "decided_at": now,
-                    },
-                )
+    def open_sink(self) -> SqlSink:
+        """Return the sink that writes on the session of this lease."""
+        return SqlSink(self.transaction)
 
     async def touch(self) -> None:
         """Keep the session alive while there is nothing to do. Raises `LedgerUnavailable`."""
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             await connection.execute(text("SELECT 1"))
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """Begin a transaction on the session that holds the lock, committed at the end.
+
+        Raises `LedgerError`, of which `LedgerUnavailable` if the session is lost.
+        """
         with named_errors():
             if self._connection.invalidated:
                 # SQLAlchemy would connect again: to a session that does not hold the lock.
@@ -103,7 +64,7 @@ class Drain:
 
 
 @asynccontextmanager
-async def hold_drain(engine: AsyncEngine, name: str) -> AsyncIterator[Drain]:
+async def hold_drain(engine: AsyncEngine, name: str) -> AsyncIterator[SqlDrainLease]:
     """Wait until nobody else drains the sale of that name, then be its only drain.
 
     Raises `LedgerUnavailable`.
@@ -111,7 +72,7 @@ async def hold_drain(engine: AsyncEngine, name: str) -> AsyncIterator[Drain]:
     if engine.dialect.name != "postgresql":
         # A SQLite file serves one process, and a process has one drain.
         async with engine.connect() as connection:
-            yield Drain(await connection.execution_options(flashsale_writes=True))
+            yield SqlDrainLease(await connection.execution_options(flashsale_writes=True))
         return
     session = create_async_engine(
         engine.url, poolclass=NullPool, connect_args={"server_settings": _SESSION}
@@ -120,7 +81,7 @@ async def hold_drain(engine: AsyncEngine, name: str) -> AsyncIterator[Drain]:
         connection = await session.connect()
     try:
         await _lock(connection, name)
-        yield Drain(connection)
+        yield SqlDrainLease(connection)
     finally:
         # Ends the session, whatever state it is in, and frees the lock with it.
         await asyncio.shield(_end(connection))

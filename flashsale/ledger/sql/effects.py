@@ -2,49 +2,20 @@
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
-from sqlalchemy import ARRAY, MetaData, TextClause, bindparam, func, select, text
+from sqlalchemy import ARRAY, ColumnElement, MetaData, TextClause, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from flashsale.ledger.effects import Effects, Journey, Value
 from flashsale.ledger.sql import schema
 from flashsale.ledger.sql.bulk import among, insert_columns
-from flashsale.ledger.sql.tables import effects, orders
+from flashsale.ledger.sql.tables import effects, orders, outbox
 from flashsale.ledger.sql.transactions import reading, writing
 
-Value = str | int | float | None
 
-
-class Effects:
-    """What a handler wants changed in the database for one event, all of it or nothing, once."""
-
-    def __init__(self, event_id: str) -> None:
-        self.event_id = event_id
-        self.statements: list[tuple[str, dict[str, Value]]] = []
-
-    def run(self, statement: str, **values: Value) -> None:
-        """Have this SQL run in the transaction that marks the event as done.
-
-        Its `:name`s are bound to `values`. Transactions hold many events at once, in any order;
-        the same statement with other values is cheap.
-        """
-        self.statements.append((statement, values))
-
-
-@dataclass(frozen=True)
-class Journey:
-    """An order's way from its 202 to its last service, and how many were done. Unix seconds."""
-
-    order_id: str
-    accepted_at: float
-    decided_at: float
-    done_at: float
-    services: int
-
-
-class EffectBook:
-    """Which service has done which event. Every method may raise `LedgerError`."""
+class SqlEffectStore:
+    """The table of effects. See `flashsale.ledger.port.EffectStore`."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -55,7 +26,7 @@ class EffectBook:
             await connection.run_sync(schema.create_missing, tables)
 
     async def done(self, service: str, event_ids: Collection[str]) -> set[str]:
-        """Which of these events the service has done."""
+        """Return those of these events that the service has done."""
         async with reading(self._engine) as connection:
             if connection.dialect.name == "postgresql":
                 # One statement needs no BEGIN and no end of its own.
@@ -63,7 +34,7 @@ class EffectBook:
             return await _done(connection, service, event_ids)
 
     async def journeys(self, sku: str) -> list[Journey]:
-        """Of every confirmed order of a sale that a service has done anything for."""
+        """Return one for every confirmed order of a sale that a service has done anything for."""
         async with reading(self._engine) as connection:
             rows = await connection.execute(
                 select(
@@ -73,7 +44,9 @@ class EffectBook:
                     func.max(effects.c.done_at).label("done_at"),
                     func.count().label("services"),
                 )
-                .join(effects, effects.c.event_id == orders.c.id)
+                .select_from(effects)
+                .outerjoin(outbox, outbox.c.event_id == effects.c.event_id)
+                .join(orders, orders.c.id == order_of_effect())
                 .where(orders.c.sku == sku, orders.c.status == "confirmed")
                 .group_by(orders.c.id)
             )
@@ -83,10 +56,10 @@ class EffectBook:
             ]
 
     async def take_effect(self, service: str, wanted: Sequence[Effects]) -> int:
-        """Apply in one transaction what is not done yet; of how many events."""
+        """Apply in one transaction what is not done yet; return of how many events."""
         async with writing(self._engine) as connection:
             by_id = {one.event_id: one for one in wanted}
-            new = await self.mark(connection, service, sorted(by_id))
+            new = await self.mark(connection, service, [by_id[each] for each in sorted(by_id)])
             values: dict[str, list[dict[str, Value]]] = {}
             for event_id in new:
                 for statement, bound in by_id[event_id].statements:
@@ -98,25 +71,42 @@ class EffectBook:
         return len(new)
 
     async def mark(
-        self, connection: AsyncConnection, service: str, event_ids: Sequence[str]
+        self, connection: AsyncConnection, service: str, wanted: Sequence[Effects]
     ) -> list[str]:
-        """Mark events as done; those that were not before, in the same order."""
+        """Mark events as done; return those that were not before, in the same order."""
         now = time.time()
+        event_ids = [one.event_id for one in wanted]
+        order_ids = [one.order_id for one in wanted]
         if connection.dialect.name == "postgresql":
             rows = await connection.execute(
-                _INSERT_NEW, {"service": service, "ids": event_ids, "now": now}
+                _INSERT_NEW,
+                {"service": service, "events": event_ids, "orders": order_ids, "now": now},
             )
             return [row.event_id for row in rows]
         # One writer at a time: nothing can come between the question and the answer.
         done = await _done(connection, service, event_ids)
-        new = [event_id for event_id in event_ids if event_id not in done]
+        new = [one for one in wanted if one.event_id not in done]
         if new:
             await insert_columns(
                 connection,
                 effects,
-                {"service": [service] * len(new), "event_id": new, "done_at": now},
+                {
+                    "service": [service] * len(new),
+                    "event_id": [one.event_id for one in new],
+                    "order_id": [one.order_id for one in new],
+                    "done_at": now,
+                },
             )
-        return new
+        return [one.event_id for one in new]
+
+
+def order_of_effect() -> ColumnElement[str]:
+    """Return the order that an effect is for, in a query that joins the outbox by `event_id`.
+
+    A worker of an earlier version wrote none with the effect: the event tells it, or is under the
+    order's id, as the events of that version were.
+    """
+    return func.coalesce(effects.c.order_id, outbox.c.order_id, effects.c.event_id)
 
 
 async def _done(connection: AsyncConnection, service: str, event_ids: Collection[str]) -> set[str]:
@@ -130,12 +120,13 @@ async def _done(connection: AsyncConnection, service: str, event_ids: Collection
 
 
 _INSERT_NEW = text(
-    "INSERT INTO effects (service, event_id, done_at)"
-    " SELECT :service, unnest(:ids), :now"
+    "INSERT INTO effects (service, event_id, order_id, done_at)"
+    " SELECT :service, unnest(:events), unnest(:orders), :now"
     " ON CONFLICT DO NOTHING RETURNING event_id"
 ).bindparams(
     bindparam("service", type_=effects.c.service.type),
-    bindparam("ids", type_=ARRAY(effects.c.event_id.type)),
+    bindparam("events", type_=ARRAY(effects.c.event_id.type)),
+    bindparam("orders", type_=ARRAY(effects.c.order_id.type)),
     bindparam("now", type_=effects.c.done_at.type),
 )
 

@@ -1,25 +1,28 @@
 """What the ledger holds of some sales, for a verdict on them."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, literal, select
+from sqlalchemy import ColumnElement, Select, func, inspect, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flashsale.ledger.holdings import Decided, Holdings, Tally
+from flashsale.ledger.holdings import Decided, Holdings, SkuAndCustomer, Tally
 from flashsale.ledger.sql.books import audit
 from flashsale.ledger.sql.bulk import among
-from flashsale.ledger.sql.tables import effects, loyalty, orders, outbox, ranking
+from flashsale.ledger.sql.effects import order_of_effect
+from flashsale.ledger.sql.tables import effects, orders, outbox
+from flashsale.ledger.totals import Totals
 
 
-async def holdings(connection: AsyncConnection, skus: Collection[str]) -> Holdings:
+async def holdings(
+    connection: AsyncConnection, skus: Collection[str], totals: Mapping[str, Totals]
+) -> Holdings:
     """Read it all, in the transaction that the connection is in.
 
     Failed orders are among them, whichever sale they were of, and effects of no order at all.
     """
     of_sales = {"skus": list(skus)}
-    mine = among(connection.dialect.name, orders.c.sku, "skus") | orders.c.sku.is_(None)
     decided = await connection.execute(
         select(
             orders.c.id,
@@ -27,55 +30,91 @@ async def holdings(connection: AsyncConnection, skus: Collection[str]) -> Holdin
             func.coalesce(orders.c.customer_id, ""),
             func.coalesce(orders.c.quantity, 0),
             orders.c.status,
-        ).where(mine),
+        ).where(_mine(connection)),
         of_sales,
     )
-    done = await connection.execute(
-        select(effects.c.service, effects.c.event_id)
-        .outerjoin(orders, orders.c.id == effects.c.event_id)
-        .where(mine),  # no order has no sku
-        of_sales,
-    )
-    by_service: defaultdict[str, list[str]] = defaultdict(list)
-    for service, event_id in done:
-        by_service[service].append(event_id)
     unsent = await connection.execute(select(outbox.c.order_id).where(outbox.c.sent_at.is_(None)))
-    ranked = among(connection.dialect.name, ranking.c.sku, "skus")
-    counted = {
-        "ranking": select(ranking.c.sku, ranking.c.customer_id, ranking.c.bought).where(ranked),
-        "loyalty": select(literal(""), loyalty.c.customer_id, loyalty.c.points),
-    }
-    right = {
-        "ranking": _done_items("ranking", orders.c.sku).where(mine),
-        "loyalty": _done_items("loyalty", literal("")),
-    }
     return Holdings(
         orders=[Decided(*row) for row in decided],
         broken=(await audit(connection)).broken,
-        effects=by_service,
+        effects=await _effects(connection, of_sales),
         unsent=frozenset(unsent.scalars()),
         tallies={
-            name: Tally(
-                await _sums(connection, counted[name], of_sales if name == "ranking" else {}),
-                await _sums(connection, right[name], of_sales if name == "ranking" else {}),
-            )
-            for name in counted
+            service: await _tally(connection, service, declared, of_sales)
+            for service, declared in totals.items()
         },
     )
 
 
-def _done_items(service: str, sku: ColumnElement[str]) -> Select[Any]:
-    """For each buyer the items of the orders that the service has done."""
-    return (
-        select(sku, orders.c.customer_id, func.sum(orders.c.quantity))
-        .join(effects, effects.c.event_id == orders.c.id)
+def _mine(connection: AsyncConnection) -> ColumnElement[bool]:
+    """Whether an order is of these sales. A failed one has no sku, and neither has no order."""
+    return among(connection.dialect.name, orders.c.sku, "skus") | orders.c.sku.is_(None)
+
+
+async def _effects(
+    connection: AsyncConnection, of_sales: dict[str, list[str]]
+) -> Mapping[str, list[str]]:
+    with_events = select(outbox.c.order_id).distinct().subquery()
+    order_id = order_of_effect()
+    done = await connection.execute(
+        select(
+            effects.c.service,
+            effects.c.event_id,
+            order_id.label("order_id"),
+            outbox.c.order_id.label("told_of"),
+            with_events.c.order_id.label("has_events"),
+        )
+        .select_from(effects)
+        .outerjoin(outbox, outbox.c.event_id == effects.c.event_id)
+        .outerjoin(orders, orders.c.id == order_id)
+        .outerjoin(with_events, with_events.c.order_id == order_id)
+        .where(_mine(connection)),
+        of_sales,
+    )
+    by_service: defaultdict[str, list[str]] = defaultdict(list)
+    for row in done:
+        # An order has one event. It may be pruned, and that of an earlier version had the order's
+        # id. Where it stands, an effect of another event is not one of this order.
+        own = row.told_of == row.order_id or row.event_id == row.order_id
+        own = own or (row.told_of is None and row.has_events is None)
+        by_service[row.service].append(row.order_id if own else row.event_id)
+    return by_service
+
+
+async def _tally(
+    connection: AsyncConnection, service: str, totals: Totals, of_sales: dict[str, list[str]]
+) -> Tally:
+    """What a service has added up; nothing if its table does not exist yet."""
+    right = (
+        select(
+            literal("") if totals.sku is None else orders.c.sku,
+            orders.c.customer_id,
+            func.sum(orders.c.quantity),
+        )
+        .select_from(effects)
+        .outerjoin(outbox, outbox.c.event_id == effects.c.event_id)
+        .join(orders, orders.c.id == order_of_effect())
         .where(effects.c.service == service, orders.c.status == "confirmed")
-        .group_by(*((orders.c.sku,) if sku is orders.c.sku else ()), orders.c.customer_id)
+        .group_by(*(() if totals.sku is None else (orders.c.sku,)), orders.c.customer_id)
+    )
+    counted = select(
+        literal("") if totals.sku is None else totals.sku, totals.customer, totals.total
+    )
+    values: dict[str, list[str]] = {}
+    if totals.sku is not None:
+        values = of_sales
+        right = right.where(_mine(connection))
+        counted = counted.where(among(connection.dialect.name, totals.sku, "skus"))
+    table = totals.total.table.name
+    exists = await connection.run_sync(lambda sync: inspect(sync).has_table(table))
+    return Tally(
+        await _sums(connection, counted, values) if exists else {},
+        await _sums(connection, right, values),
     )
 
 
 async def _sums(
     connection: AsyncConnection, query: Select[Any], values: dict[str, list[str]]
-) -> dict[tuple[str, str], int]:
+) -> dict[SkuAndCustomer, int]:
     rows = await connection.execute(query, values)
     return {(sku, customer): int(total) for sku, customer, total in rows}

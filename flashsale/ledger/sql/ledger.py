@@ -1,52 +1,47 @@
 """The ledger: sales, and what became of every order."""
 
 import secrets as random_secrets
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
-from flashsale.ledger.errors import LedgerRefused
+from flashsale.ledger.books import Books
+from flashsale.ledger.errors import LedgerRefused, SchemaOutdated
 from flashsale.ledger.holdings import Holdings
+from flashsale.ledger.port import Ledger
+from flashsale.ledger.rankings import Buyer, RankingQuery
 from flashsale.ledger.sql import schema
-from flashsale.ledger.sql.books import Books, audit
+from flashsale.ledger.sql.books import audit
 from flashsale.ledger.sql.bulk import among
-from flashsale.ledger.sql.drain_lease import Drain, hold_drain
-from flashsale.ledger.sql.effects import EffectBook
+from flashsale.ledger.sql.drain_lease import SqlDrainLease, hold_drain
+from flashsale.ledger.sql.effects import SqlEffectStore
 from flashsale.ledger.sql.holdings import holdings
-from flashsale.ledger.sql.outbox import Outbox
+from flashsale.ledger.sql.outbox import SqlOutbox
 from flashsale.ledger.sql.postgresql import postgres_engine
 from flashsale.ledger.sql.sell import as_outcome, as_sale
 from flashsale.ledger.sql.sqlite import sqlite_engine
-from flashsale.ledger.sql.tables import orders, ranking, sales, secrets
+from flashsale.ledger.sql.tables import orders, sales, secrets
 from flashsale.ledger.sql.transactions import reading, writing
+from flashsale.ledger.totals import Totals
 
 
-@dataclass(frozen=True)
-class Buyer:
-    """A customer of a sale, and the items bought."""
-
-    customer_id: str
-    bought: int
-
-
-class Ledger:
-    """The database behind the queue. Every method may raise `LedgerUnavailable`."""
+class SqlLedger:
+    """The ledger in PostgreSQL or SQLite. See `flashsale.ledger.port.Ledger`."""
 
     def __init__(self, engine: AsyncEngine, by_key: AsyncEngine) -> None:
         """`by_key` is for what reads by key only, however large the tables are."""
         self._engine = engine
-        self.outbox = Outbox(engine, by_key)
-        self.effects = EffectBook(by_key)
+        self.outbox = SqlOutbox(engine, by_key)
+        self.effects = SqlEffectStore(by_key)
 
     async def migrate(self) -> str:
-        """Bring the tables to this version; the revision they are at then."""
+        """Bring the tables to this version; return the revision they are at then."""
         async with writing(self._engine) as connection:
             return await connection.run_sync(schema.upgrade)
 
@@ -66,13 +61,13 @@ class Ledger:
             raise
 
     async def sales(self) -> list[Sale]:
-        """All sales, by sku."""
+        """Return all sales, by sku."""
         async with reading(self._engine) as connection:
             rows = await connection.execute(select(sales).order_by(sales.c.sku))
             return [as_sale(row) for row in rows]
 
     async def find(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
-        """What was decided about these orders, as far as anything was."""
+        """Return what was decided about these orders, as far as anything was."""
         async with reading(self._engine) as connection:
             rows = await connection.execute(
                 select(orders).where(among(connection.dialect.name, orders.c.id, "ids")),
@@ -81,32 +76,32 @@ class Ledger:
             return {OrderId(row.id): as_outcome(row) for row in rows}
 
     async def outcomes(self, sku: str) -> dict[str, Outcome]:
-        """Every order of a sale that was decided, and every failed one, by id."""
+        """Return every decided order of a sale, and every failed one, by id."""
         async with reading(self._engine) as connection:
             mine = (orders.c.sku == sku) | (orders.c.sku.is_(None))
             rows = await connection.execute(select(orders).where(mine))
             return {row.id: as_outcome(row) for row in rows}
 
-    async def ranking(self, sku: str, at_most: int) -> list[Buyer]:
-        """The sale's top buyers: most items first, of as many the earlier."""
-        async with reading(self._engine) as connection:
-            rows = await connection.execute(
-                select(ranking.c.customer_id, ranking.c.bought)
-                .where(ranking.c.sku == sku)
-                .order_by(ranking.c.bought.desc(), ranking.c.reached_at, ranking.c.customer_id)
-                .limit(at_most)
-            )
-            return [Buyer(row.customer_id, row.bought) for row in rows]
+    async def top_buyers(self, query: RankingQuery, sku: str, at_most: int) -> list[Buyer]:
+        """Return the top buyers of a sale; nobody if the service has no table yet."""
+        try:
+            async with reading(self._engine) as connection:
+                rows = await connection.execute(text(query), {"sku": sku, "at_most": at_most})
+                return [Buyer(row.customer_id, row.bought) for row in rows]
+        except SchemaOutdated:
+            return []
 
     async def audit(self) -> Books:
         """Go through the books."""
         async with self._at_one_moment() as connection:
             return await audit(connection)
 
-    async def holdings(self, skus: Collection[str]) -> Holdings:
-        """What is to be judged of these sales, and of the books as a whole."""
+    async def holdings(
+        self, skus: Collection[str], totals: Mapping[str, Totals] | None = None
+    ) -> Holdings:
+        """Return what is to be judged of these sales, and of the books as a whole."""
         async with self._at_one_moment() as connection:
-            return await holdings(connection, skus)
+            return await holdings(connection, skus, totals or {})
 
     @asynccontextmanager
     async def _at_one_moment(self) -> AsyncIterator[AsyncConnection]:
@@ -117,7 +112,7 @@ class Ledger:
             yield connection
 
     async def secret(self) -> bytes:
-        """The secret of the order ids: made by whoever asks first, the same for all after."""
+        """Return the secret of the order ids: made by the first caller, the same for all after."""
         mine = {"name": "order-ids", "value": random_secrets.token_hex(32)}
         try:
             async with writing(self._engine) as connection:
@@ -130,8 +125,8 @@ class Ledger:
             )
             return bytes.fromhex(str(value))
 
-    def hold_drain(self, name: str) -> AbstractAsyncContextManager[Drain]:
-        """Become the one drain of the sale of that name; waits while there is another."""
+    def hold_drain(self, name: str) -> AbstractAsyncContextManager[SqlDrainLease]:
+        """Wait until nobody else drains the sale of that name, then be its only drain."""
         return hold_drain(self._engine, name)
 
 
@@ -144,7 +139,7 @@ async def open_ledger(url: str) -> AsyncIterator[Ledger]:
         engine = postgres_engine(url)
         by_key = postgres_engine(url, enable_seqscan="off")
     try:
-        yield Ledger(engine, by_key)
+        yield SqlLedger(engine, by_key)
     finally:
         await engine.dispose()
         await by_key.dispose()

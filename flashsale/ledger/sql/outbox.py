@@ -5,9 +5,8 @@ is unsent says so itself, and SKIP LOCKED lets any number of relays share the wo
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Select, delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -15,45 +14,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flashsale.ledger.sql.bulk import among
 from flashsale.ledger.sql.tables import effects, orders, outbox
 from flashsale.ledger.sql.transactions import reading, writing
+from flashsale.ledger.unsent import Relayed, Send, Unsent
 from flashsale.messages.events import OrderEvent
-
-
-class Unsent(NamedTuple):
-    """An event to be published, and the trace that it is part of, if it is."""
-
-    event: OrderEvent
-    traceparent: str | None
-
-
-Send = Callable[[Sequence[Unsent]], Awaitable[Sequence[str]]]
-"""Publishes events; the ids of those that the broker has confirmed."""
 
 _PRUNED_AT_ONCE = 5_000
 
 
-@dataclass(frozen=True)
-class Relayed:
-    """What one round of the relay did. `oldest` is the oldest unsent event's, in Unix seconds."""
-
-    claimed: int
-    sent: int
-    oldest: float | None
-
-
-class Outbox:
-    """The outbox of one database. Every method may raise `LedgerError`."""
+class SqlOutbox:
+    """The outbox of one database. See `flashsale.ledger.port.Outbox`."""
 
     def __init__(self, engine: AsyncEngine, by_key: AsyncEngine) -> None:
         self._engine = engine
         self._by_key = by_key
 
     async def relay(self, limit: int, until: float, send: Send) -> Relayed:
-        """Send up to `limit` of the oldest unsent events, and record what the broker has.
-
-        `until` is the latest moment at which they were decided, in Unix seconds.
-
-        Dying after `send` leaves them unsent: they are sent again, under the same ids.
-        """
+        """Send up to `limit` of the oldest unsent events, and record what the broker has."""
         if self._engine.dialect.name == "postgresql":
             # What is claimed stays locked until it is marked: no other relay sends it.
             async with writing(self._by_key) as connection:
@@ -71,12 +46,12 @@ class Outbox:
         return Relayed(len(events), len(sent), oldest)
 
     async def claim(self, connection: AsyncConnection, limit: int, until: float) -> list[Unsent]:
-        """The oldest unsent events, no other relay's, for as long as the transaction lasts."""
+        """Return the oldest unsent events, no other relay's while the transaction lasts."""
         rows = await connection.execute(_unsent(limit, until))
         return [
             Unsent(
                 OrderEvent(
-                    event_id=row.id,
+                    event_id=row.event_id,
                     status=row.status,
                     reason=row.reason,
                     sku=row.sku,
@@ -84,6 +59,7 @@ class Outbox:
                     quantity=row.quantity,
                     accepted_at=row.accepted_at,
                     decided_at=row.decided_at,
+                    order_id=row.id,
                 ),
                 row.traceparent,
             )
@@ -95,24 +71,21 @@ class Outbox:
         if event_ids:
             await connection.execute(
                 update(outbox)
-                .where(among(connection.dialect.name, outbox.c.order_id, "ids"))
+                .where(among(connection.dialect.name, outbox.c.event_id, "ids"))
                 .values(sent_at=time.time()),
                 {"ids": event_ids},
             )
 
     async def prune(self, before: float) -> int:
-        """Delete some of the events that were made and sent before that moment; how many.
-
-        The count is kept, so that the books still balance.
-        """
+        """Delete some of the events that were made and sent before that moment; how many."""
         async with writing(self._engine) as connection:
             old = (
-                select(outbox.c.order_id)
+                select(outbox.c.event_id)
                 .where(outbox.c.sent_at.is_not(None), outbox.c.created_at < before)
                 .limit(_PRUNED_AT_ONCE)
                 .with_for_update(skip_locked=True)
             )
-            gone = await connection.execute(delete(outbox).where(outbox.c.order_id.in_(old)))
+            gone = await connection.execute(delete(outbox).where(outbox.c.event_id.in_(old)))
             if gone.rowcount:
                 await connection.execute(_COUNT_PRUNED, {"before": before, "events": gone.rowcount})
             return int(gone.rowcount)
@@ -127,7 +100,7 @@ class Outbox:
             )
             changed = await connection.execute(
                 update(outbox)
-                .where(outbox.c.sent_at.is_not(None), outbox.c.order_id.not_in(done))
+                .where(outbox.c.sent_at.is_not(None), outbox.c.event_id.not_in(done))
                 .values(sent_at=None)
             )
             return int(changed.rowcount)
@@ -135,7 +108,7 @@ class Outbox:
 
 def _unsent(limit: int, until: float) -> Select[Any]:
     return (
-        select(orders, outbox.c.traceparent)
+        select(orders, outbox.c.event_id, outbox.c.traceparent)
         .join(outbox, outbox.c.order_id == orders.c.id)
         .where(outbox.c.sent_at.is_(None), outbox.c.created_at <= until)
         .order_by(outbox.c.created_at)

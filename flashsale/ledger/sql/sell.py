@@ -16,7 +16,7 @@ from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Purchases, Sale, Verdict, decide
 from flashsale.ledger.sql.bulk import Column, among, insert_columns
 from flashsale.ledger.sql.tables import orders, outbox, sales
-from flashsale.messages.events import event_topic
+from flashsale.messages.events import event_topic, new_event_id
 
 _add_sold = (
     update(sales)
@@ -155,6 +155,7 @@ async def _write(
         },
     )
     events: dict[str, Column] = {
+        "event_id": [new_event_id() for _ in new],
         "order_id": [o.order.id for o in new],
         "topic": [event_topic(o.status, o.order.sku) for o in new],
         "created_at": now,

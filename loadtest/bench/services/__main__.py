@@ -96,10 +96,11 @@ async def _sell(url: str, orders: int) -> None:
         await ledger.migrate()
         if not await ledger.sales():
             await ledger.create_sale(Sale("bench", stock=1_000_000_000))
-        async with ledger.hold_drain("bench") as drain:
+        async with ledger.hold_drain("bench") as lease:
+            sink = lease.open_sink()
             for first in track(range(0, orders, _BATCH), "selling"):
                 now = time.time()
-                await drain.sell(
+                await sink.sell(
                     [
                         Order(random_order_id(), "bench", f"c-{n % _CUSTOMERS}", 1, now)
                         for n in range(first, min(first + _BATCH, orders))

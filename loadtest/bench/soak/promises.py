@@ -10,6 +10,7 @@ from flashsale.ledger import Ledger
 from loadtest.bench.soak.plan import Plan
 from loadtest.bench.soak.shoppers import Shoppers
 from loadtest.processes import scrape
+from services.builtin.ranking import TOP_BUYERS
 
 _EXPECTED = frozenset({202, 409, 503})
 _SERVICES = 3
@@ -29,7 +30,8 @@ async def broken_promises(
         confirmed = [o for o in outcomes if o.status is Status.CONFIRMED]
         journeys = await ledger.effects.journeys(sale.sku)
         undone = _SERVICES * len(confirmed) - sum(j.services for j in journeys)
-        ranked = sum(buyer.bought for buyer in await ledger.ranking(sale.sku, _MOST_BUYERS))
+        buyers = await ledger.top_buyers(TOP_BUYERS, sale.sku, _MOST_BUYERS)
+        ranked = sum(buyer.bought for buyer in buyers)
         failed = sum(outcome.status is Status.FAILED for outcome in outcomes)
         broken += _said(
             (sale.sold > sale.stock, f"sale {sale.sku}: sold {sale.sold} of {sale.stock}"),

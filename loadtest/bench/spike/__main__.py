@@ -18,7 +18,7 @@ from flashsale.runtime.settings import Settings, SettingsError, load_settings
 from loadtest.bench.results import RESULTS
 from loadtest.bench.spike.page import page
 from loadtest.demo.report import print_report
-from loadtest.demo.run import own_settings, write_report
+from loadtest.demo.run import own_settings, slow_services, write_report
 from loadtest.demo.sale import Spike, Stack, run_sale
 from loadtest.demo.stack import start_stack
 from loadtest.measure.cores import Cores, listening_pid
@@ -91,7 +91,7 @@ def _own_stack(exits: ExitStack, folder: Path, cores: Cores) -> tuple[Settings, 
     cores.follow("RabbitMQ", node.pid)
     cores.follow("PostgreSQL", database.pid)
     settings = own_settings(folder, broker_url=node.url, database_url=database.url())
-    return settings, start_stack(exits, settings, folder, cores)
+    return settings, start_stack(exits, settings, folder, slow_services(folder), cores)
 
 
 def _running_stack(host: str, ports: list[int], cores: Cores) -> tuple[Settings, Stack]:

@@ -121,7 +121,8 @@ class Stationery:
         to = self._address(event.customer_id)
         sent = format_datetime(datetime.fromtimestamp(event.decided_at, UTC))
         content = (
-            template.replace("ORDERID", event.event_id)
+            template.replace("EVENTID", event.event_id)
+            .replace("ORDERID", event.order_id)
             .replace("RECIPIENT@invalid", to)
             .replace(_SOME_DAY, sent)
             .replace("QUANTITY", str(event.quantity))
@@ -151,7 +152,7 @@ class Stationery:
         message["From"] = self._from
         message["To"] = "RECIPIENT@invalid"
         message["Subject"] = words.subject
-        message["Message-ID"] = f"<ORDERID@{self._from.domain}>"
+        message["Message-ID"] = f"<EVENTID@{self._from.domain}>"
         message["Date"] = _SOME_DAY
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(_TEXT.format(**vars(words)), cte="7bit")

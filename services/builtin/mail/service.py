@@ -9,15 +9,17 @@ from contextlib import asynccontextmanager
 
 from flashsale.ledger import Effects
 from flashsale.messages.events import OrderEvent
-from flashsale.runtime.settings import PREFIX, Settings, SettingsError
+from flashsale.runtime.settings import PREFIX, SettingsError
+from services.builtin.latency import delayed
 from services.builtin.mail.letters import Stationery
 from services.builtin.mail.post import open_post
+from services.builtin.mail.settings import MailSettings
 from services.service import Handle, Service
 
 
 @asynccontextmanager
-async def open_mail(settings: Settings) -> AsyncIterator[Handle[OrderEvent]]:
-    """The handler, its way to the mail server open. Raises `SettingsError`, `OSError`."""
+async def open_mail(settings: MailSettings) -> AsyncIterator[Handle[OrderEvent]]:
+    """Open the handler and its way to the mail server. Raises `SettingsError`, `OSError`."""
     try:
         stationery = Stationery(settings.mail_from, settings.mail_to)
     except ValueError as error:
@@ -30,7 +32,7 @@ async def open_mail(settings: Settings) -> AsyncIterator[Handle[OrderEvent]]:
             # That it was sent is all there is to record, and the worker does.
             await post.send(stationery.letter(event))
 
-        yield write
+        yield delayed(write, settings.mail_latency_ms)
 
 
 mail = Service(
@@ -39,4 +41,5 @@ mail = Service(
     view=lambda event: event,
     opened=open_mail,
     concurrency=2000,
+    settings=MailSettings,
 )

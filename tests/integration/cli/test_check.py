@@ -157,19 +157,21 @@ def test_a_real_sale_keeps_every_promise(held: Held) -> None:
 
 def _an_order_is_gone(held: Held) -> None:
     order_id = held.of_status("rejected")
-    for table, column in (("orders", "id"), ("outbox", "order_id"), ("effects", "event_id")):
+    for table, column in (("orders", "id"), ("outbox", "order_id"), ("effects", "order_id")):
         held.run(f"DELETE FROM {table} WHERE {column} = ?", order_id)
 
 
 def _an_order_of_nobody(held: Held) -> None:
     rejected = held.of_status("rejected")
-    for table, column in (("orders", "id"), ("outbox", "order_id"), ("effects", "event_id")):
+    for table, column in (("orders", "id"), ("outbox", "order_id"), ("effects", "order_id")):
         with closing(sqlite3.connect(held.database)) as connection:
             names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-        copied = ", ".join("?" if name == column else name for name in names)
+        new = {column: NOBODYS, "event_id": NOBODYS}
+        copied = ", ".join("?" if name in new else name for name in names)
+        values = [new[name] for name in names if name in new]
         held.run(
             f"INSERT INTO {table} SELECT {copied} FROM {table} WHERE {column} = ?",
-            NOBODYS, rejected,
+            *values, rejected,
         )  # fmt: skip
 
 
@@ -197,7 +199,24 @@ def _points_twice(held: Held) -> None:
 
 def _no_letter(held: Held) -> None:
     held.run(
-        "DELETE FROM effects WHERE service = 'mail' AND event_id = ?", held.of_status("rejected")
+        "DELETE FROM effects WHERE service = 'mail' AND order_id = ?", held.of_status("rejected")
+    )
+
+
+def _a_letter_of_another_event(held: Held) -> None:
+    held.run(
+        "UPDATE effects SET event_id = ? WHERE service = 'mail' AND order_id = ?",
+        NOBODYS,
+        held.of_status("rejected"),
+    )
+
+
+def _two_events(held: Held) -> None:
+    held.run(
+        "INSERT INTO outbox (event_id, order_id, topic, created_at, sent_at)"
+        " SELECT ?, order_id, topic, created_at, sent_at FROM outbox WHERE order_id = ?",
+        NOBODYS,
+        held.of_status("rejected"),
     )
 
 
@@ -225,6 +244,8 @@ WRONGS: list[tuple[str, Callable[[Held], None]]] = [
     ("books", _no_event),
     ("effects", _points_twice),
     ("effects", _no_letter),
+    ("effects", _a_letter_of_another_event),
+    ("books", _two_events),
     ("went_back", _decided_otherwise),
     ("doubled", _given_another_order),
     ("over_rate", _a_burst),

@@ -11,6 +11,7 @@ from flashsale import __version__
 from flashsale.runtime.settings import settings_table
 from loadtest.processes import own_environment, process
 from loadtest.servers import free_port
+from tests.database import execute
 
 SETTINGS_PAGE = Path(__file__).parents[3] / "docs/settings.md"
 
@@ -44,6 +45,13 @@ def test_version_and_help() -> None:
         *("sale", "dead", "check", "settings", "topology"),
     ):
         assert command in text
+
+
+async def test_migrate_makes_the_tables_of_the_installed_services(sqlite_url: str) -> None:
+    flashsale("migrate", database_url=sqlite_url)
+    await execute(sqlite_url, "DROP TABLE loyalty")
+    flashsale("migrate", database_url=sqlite_url)
+    await execute(sqlite_url, "INSERT INTO loyalty VALUES ('ann', 10)")
 
 
 def test_a_sale_from_create_to_check(sqlite_url: str) -> None:

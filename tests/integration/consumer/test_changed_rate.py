@@ -39,7 +39,7 @@ async def test_a_drain_whose_rate_is_raised_prefetches_more_and_decides_each_ord
         drain = DrainLoop(
             broker=broker,
             queue=topology.orders,
-            ledger=ledger,
+            leases=ledger,
             control=control,
             gate=gate,
             dead_letters=DeadLetters(broker, topology.orders, announcer, metrics),

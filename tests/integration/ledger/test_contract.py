@@ -5,32 +5,33 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from alembic import command
-from sqlalchemy import BindParameter, Connection, Engine, event, text
+from sqlalchemy import BindParameter, Engine, event
+from sqlalchemy.exc import IntegrityError
 
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale
 from flashsale.ledger import (
-    Drain,
+    Buyer,
     Ledger,
     LedgerRefused,
     LedgerUnavailable,
     SchemaOutdated,
+    Sink,
+    Unsent,
     open_ledger,
 )
-from flashsale.ledger.sql import schema
-from flashsale.ledger.sql.outbox import Unsent
-from flashsale.ledger.sql.transactions import writing
 from loadtest.servers import free_port
-from tests.conftest import an_order
+from services.builtin.ranking import TOP_BUYERS
+from tests.conftest import an_order, draining
+from tests.database import execute
 
 NOW = 1_800_000_000.0
 
 
-async def statuses(drain: Drain, batch: Sequence[Order]) -> list[str]:
-    return [outcome.reason or outcome.status for outcome in (await drain.sell(batch, NOW)).outcomes]
+async def statuses(sink: Sink, batch: Sequence[Order]) -> list[str]:
+    return [outcome.reason or outcome.status for outcome in (await sink.sell(batch, NOW)).outcomes]
 
 
 async def stored(ledger: Ledger, order: Order) -> Outcome | None:
@@ -40,8 +41,8 @@ async def stored(ledger: Ledger, order: Order) -> Outcome | None:
 async def test_a_batch_is_sold_and_can_be_looked_up(ledger: Ledger) -> None:
     await ledger.create_sale(Sale("tv", 2))
     batch = [an_order(), an_order(), an_order()]
-    async with ledger.hold_drain("sale") as drain:
-        assert await statuses(drain, batch) == ["confirmed", "confirmed", "sold_out"]
+    async with draining(ledger) as sink:
+        assert await statuses(sink, batch) == ["confirmed", "confirmed", "sold_out"]
     [sale] = await ledger.sales()
     assert (sale.stock, sale.sold) == (2, 2)
     assert await stored(ledger, batch[0]) == Outcome(batch[0], Status.CONFIRMED)
@@ -55,10 +56,10 @@ async def test_a_batch_is_sold_and_can_be_looked_up(ledger: Ledger) -> None:
 async def test_the_same_batch_again_changes_nothing(ledger: Ledger) -> None:
     await ledger.create_sale(Sale("tv", 2))
     batch = [an_order(), an_order(), an_order()]
-    async with ledger.hold_drain("sale") as drain:
-        first = await drain.sell(batch, NOW)
-        assert await drain.sell(batch, NOW + 1) == first
-        assert await drain.sell([batch[1], an_order(), batch[1]], NOW) != first
+    async with draining(ledger) as sink:
+        first = await sink.sell(batch, NOW)
+        assert await sink.sell(batch, NOW + 1) == first
+        assert await sink.sell([batch[1], an_order(), batch[1]], NOW) != first
     books = await ledger.audit()
     assert books.wrong == ()
     assert (books.orders, books.sold) == (4, 2)
@@ -67,19 +68,19 @@ async def test_the_same_batch_again_changes_nothing(ledger: Ledger) -> None:
 async def test_an_order_twice_in_one_batch_is_one_order(ledger: Ledger) -> None:
     await ledger.create_sale(Sale("tv", 5))
     order = an_order(quantity=2)
-    async with ledger.hold_drain("sale") as drain:
-        assert await statuses(drain, [order, order]) == ["confirmed", "confirmed"]
+    async with draining(ledger) as sink:
+        assert await statuses(sink, [order, order]) == ["confirmed", "confirmed"]
     [sale] = await ledger.sales()
     assert sale.sold == 2
 
 
 async def test_a_customer_never_holds_more_than_the_limit(ledger: Ledger) -> None:
     await ledger.create_sale(Sale("tv", 10, customer_limit=2))
-    async with ledger.hold_drain("sale") as drain:
+    async with draining(ledger) as sink:
         mine = [an_order(customer_id="me") for _ in range(3)]
-        assert await statuses(drain, mine) == ["confirmed", "confirmed", "customer_limit"]
+        assert await statuses(sink, mine) == ["confirmed", "confirmed", "customer_limit"]
         later = [an_order(customer_id="me"), an_order(customer_id="you", quantity=2)]
-        assert await statuses(drain, later) == ["customer_limit", "confirmed"]
+        assert await statuses(sink, later) == ["customer_limit", "confirmed"]
     assert (await ledger.audit()).wrong == ()
 
 
@@ -87,8 +88,8 @@ async def test_several_sales_in_one_batch(ledger: Ledger) -> None:
     await ledger.create_sale(Sale("tv", 1))
     await ledger.create_sale(Sale("phone", 1))
     skus = ["phone", "tv", "radio", "tv", "phone"]
-    async with ledger.hold_drain("sale") as drain:
-        found = await statuses(drain, [an_order(sku=sku) for sku in skus])
+    async with draining(ledger) as sink:
+        found = await statuses(sink, [an_order(sku=sku) for sku in skus])
     assert found == ["confirmed", "confirmed", "unknown_sku", "sold_out", "sold_out"]
     assert [(s.sku, s.sold) for s in await ledger.sales()] == [("phone", 1), ("tv", 1)]
     assert (await ledger.audit()).wrong == ()
@@ -96,9 +97,9 @@ async def test_several_sales_in_one_batch(ledger: Ledger) -> None:
 
 async def test_a_failed_order_is_known_by_its_id_alone(ledger: Ledger) -> None:
     order = an_order()
-    async with ledger.hold_drain("sale") as drain:
-        await drain.fail(OrderId(order.id), "not\0 an order", NOW)
-        await drain.fail(OrderId(order.id), "again", NOW)
+    async with draining(ledger) as sink:
+        await sink.fail(OrderId(order.id), "not\0 an order", NOW)
+        await sink.fail(OrderId(order.id), "again", NOW)
     outcome = await stored(ledger, order)
     assert outcome is not None
     assert (outcome.status, outcome.reason) == (Status.FAILED, "not an order")
@@ -108,9 +109,9 @@ async def test_a_failed_order_is_known_by_its_id_alone(ledger: Ledger) -> None:
 async def test_a_decided_order_does_not_fail_any_more(ledger: Ledger) -> None:
     await ledger.create_sale(Sale("tv", 2))
     order = an_order()
-    async with ledger.hold_drain("sale") as drain:
-        await drain.sell([order], NOW)
-        await drain.fail(OrderId(order.id), "late", NOW)
+    async with draining(ledger) as sink:
+        await sink.sell([order], NOW)
+        await sink.fail(OrderId(order.id), "late", NOW)
     assert await stored(ledger, order) == Outcome(order, Status.CONFIRMED)
 
 
@@ -122,11 +123,11 @@ async def test_a_row_that_cannot_be_written_is_refused_and_the_rest_can_follow(
         await ledger.migrate()
         await ledger.create_sale(Sale("tv", 5))
         poison, good = an_order(customer_id="nul\0"), an_order()
-        async with ledger.hold_drain("sale") as drain:
+        async with draining(ledger) as sink:
             with pytest.raises(LedgerRefused):
-                await drain.sell([good, poison], NOW)
+                await sink.sell([good, poison], NOW)
             assert await stored(ledger, good) is None
-            assert await statuses(drain, [good]) == ["confirmed"]
+            assert await statuses(sink, [good]) == ["confirmed"]
         assert (await ledger.audit()).wrong == ()
 
 
@@ -147,42 +148,6 @@ async def test_migrating_twice_does_no_harm_and_verifies(ledger: Ledger) -> None
     await ledger.migrate()
     await ledger.verify_schema()
     assert len(await ledger.sales()) == 1
-
-
-async def test_a_database_of_an_earlier_version_is_brought_to_this_one(database_url: str) -> None:
-    def earlier(connection: Connection) -> None:
-        config = schema._config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
-
-    order = an_order()
-    columns = "id, sku, customer_id, quantity, status, accepted_at, decided_at"
-    async with open_ledger(database_url) as ledger:
-        async with writing(ledger._engine) as connection:
-            await connection.run_sync(earlier)
-            await connection.execute(
-                text(
-                    f"INSERT INTO orders ({columns}) VALUES (:id, 'tv', 'c', 1, 'confirmed', 1, 2)"
-                ),
-                {"id": order.id},
-            )
-            await connection.execute(
-                text("INSERT INTO outbox (order_id, topic, created_at) VALUES (:id, 't', 2)"),
-                {"id": order.id},
-            )
-        with pytest.raises(SchemaOutdated, match="at revision 0002"):
-            await ledger.verify_schema()
-        await ledger.migrate()
-        await ledger.verify_schema()
-        assert await stored(ledger, order) is not None
-        relayed: list[Unsent] = []
-
-        async def send(unsent: Sequence[Unsent]) -> Sequence[str]:
-            relayed.extend(unsent)
-            return []
-
-        await ledger.outbox.relay(10, NOW, send)
-    assert [(event.event_id, traceparent) for event, traceparent in relayed] == [(order.id, None)]
 
 
 async def test_an_empty_database_is_outdated(database_url: str) -> None:
@@ -210,8 +175,14 @@ BREAKS = [
     ("DELETE FROM outbox", "confirmed, but no event"),
     ("UPDATE outbox SET topic = 'order.rejected.tv'", "belongs to no such order"),
     (
-        "INSERT INTO outbox (order_id, topic, created_at) VALUES ('x', 'order.confirmed.tv', 0)",
+        "INSERT INTO outbox (event_id, order_id, topic, created_at)"
+        " VALUES ('x', 'y', 'order.confirmed.tv', 0)",
         "outbox x",
+    ),
+    (
+        "INSERT INTO outbox (event_id, order_id, topic, created_at)"
+        " SELECT 'x', order_id, topic, created_at FROM outbox",
+        "2 events in the outbox",
     ),
     ("UPDATE orders SET sku = 'radio'", "confirmed for radio, of which there is no sale"),
     ("UPDATE orders SET quantity = 7", "2 counted as sold, 7 items"),
@@ -220,33 +191,33 @@ BREAKS = [
 
 @pytest.mark.parametrize(("statement", "row"), BREAKS)
 async def test_the_audit_names_the_row_that_is_wrong(
-    ledger: Ledger, statement: str, row: str
+    ledger: Ledger, database_url: str, statement: str, row: str
 ) -> None:
     await ledger.create_sale(Sale("tv", 5))
-    async with ledger.hold_drain("sale") as drain:
-        await drain.sell([an_order(customer_id="me", quantity=2)], NOW)
+    async with draining(ledger) as sink:
+        await sink.sell([an_order(customer_id="me", quantity=2)], NOW)
     assert (await ledger.audit()).wrong == ()
-    async with writing(ledger._engine) as connection:
-        await connection.execute(text(statement))
+    await execute(database_url, statement)
     assert any(row in wrong for wrong in (await ledger.audit()).wrong)
 
 
-async def test_no_oversell_gets_past_the_tables_themselves(ledger: Ledger) -> None:
+async def test_no_oversell_gets_past_the_tables_themselves(
+    ledger: Ledger, database_url: str
+) -> None:
     await ledger.create_sale(Sale("tv", 1))
-    with pytest.raises(LedgerRefused, match="sales_never_oversold"):
-        async with writing(ledger._engine) as connection:
-            await connection.execute(text("UPDATE sales SET sold = 2"))
+    with pytest.raises(IntegrityError, match="sales_never_oversold"):
+        await execute(database_url, "UPDATE sales SET sold = 2")
 
 
 async def test_a_long_sale_stays_fast(ledger: Ledger) -> None:
     """The plans made while the tables were empty must not scan them when they are full."""
     await ledger.create_sale(Sale("tv", 10**9, customer_limit=5))
-    async with ledger.hold_drain("sale") as drain:
+    async with draining(ledger) as sink:
 
         async def sell(batches: int) -> float:
             started = time.perf_counter()
             for _ in range(batches):
-                await drain.sell([an_order() for _ in range(200)], NOW)
+                await sink.sell([an_order() for _ in range(200)], NOW)
             return time.perf_counter() - started
 
         early = await sell(20)
@@ -268,12 +239,12 @@ async def test_a_batch_of_many_sales_takes_no_more_round_trips_than_one_of_one(
 
     event.listen(Engine, "before_cursor_execute", note)
     try:
-        async with ledger.hold_drain("sale") as drain:
+        async with draining(ledger) as sink:
 
             async def round_trips(skus: int) -> int:
                 statements.clear()
                 batch = [an_order(sku=f"sku-{number % skus}") for number in range(40)]
-                assert await statuses(drain, batch) == ["confirmed"] * 40
+                assert await statuses(sink, batch) == ["confirmed"] * 40
                 return len(statements)
 
             assert await round_trips(skus=40) == await round_trips(skus=1)
@@ -289,34 +260,51 @@ async def test_no_expression_waits_for_the_garbage_collector(ledger: Ledger) -> 
     async def send(events: Sequence[Unsent]) -> list[str]:
         return [unsent.event.event_id for unsent in events]
 
-    async def left_by_a_batch(drain: Drain) -> int:
+    async def left_by_a_batch(sink: Sink) -> int:
         batch = [an_order(), an_order()]
-        await drain.sell(batch, NOW, replayed=[batch[0].id])
+        await sink.sell(batch, NOW, replayed=[batch[0].id])
         await ledger.outbox.relay(10, NOW, send)
         await ledger.find([OrderId(batch[0].id)])
         await ledger.effects.done("mail", [batch[0].id])
         return sum(type(o) is BindParameter for o in gc.get_objects())
 
-    async with ledger.hold_drain("sale") as drain:
-        await left_by_a_batch(drain)  # what is made once
+    async with draining(ledger) as sink:
+        await left_by_a_batch(sink)  # what is made once
         gc.collect()
         gc.disable()
         try:
-            assert await left_by_a_batch(drain) == await left_by_a_batch(drain)
+            assert await left_by_a_batch(sink) == await left_by_a_batch(sink)
         finally:
             gc.enable()
+
+
+async def test_a_ranking_is_asked_by_the_query_of_a_service(
+    ledger: Ledger, database_url: str
+) -> None:
+    for customer, bought, at in (("late", 3, 9), ("early", 3, 5), ("little", 1, 1)):
+        await execute(
+            database_url,
+            "INSERT INTO ranking VALUES ('tv', :customer, :bought, :at)",
+            customer=customer,
+            bought=bought,
+            at=float(at),
+        )
+    assert await ledger.top_buyers(TOP_BUYERS, "tv", 2) == [Buyer("early", 3), Buyer("late", 3)]
+    assert await ledger.top_buyers(TOP_BUYERS, "radio", 2) == []
+    await execute(database_url, "DROP TABLE ranking")
+    assert await ledger.top_buyers(TOP_BUYERS, "tv", 2) == [], "its service has not run yet"
 
 
 async def test_a_failed_order_is_decided_if_it_is_replayed_and_only_once(ledger: Ledger) -> None:
     await ledger.create_sale(Sale("tv", 5))
     failed, confirmed = an_order(quantity=2), an_order()
-    async with ledger.hold_drain("sale") as drain:
-        await drain.fail(OrderId(failed.id), "disk on fire", NOW)
-        await drain.sell([confirmed], NOW)
-        assert await statuses(drain, [failed]) == ["disk on fire"], "it comes again by itself"
+    async with draining(ledger) as sink:
+        await sink.fail(OrderId(failed.id), "disk on fire", NOW)
+        await sink.sell([confirmed], NOW)
+        assert await statuses(sink, [failed]) == ["disk on fire"], "it comes again by itself"
         replayed = [failed.id, confirmed.id]
         for _ in range(2):
-            verdict = await drain.sell([failed, confirmed], NOW, replayed)
+            verdict = await sink.sell([failed, confirmed], NOW, replayed)
             assert [o.status for o in verdict.outcomes] == [Status.CONFIRMED, Status.CONFIRMED]
     assert [sale.sold for sale in await ledger.sales()] == [3]
     assert (await ledger.audit()).wrong == ()

@@ -4,15 +4,17 @@ import asyncio
 
 import asyncpg
 import pytest
+from sqlalchemy import text
 
 from flashsale.domain.sales import Sale
-from flashsale.ledger import Ledger, LedgerUnavailable, open_ledger
+from flashsale.ledger import LEASE_SECONDS, Leases, LedgerUnavailable, open_ledger
+from flashsale.ledger.sql.drain_lease import SqlDrainLease
 from tests.conftest import an_order
 
 NOW = 1_800_000_000.0
 
 
-async def held(ledger: Ledger, name: str, got: asyncio.Event, release: asyncio.Event) -> None:
+async def held(ledger: Leases, name: str, got: asyncio.Event, release: asyncio.Event) -> None:
     async with ledger.hold_drain(name):
         got.set()
         await release.wait()
@@ -53,12 +55,13 @@ async def test_who_lost_the_session_can_write_nothing(postgres_url: str) -> None
         await ledger.migrate()
         await ledger.create_sale(Sale("tv", 5))
         async with ledger.hold_drain("sale") as zombie:
+            sink = zombie.open_sink()
             assert await terminate_drains(postgres_url) == 1
             async with asyncio.timeout(5):
                 async with ledger.hold_drain("sale") as successor:
-                    await successor.sell([an_order()], NOW)
+                    await successor.open_sink().sell([an_order()], NOW)
                     with pytest.raises(LedgerUnavailable):
-                        await zombie.sell([an_order()], NOW)
+                        await sink.sell([an_order()], NOW)
                     with pytest.raises(LedgerUnavailable):
                         await zombie.touch()
         [sale] = await ledger.sales()
@@ -66,11 +69,9 @@ async def test_who_lost_the_session_can_write_nothing(postgres_url: str) -> None
 
 
 async def test_the_session_has_its_timeouts(postgres_url: str) -> None:
-    async with open_ledger(postgres_url) as ledger, ledger.hold_drain("sale") as drain:
-        from sqlalchemy import text
-
+    async with open_ledger(postgres_url) as ledger, ledger.hold_drain("sale") as lease:
+        assert isinstance(lease, SqlDrainLease)
         for name in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
-            value = await drain._connection.scalar(text(f"SHOW {name}"))
-            await drain._connection.commit()
-            assert value == "10s"
-        await drain.touch()
+            async with lease.transaction() as connection:
+                assert await connection.scalar(text(f"SHOW {name}")) == f"{LEASE_SECONDS}s"
+        await lease.touch()

@@ -1,35 +1,47 @@
 """What a verdict is told of the ledger: all of the sales that it is about, nothing of others."""
 
-from sqlalchemy import text
+import math
+from collections.abc import Sequence
 
 from flashsale.domain.order_ids import random_order_id
+from flashsale.domain.orders import Order
 from flashsale.domain.sales import Sale
-from flashsale.ledger import Effects, Ledger
-from flashsale.ledger.holdings import Decided, Tally
-from flashsale.ledger.sql.transactions import writing
-from services.builtin.loyalty import Purchase, add_points
-from tests.conftest import an_order
+from flashsale.ledger import Decided, Effects, Ledger, Tally, Unsent
+from services.builtin.loyalty import Purchase, add_points, loyalty
+from services.builtin.ranking import ranking
+from tests.conftest import an_order, draining
+from tests.database import event_ids, execute
 
 NOW = 1_000_000.0
+TOTALS = {service.name: service.totals for service in (loyalty, ranking) if service.totals}
 
 
-async def test_holdings_are_those_of_the_sales_and_of_no_other(ledger: Ledger) -> None:
-    for sku in ("tv", "radio"):
+async def sold(ledger: Ledger, *orders: Order) -> None:
+    for sku in sorted({order.sku for order in orders}):
         await ledger.create_sale(Sale(sku, 5))
+    async with draining(ledger) as sink:
+        await sink.sell(orders, NOW)
+
+
+async def test_holdings_are_those_of_the_sales_and_of_no_other(
+    ledger: Ledger, database_url: str
+) -> None:
     bought = an_order(customer_id="me", quantity=4)
     too_late = an_order(customer_id="you", quantity=2)
     other = an_order(sku="radio", customer_id="me", quantity=3)
     broken = random_order_id()
-    async with ledger.hold_drain("sale") as drain:
-        await drain.sell([bought, too_late, other], NOW)
-        await drain.fail(broken, "not an order", NOW)
+    await sold(ledger, bought, too_late, other)
+    async with draining(ledger) as sink:
+        await sink.fail(broken, "not an order", NOW)
+    events = await event_ids(database_url)
     for order in (bought, other):
-        wanted = Effects(order.id)
+        wanted = Effects(events[order.id], order.id)
         await add_points(Purchase(order.customer_id, order.quantity), wanted)
         await ledger.effects.take_effect("loyalty", [wanted])
-    await ledger.effects.take_effect("mail", [Effects("astray"), Effects(too_late.id)])
+    mailed = [Effects("x", "astray"), Effects(events[too_late.id], too_late.id)]
+    await ledger.effects.take_effect("mail", mailed)
 
-    found = await ledger.holdings({"tv"})
+    found = await ledger.holdings({"tv"}, TOTALS)
 
     assert set(found.orders) == {
         Decided(bought.id, "tv", "me", 4, "confirmed"),
@@ -49,14 +61,77 @@ async def test_holdings_are_those_of_the_sales_and_of_no_other(ledger: Ledger) -
     assert found.broken == {"oversold": (), "over_limit": (), "books": ()}
 
 
-async def test_the_ranking_is_held_against_the_orders_that_it_has_done(ledger: Ledger) -> None:
-    await ledger.create_sale(Sale("tv", 5))
+async def test_the_ranking_is_held_against_the_orders_that_it_has_done(
+    ledger: Ledger, database_url: str
+) -> None:
     orders = [an_order(customer_id="me"), an_order(customer_id="me")]
-    async with ledger.hold_drain("sale") as drain:
-        await drain.sell(orders, NOW)
-    await ledger.effects.take_effect("ranking", [Effects(orders[0].id)])
-    async with writing(ledger._engine) as connection:
-        for sku in ("tv", "radio"):
-            await connection.execute(text(f"INSERT INTO ranking VALUES ('{sku}', 'me', 2, 0)"))
-    tally = (await ledger.holdings(["tv"])).tallies["ranking"]
+    await sold(ledger, *orders)
+    done = Effects((await event_ids(database_url))[orders[0].id], orders[0].id)
+    await ledger.effects.take_effect("ranking", [done])
+    for sku in ("tv", "radio"):
+        await execute(database_url, f"INSERT INTO ranking VALUES ('{sku}', 'me', 2, 0)")
+    tally = (await ledger.holdings(["tv"], TOTALS)).tallies["ranking"]
     assert tally == Tally({("tv", "me"): 2}, {("tv", "me"): 1})
+
+
+async def test_a_service_without_its_table_has_added_up_nothing(
+    ledger: Ledger, database_url: str
+) -> None:
+    order = an_order(customer_id="me")
+    await sold(ledger, order)
+    done = Effects((await event_ids(database_url))[order.id], order.id)
+    await ledger.effects.take_effect("loyalty", [done])
+    await execute(database_url, "DROP TABLE loyalty")
+    tally = (await ledger.holdings(["tv"], TOTALS)).tallies["loyalty"]
+    assert tally == Tally({}, {("", "me"): 1})
+
+
+async def send_all(unsent: Sequence[Unsent]) -> list[str]:
+    return [event.event_id for event, _ in unsent]
+
+
+async def test_an_effect_is_of_its_order_after_the_event_was_pruned(
+    ledger: Ledger, database_url: str
+) -> None:
+    order = an_order(customer_id="me")
+    await sold(ledger, order)
+    done = Effects((await event_ids(database_url))[order.id], order.id)
+    await ledger.effects.take_effect("loyalty", [done])
+    await ledger.outbox.relay(10, math.inf, send_all)
+    assert await ledger.outbox.prune(NOW + 1) == 1
+    found = await ledger.holdings(["tv"], TOTALS)
+    assert found.effects == {"loyalty": [order.id]}
+    assert found.tallies["loyalty"].done == {("", "me"): 1}
+    assert [journey.order_id for journey in await ledger.effects.journeys("tv")] == [order.id]
+
+
+async def test_an_effect_that_an_earlier_version_wrote_is_of_its_order(
+    ledger: Ledger, database_url: str
+) -> None:
+    """Such a service knows no order ids, and such a relay sends events under the order's id."""
+    by_event, by_order = an_order(customer_id="me"), an_order(customer_id="me")
+    await sold(ledger, by_event, by_order)
+    event_id = (await event_ids(database_url))[by_event.id]
+    for written in (event_id, by_order.id):
+        await execute(
+            database_url,
+            "INSERT INTO effects (event_id, service, done_at) VALUES (:id, 'loyalty', 1)",
+            id=written,
+        )
+    found = await ledger.holdings(["tv"], TOTALS)
+    assert set(found.effects["loyalty"]) == {by_event.id, by_order.id}
+    assert found.tallies["loyalty"].done == {("", "me"): 2}
+    journeys = await ledger.effects.journeys("tv")
+    assert {journey.order_id for journey in journeys} == {by_event.id, by_order.id}
+
+
+async def test_an_effect_of_an_event_that_is_not_the_orders_own_is_not_of_the_order(
+    ledger: Ledger, database_url: str
+) -> None:
+    order, other = an_order(), an_order()
+    await sold(ledger, order, other)
+    event_of_other = (await event_ids(database_url))[other.id]
+    wrong = [Effects("made up", order.id), Effects(event_of_other, order.id)]
+    await ledger.effects.take_effect("mail", wrong)
+    found = await ledger.holdings(["tv"])
+    assert set(found.effects["mail"]) == {"made up", event_of_other}

@@ -11,13 +11,14 @@ from consumer.drain_control import DrainControl
 from consumer.relay import Relay
 from flashsale.broker import Delivery, EmbeddedBroker, Topology
 from flashsale.broker.topology import Binding, Queue
+from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Order
 from flashsale.domain.sales import Sale
-from flashsale.ledger import Ledger
-from flashsale.ledger.sql.outbox import Unsent
+from flashsale.ledger import Effects, Ledger, Unsent
 from flashsale.messages.events import OrderEvent, decode_event
 from flashsale.observability.consumer_metrics import ConsumerMetrics
-from tests.conftest import an_order
+from tests.conftest import an_order, draining
+from tests.database import event_ids, execute, rows
 
 NOW = 1_800_000_000.0
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -31,8 +32,8 @@ async def sell(ledger: Ledger, count: int, now: float = NOW, stock: int = 1000) 
     if not await ledger.sales():
         await ledger.create_sale(Sale("tv", stock))
     orders = [an_order() for _ in range(count)]
-    async with ledger.hold_drain("sale") as drain:
-        await drain.sell(orders, now)
+    async with draining(ledger) as sink:
+        await sink.sell(orders, now)
     return orders
 
 
@@ -54,14 +55,17 @@ async def test_every_decided_order_is_one_event(ledger: Ledger) -> None:
     sender = Sender()
     relayed = await ledger.outbox.relay(10, math.inf, sender)
     assert (relayed.claimed, relayed.sent, relayed.oldest) == (3, 3, NOW)
-    found = {event.event_id: event for event in sender.sent}
+    found = {event.order_id: event for event in sender.sent}
     assert set(found) == {order.id for order in orders}
+    ids = {event.event_id for event in sender.sent}
+    assert len(ids) == 3
+    assert not ids & found.keys(), "an event has an id of its own"
     assert sorted(event.topic for event in sender.sent) == [
         "order.confirmed.tv",
         "order.confirmed.tv",
         "order.rejected.tv",
     ]
-    first = found[orders[0].id]
+    first = found[OrderId(orders[0].id)]
     assert (first.customer_id, first.quantity) == (orders[0].customer_id, 1)
     assert (first.accepted_at, first.decided_at) == (orders[0].accepted_at, NOW)
     again = await ledger.outbox.relay(10, math.inf, sender)
@@ -71,14 +75,14 @@ async def test_every_decided_order_is_one_event(ledger: Ledger) -> None:
 async def test_the_event_of_a_traced_order_says_what_it_is_part_of(ledger: Ledger) -> None:
     await ledger.create_sale(Sale("tv", 1000))
     first, traced, last = (an_order() for _ in range(3))
-    async with ledger.hold_drain("sale") as drain:
-        await drain.sell([first, traced], NOW, traceparents={traced.id: TRACEPARENT})
-        await drain.sell([last], NOW)
+    async with draining(ledger) as sink:
+        await sink.sell([first, traced], NOW, traceparents={traced.id: TRACEPARENT})
+        await sink.sell([last], NOW)
     found: dict[str, str | None] = {}
 
     async def send(unsent: Sequence[Unsent]) -> Sequence[str]:
-        found.update({event.event_id: traceparent for event, traceparent in unsent})
-        return list(found)
+        found.update({event.order_id: traceparent for event, traceparent in unsent})
+        return [event.event_id for event, _ in unsent]
 
     await ledger.outbox.relay(10, math.inf, send)
     assert found == {first.id: None, traced.id: TRACEPARENT, last.id: None}
@@ -89,7 +93,7 @@ async def test_what_the_broker_did_not_take_is_sent_later_oldest_first(ledger: L
     await sell(ledger, 5, now=NOW + 1)
     refusing = Sender(most=3)
     assert (await ledger.outbox.relay(10, math.inf, refusing)).sent == 3
-    assert {event.event_id for event in refusing.sent} <= {order.id for order in early}
+    assert {event.order_id for event in refusing.sent} <= {order.id for order in early}
     sender = Sender()
     assert (await ledger.outbox.relay(4, math.inf, sender)).sent == 4
     assert (await ledger.outbox.relay(10, math.inf, sender)).sent == 3
@@ -144,35 +148,45 @@ async def test_old_events_are_pruned_and_the_books_still_balance(ledger: Ledger)
     assert (await ledger.audit()).wrong == ()
 
 
-async def test_an_event_that_never_was_shows_though_old_ones_were_pruned(ledger: Ledger) -> None:
-    from sqlalchemy import text
-
-    from flashsale.ledger.sql.transactions import writing
-
+async def test_an_event_that_never_was_shows_though_old_ones_were_pruned(
+    ledger: Ledger, database_url: str
+) -> None:
     early = await sell(ledger, 5, now=NOW)
     await sell(ledger, 5, now=NOW + 100)
     await ledger.outbox.relay(4, math.inf, Sender())
     assert await ledger.outbox.prune(NOW + 50) == 4
-    async with writing(ledger._engine) as connection:
-        await connection.execute(text(f"DELETE FROM outbox WHERE created_at = {NOW}"))
+    await execute(database_url, f"DELETE FROM outbox WHERE created_at = {NOW}")
     assert (await ledger.audit()).wrong == (
         "outbox: 4 old events were pruned, 5 old orders have none",
     )
     assert early
 
 
-async def test_what_the_services_have_not_done_is_sent_again(ledger: Ledger) -> None:
+async def test_what_the_services_have_not_done_is_sent_again(
+    ledger: Ledger, database_url: str
+) -> None:
     orders = await sell(ledger, 3)
     await ledger.outbox.relay(10, math.inf, Sender())
-    from flashsale.ledger import Effects
-
+    events = await event_ids(database_url)
+    done = [Effects(events[order.id], order.id) for order in orders]
     for service in ("mail", "ranking"):
-        await ledger.effects.take_effect(service, [Effects(orders[0].id)])
-    await ledger.effects.take_effect("mail", [Effects(orders[1].id)])
+        await ledger.effects.take_effect(service, done[:1])
+    await ledger.effects.take_effect("mail", done[1:2])
     assert await ledger.outbox.send_again(services=2) == 2
     sender = Sender()
     await ledger.outbox.relay(10, math.inf, sender)
-    assert {event.event_id for event in sender.sent} == {orders[1].id, orders[2].id}
+    assert {event.order_id for event in sender.sent} == {orders[1].id, orders[2].id}
+
+
+async def test_an_effect_is_written_with_the_order_that_it_is_for(
+    ledger: Ledger, database_url: str
+) -> None:
+    first, second = (Effects(f"event {number}", f"order {number}") for number in (1, 2))
+    assert await ledger.effects.take_effect("mail", [second, first, second]) == 2
+    assert await ledger.effects.take_effect("mail", [first]) == 0
+    assert await ledger.effects.done("mail", ["event 1", "order 1"]) == {"event 1"}
+    found = await rows(database_url, "SELECT event_id, order_id FROM effects ORDER BY event_id")
+    assert [tuple(row) for row in found] == [("event 1", "order 1"), ("event 2", "order 2")]
 
 
 async def test_the_relay_wakes_at_once_and_gives_way_to_orders(
@@ -212,6 +226,6 @@ async def test_the_relay_wakes_at_once_and_gives_way_to_orders(
         stop.set()
         await running
     events = [decode_event(delivery.body) for delivery in heard]
-    assert {event.event_id for event in events} == {order.id for order in (*before, *more)}
+    assert {event.order_id for event in events} == {order.id for order in (*before, *more)}
     assert all(d.message_id == e.event_id for d, e in zip(heard, events, strict=True))
     assert metrics.relayed._value.get() == 710

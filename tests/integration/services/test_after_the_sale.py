@@ -17,12 +17,14 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from flashsale.broker import Queue, RabbitMQ, Topology, sale_topology
+from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.messages.orders import encode_order
 from loadtest.processes import own_environment, scrape
 from loadtest.servers import RabbitNode, free_port
 from services.builtin.loyalty import POINTS_PER_ITEM
-from tests.conftest import an_order, unique
+from tests.conftest import an_order, draining, unique
+from tests.database import event_ids, rows
 from tests.integration.shop import ROOT, Shop
 
 ORDERS = 2000
@@ -95,7 +97,7 @@ async def test_kill_9_of_the_relay_doubles_no_effect_and_loses_none(
             await all_effects_once(shop, ORDERS)
             repeated = scrape(port)["flashsale_service_repeated_events_total", "loyalty"]
     assert repeated > 0, "nothing was published twice: this tested nothing"
-    assert set(box.ids) == {f"{order_id}@localhost" for order_id in shop.accepted}
+    assert set(box.ids) == {f"{event_id}@localhost" for event_id in await shop.accepted_events()}
     assert set(box.ids.values()) == {1}, "the relay's copies were told to be copies"
 
 
@@ -116,7 +118,7 @@ async def test_kill_9_of_the_services_doubles_no_effect_and_loses_no_mail(
             await ordering
             await all_effects_once(shop, ORDERS)
     # At least once, and every copy under one Message-ID.
-    assert set(box.ids) == {f"{order_id}@localhost" for order_id in shop.accepted}
+    assert set(box.ids) == {f"{event_id}@localhost" for event_id in await shop.accepted_events()}
 
 
 async def test_kill_9_of_the_broker_in_the_middle_loses_no_event(
@@ -137,7 +139,7 @@ async def test_kill_9_of_the_broker_in_the_middle_loses_no_event(
         await all_effects_once(shop, ORDERS // 2)
         assert consumer.running
         assert services.running
-    assert {file.stem for file in folder.glob("*.eml")} == set(shop.accepted)
+    assert {file.stem for file in folder.glob("*.eml")} == set(await shop.accepted_events())
 
 
 async def test_what_waits_for_its_retry_survives_kill_9_of_the_broker(node: RabbitNode) -> None:
@@ -196,19 +198,13 @@ async def response_time(shop: Shop) -> float:
 
 async def _longest_services(shop: Shop) -> float:
     """Seconds from an order's decision to its last effect: the median order that had services."""
-    from sqlalchemy import text
-
-    from flashsale.ledger.sql.transactions import reading
-
-    async with reading(shop.ledger._engine) as connection:
-        rows = await connection.execute(
-            text(
-                "SELECT max(done_at) - o.decided_at AS seconds FROM effects e JOIN orders o"
-                " ON o.id = e.event_id GROUP BY o.id, o.decided_at"
-                " ORDER BY o.decided_at DESC LIMIT 40"
-            )
-        )
-        return float(statistics.median(row.seconds for row in rows))
+    found = await rows(
+        shop.database_url,
+        "SELECT max(done_at) - o.decided_at AS seconds FROM effects e JOIN orders o"
+        " ON o.id = e.order_id GROUP BY o.id, o.decided_at"
+        " ORDER BY o.decided_at DESC LIMIT 40",
+    )
+    return float(statistics.median(row.seconds for row in found))
 
 
 def flashsale(shop: Shop, *arguments: str, status: int = 0) -> str:
@@ -235,8 +231,8 @@ async def test_dead_orders_are_listed_shown_replayed_and_dropped(
         await broker.publish(topology.orders, "order", b"no order", message_id=unreadable.id)
         with shop.start("consumer"):
             assert (await shop.decided(1))[unreadable.id].status is Status.FAILED
-        async with shop.ledger.hold_drain("test") as drain:
-            await drain.fail(unlucky.id, "refused: disk on fire", time.time())  # type: ignore[arg-type]
+        async with draining(shop.ledger) as sink:
+            await sink.fail(OrderId(unlucky.id), "refused: disk on fire", time.time())
         await broker.publish(
             topology.orders,
             "dead",
@@ -344,11 +340,17 @@ async def test_mail_that_the_server_refuses_for_good_is_dead_at_once(shop: Shop)
         ):
             shop.ready(gateway)
             await shop.order()
+            [refused] = shop.accepted
             body = {"sku": "tv", "customer_id": "ann@home.example"}
             async with shop.client.post(f"{shop.url}/orders", json=body) as answer:
                 order_id = (await answer.json())["order_id"]
             await shop.until("effects WHERE service = 'mail'", 1)
             await asyncio.to_thread(_until_listed, shop, "no such mailbox")
+            listed = flashsale(shop, "dead", "list", "--queue", "mail")
+            assert refused in listed, "an operator knows the order, not its event"
+            assert (await shop.accepted_events())[0] in listed
     finally:
         controller.stop()
-    assert set(box.ids) == {f"{order_id}@localhost"}
+    event_id = (await event_ids(shop.database_url))[order_id]
+    assert set(box.ids) == {f"{event_id}@localhost"}
+    assert order_id.encode() in box.mails[0], "a customer knows the order, not its event"

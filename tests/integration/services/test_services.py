@@ -9,21 +9,22 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Column, Integer, MetaData, String, Table, text
+from sqlalchemy import Column, Integer, MetaData, String, Table
 
 from flashsale.broker import Delivery
 from flashsale.broker.dead_letters import DeadQueue, drop, peek, replay
 from flashsale.domain.order_ids import random_order_id
-from flashsale.ledger.sql.transactions import reading, writing
-from flashsale.messages.events import OrderEvent, encode_event
+from flashsale.messages.events import OrderEvent, encode_event, new_event_id
 from flashsale.observability.services_metrics import ServicesMetrics
-from flashsale.runtime.settings import Settings
+from flashsale.runtime.settings import Settings, SettingsError
 from flashsale.runtime.stack import Stack, open_stack
 from loadtest.servers import PostgresServer
-from services import Effects, GiveUp, Retry, Service
+from services import Effects, GiveUp, Retry, Service, ServiceSettings
 from services.app import run_workers
+from services.builtin.mail.service import mail
 from services.queues import dead_queue, declared_by, work_queue
 from tests.conftest import unique
+from tests.database import execute, rows
 
 tables = MetaData()
 Table(
@@ -44,7 +45,9 @@ async def do(event: OrderEvent, effects: Effects) -> None:
     effects.run(_DO, event_id=event.event_id, times=1)
 
 
-def a_service(handle: Handler = do, name: str = "probe", **options: Any) -> Service[OrderEvent]:
+def a_service(
+    handle: Handler | None = do, name: str = "probe", **options: Any
+) -> Service[OrderEvent]:
     topics = ("order.confirmed.#",)
     usual: dict[str, Any] = {"retry": Retry((0.05, 0.1)), "tables": tables}
     return Service(name, topics, lambda event: event, handle, **(usual | options))
@@ -52,7 +55,8 @@ def a_service(handle: Handler = do, name: str = "probe", **options: Any) -> Serv
 
 def an_event(**changes: Any) -> OrderEvent:
     fields: dict[str, Any] = {
-        "event_id": random_order_id(),
+        "event_id": new_event_id(),
+        "order_id": random_order_id(),
         "status": "confirmed",
         "reason": None,
         "sku": "tv.55",
@@ -111,9 +115,8 @@ class Bench:
 
     async def times(self) -> Counter[str]:
         """How often the effect of each event was written."""
-        async with reading(self.stack.ledger._engine) as connection:
-            rows = await connection.execute(text("SELECT event_id, times FROM done_by_tests"))
-            return Counter({row.event_id: row.times for row in rows})
+        found = await rows(self.settings.database_url, "SELECT event_id, times FROM done_by_tests")
+        return Counter({row.event_id: row.times for row in found})
 
     async def has_done(self, service: Service[Any], event: OrderEvent) -> bool:
         return bool(await self.stack.ledger.effects.done(service.name, [event.event_id]))
@@ -424,6 +427,37 @@ async def test_a_service_must_say_what_it_does() -> None:
         Service("nothing", ("order.#",), lambda event: event)
 
 
+async def test_a_service_is_opened_with_its_own_settings(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class ProbeSettings(ServiceSettings):
+        probe_times: int = 1
+
+    @asynccontextmanager
+    async def opened(settings: ProbeSettings) -> AsyncIterator[Handler]:
+        async def handle(event: OrderEvent, effects: Effects) -> None:
+            effects.run(_DO, event_id=event.event_id, times=settings.probe_times)
+
+        yield handle
+
+    monkeypatch.setenv("FLASHSALE_PROBE_TIMES", "3")
+    service = a_service(None, opened=opened, settings=ProbeSettings)
+    event = an_event()
+    async with bench.running(service):
+        await bench.publish(event)
+        await bench.until(lambda: bench.has_done(service, event))
+    assert await bench.times() == {event.event_id: 3}
+
+
+async def test_a_wrong_setting_of_a_service_stops_it_by_its_name(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLASHSALE_MAIL_LATENCY_MS", "slow")
+    with pytest.raises(SettingsError, match=r"FLASHSALE_MAIL_LATENCY_MS=slow: .*valid integer"):
+        async with mail.open():
+            pass
+
+
 async def test_effects_that_meet_in_two_processes_are_written_once(bench: Bench) -> None:
     book = bench.stack.ledger.effects
     await book.create_tables(tables)
@@ -432,7 +466,7 @@ async def test_effects_that_meet_in_two_processes_are_written_once(bench: Bench)
     def wanted() -> list[Effects]:
         found = []
         for event in events:
-            effects = Effects(event.event_id)
+            effects = Effects(event.event_id, event.order_id)
             effects.run(_DO, event_id=event.event_id, times=1)
             found.append(effects)
         return found
@@ -441,6 +475,5 @@ async def test_effects_that_meet_in_two_processes_are_written_once(bench: Bench)
     assert sum(counts) == len(events)
     await bench.done(*events)
     # Another service does the same events for itself.
-    async with writing(bench.stack.ledger._engine) as connection:
-        await connection.execute(text("DELETE FROM done_by_tests"))
+    await execute(bench.settings.database_url, "DELETE FROM done_by_tests")
     assert await book.take_effect("another", wanted()) == len(events)

@@ -11,13 +11,13 @@ from consumer.release_gate import ReleaseLog
 from flashsale.audit.history import Acked, Observation
 from flashsale.broker import Delivery
 from flashsale.broker.rabbitmq.consumer import RabbitMQDeliveries
-from flashsale.ledger import Drain
+from flashsale.ledger.sql.sink import SqlSink
 from tests.faults.observed import write_down
 
 WATCHED = (
     (ReleaseLog, "add"),
-    (Drain, "sell"),
-    (Drain, "fail"),
+    (SqlSink, "sell"),
+    (SqlSink, "fail"),
     (RabbitMQDeliveries, "take"),
     (RabbitMQDeliveries, "ack_through"),
 )

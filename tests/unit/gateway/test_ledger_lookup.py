@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import cast
 
 import pytest
 
 from flashsale.domain.order_ids import OrderId, random_order_id
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Outcome
-from flashsale.ledger import Ledger, LedgerUnavailable
+from flashsale.ledger import LedgerUnavailable
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.state import ledger_lookup
 from gateway.state.ledger_lookup import LedgerLookup
@@ -30,6 +29,9 @@ class Book:
             raise LedgerUnavailable("gone")
         return {i: self.decided[i] for i in ids if i in self.decided}
 
+    async def outcomes(self, sku: str) -> dict[str, Outcome]:
+        return {str(i): outcome for i, outcome in self.decided.items() if outcome.order.sku == sku}
+
 
 @pytest.fixture
 async def book() -> Book:
@@ -38,7 +40,7 @@ async def book() -> Book:
 
 @pytest.fixture
 async def lookup(book: Book) -> AsyncIterator[LedgerLookup]:
-    lookup = LedgerLookup(cast(Ledger, book), 50, GatewayMetrics())
+    lookup = LedgerLookup(book, 50, GatewayMetrics())
     running = asyncio.create_task(lookup.run())
     yield lookup
     running.cancel()
@@ -92,7 +94,7 @@ async def test_lookups_over_the_limit_are_refused(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger_lookup, "_MOST_ASKED", 2)
-    lookup = LedgerLookup(cast(Ledger, book), 50, GatewayMetrics())
+    lookup = LedgerLookup(book, 50, GatewayMetrics())
     waiting = [asyncio.create_task(lookup.find(random_order_id())) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(LedgerUnavailable, match="too many"):

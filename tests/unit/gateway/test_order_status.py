@@ -11,7 +11,7 @@ from aiohttp.test_utils import make_mocked_request
 from flashsale.domain.order_ids import OrderId, random_order_id
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Outcome
-from flashsale.ledger import Ledger, LedgerUnavailable
+from flashsale.ledger import LedgerUnavailable
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.context import CONTEXT, Context
 from gateway.routes.order_status import find_order
@@ -36,6 +36,9 @@ class Book:
             raise LedgerUnavailable("gone")
         return {i: self.decided[i] for i in ids if i in self.decided}
 
+    async def outcomes(self, sku: str) -> dict[str, Outcome]:
+        return {str(i): outcome for i, outcome in self.decided.items() if outcome.order.sku == sku}
+
 
 class Gateway:
     """The parts of a gateway that find an order."""
@@ -44,7 +47,7 @@ class Gateway:
         self.book = Book()
         self.metrics = GatewayMetrics()
         self.orders = KnownOrders(QueuePosition(KnownDrain(100)), 100, 900)
-        self.ledger_lookup = LedgerLookup(cast(Ledger, self.book), 50, self.metrics)
+        self.ledger_lookup = LedgerLookup(self.book, 50, self.metrics)
         self.app = web.Application()
         self.app[CONTEXT] = cast(Context, self)
 

@@ -1,14 +1,22 @@
 """Settings: typed, validated, and every wrong value one clear line."""
 
+import subprocess
+import sys
+
 import pytest
+from pydantic_settings import BaseSettings
 
 from flashsale.runtime.settings import (
     Settings,
     SettingsError,
+    installed_settings,
+    load,
     load_settings,
     settings_table,
     unknown_settings,
+    variables,
 )
+from services.builtin.mail.settings import MailSettings
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +54,12 @@ def test_the_defaults_are_the_sale_of_the_readme() -> None:
         ("BROKER_PREFIX", "a b", "pattern"),
         ("LOG_FORMAT", "xml", "'console' or 'json'"),
         ("DRAIN_BATCH", "2001", "must not be over the drain rate (2000)"),
+        ("SMTP_URL", "http://mail", "smtps?://"),
+        ("SMTP_CONNECTIONS", "0", "greater than or equal to 1"),
+        ("MAIL_TO", "nobody", "customer_id"),
+        ("MAIL_LATENCY_MS", "60001", "less than or equal to 60000"),
+        ("LOYALTY_LATENCY_MS", "-1", "greater than or equal to 0"),
+        ("RANKING_LATENCY_MS", "slow", "valid integer"),
     ],
 )
 def test_a_wrong_value_names_the_variable_the_value_and_what_is_allowed(
@@ -66,6 +80,7 @@ def test_a_wrong_value_names_the_variable_the_value_and_what_is_allowed(
         ("SECRET_KEY", "too-short"),
         ("DATABASE_URL", "mysql://me:hunter2@db/shop"),
         ("BROKER_URL", "amqp://me:hunter2@a/,http://me:hunter2@b/"),
+        ("SMTP_URL", "http://me:hunter2@mail/"),
     ],
 )
 def test_a_message_tells_no_secret(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -86,9 +101,32 @@ def test_a_slip_of_the_pen_is_found() -> None:
     assert unknown_settings(environment) == ["FLASHSALE_DRAIN_RATES"]
 
 
+def test_a_service_setting_is_no_slip_of_the_pen() -> None:
+    environment = {"FLASHSALE_MAIL_FOLDER": "m", "FLASHSALE_MAIL_FOLDERS": "m"}
+    assert unknown_settings(environment) == ["FLASHSALE_MAIL_FOLDERS"]
+
+
+def test_a_service_reads_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLASHSALE_MAIL_FOLDER", "letters")
+    assert load(MailSettings).mail_folder == "letters"
+
+
 def test_the_table_has_every_setting() -> None:
     table = settings_table()
-    assert all(f"`FLASHSALE_{name.upper()}`" in table for name in Settings.model_fields)
+    declared: list[type[BaseSettings]] = [Settings, *installed_settings()]
+    names = [name for each in declared for name in variables(each)]
+    assert len(names) == len(set(names)) > len(Settings.model_fields)
+    assert all(table.count(f"| `{name}` |") == 1 for name in names)
+
+
+def test_a_process_knows_the_settings_of_mail_without_a_mail_client() -> None:
+    code = (
+        "import sys, flashsale.runtime.settings as s, flashsale.runtime.stack as t\n"
+        "s.load_settings(); t.installed_ranking()\n"
+        "assert 'services.builtin.mail.settings' in sys.modules\n"
+        "assert 'aiosmtplib' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:

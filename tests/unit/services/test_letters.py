@@ -14,6 +14,7 @@ from services import GiveUp
 from services.builtin.mail.letters import Letter, Stationery
 
 ID = "0123456789abcdef" * 2
+ORDER_ID = "fedcba9876543210" * 2
 
 
 SKUS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True)
@@ -29,6 +30,7 @@ def an_event(**changes: object) -> OrderEvent:
         "quantity": 2,
         "accepted_at": 1_795_484_034.0,
         "decided_at": 1_795_484_035.0,
+        "order_id": ORDER_ID,
     }
     return msgspec.convert(fields | changes, OrderEvent)
 
@@ -65,11 +67,11 @@ def test_a_letter_has_a_text_and_an_html_part_that_say_the_same() -> None:
         "",
         "2 x tv-55 is reserved for you, and nobody else can get it any more.",
         "",
-        f"Order   {ID}",
+        f"Order   {ORDER_ID}",
     ]
     html = found["text/html"]
     assert "<h1" in html
-    for words in ("It's yours", "2 x tv-55 is reserved for you", ID):
+    for words in ("It's yours", "2 x tv-55 is reserved for you", ORDER_ID):
         assert words in html
 
 
@@ -126,10 +128,26 @@ def test_an_event_is_read_as_it_was_written() -> None:
     event = an_event()
     assert decode_event(encode_event(event)) == event
     assert event.topic == "order.confirmed.tv-55"
+    assert (event.event_id, event.order_id) == (ID, ORDER_ID)
     with pytest.raises(MessageError):
         decode_event(b'{"event_id": "x"}')
     with pytest.raises(MessageError):
         decode_event(b"\xff")
+
+
+def test_an_event_of_an_earlier_version_is_under_its_orders_id() -> None:
+    body = encode_event(an_event())
+    older = body.replace(b',"order_id":"' + ORDER_ID.encode() + b'"', b"")
+    assert older != body
+    assert decode_event(older).order_id == ID
+    with pytest.raises(MessageError):
+        decode_event(body.replace(ORDER_ID.encode(), b"x"))
+
+
+def test_a_letter_is_named_by_its_event() -> None:
+    written = letter()
+    assert written.event_id == ID
+    assert ID.encode() not in written.content.partition(b"\r\n\r\n")[2]
 
 
 def test_a_sender_that_is_no_address_is_refused() -> None:

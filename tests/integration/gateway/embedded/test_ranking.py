@@ -6,7 +6,8 @@ import time
 import pytest
 
 from flashsale.domain.order_ids import random_order_id
-from flashsale.ledger import Buyer, Effects, Ledger
+from flashsale.ledger import Buyer, Effects, RankingQuery
+from flashsale.ledger.sql.ledger import SqlLedger
 from flashsale.messages.events import OrderEvent
 from services.builtin.ranking import add_items
 from tests.integration.gateway.embedded_gateway import (
@@ -20,7 +21,7 @@ async def buy(gateway: EmbeddedGateway, *bought: tuple[str, int, float]) -> None
     wanted = []
     for customer, items, moment in bought:
         event = OrderEvent(random_order_id(), "confirmed", None, "tv", customer, items, 0, moment)
-        effects = Effects(event.event_id)
+        effects = Effects(event.event_id, event.order_id)
         await add_items(event, effects)
         wanted.append(effects)
     assert await gateway.stack.ledger.effects.take_effect("ranking", wanted) == len(wanted)
@@ -62,14 +63,14 @@ async def test_the_ranking_is_read_from_the_database_once_a_second_at_most(
     gateway: EmbeddedGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = 0
-    ranking = Ledger.ranking
+    top_buyers = SqlLedger.top_buyers
 
-    async def count(self: Ledger, sku: str, at_most: int) -> list[Buyer]:
+    async def count(self: SqlLedger, query: RankingQuery, sku: str, at_most: int) -> list[Buyer]:
         nonlocal asked
         asked += 1
-        return await ranking(self, sku, at_most)
+        return await top_buyers(self, query, sku, at_most)
 
-    monkeypatch.setattr(Ledger, "ranking", count)
+    monkeypatch.setattr(SqlLedger, "top_buyers", count)
     started = time.monotonic()
     for _ in range(10):
         answers = (gateway.call("GET", "/sales/tv/ranking") for _ in range(20))

@@ -1,0 +1,58 @@
+"""The ledger as a sink: a batch is decided and written in one transaction of a held lease."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.orders import Order
+from flashsale.domain.sales import Verdict
+from flashsale.ledger.sql.bulk import insert_columns
+from flashsale.ledger.sql.sell import Steps, sell
+from flashsale.ledger.sql.tables import orders
+
+Transaction = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+"""Begins a transaction that is committed at the end. Raises `LedgerError`."""
+
+
+class SqlSink:
+    """Decides orders by the rule and the tables. See `flashsale.ledger.port.Sink`."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        """Write in transactions of the session that holds the lock, and in no others."""
+        self._transaction = transaction
+        self.steps: Mapping[str, float] = {}
+
+    async def sell(
+        self,
+        batch: Sequence[Order],
+        now: float,
+        replayed: Sequence[str] = (),
+        traceparents: Mapping[str, str] | None = None,
+    ) -> Verdict:
+        """Decide a batch in one transaction; see `flashsale.ledger.sql.sell.sell`."""
+        steps = Steps()
+        async with self._transaction() as connection:
+            verdict = await sell(connection, batch, now, replayed, traceparents, steps)
+        steps.done("commit")
+        self.steps = steps.seconds
+        return verdict
+
+    async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
+        """Record that an order could not be decided, unless it was."""
+        async with self._transaction() as connection:
+            known = await connection.execute(select(orders.c.id).where(orders.c.id == order_id))
+            if known.first() is None:
+                await insert_columns(
+                    connection,
+                    orders,
+                    {
+                        "id": [order_id],
+                        "status": ["failed"],
+                        # NUL is the one character that a text cannot hold.
+                        "reason": [reason.replace("\0", "")],
+                        "decided_at": now,
+                    },
+                )

@@ -1,0 +1,7 @@
+"""The error of settings, and of what is installed beside the gateway."""
+
+from flashsale.domain.errors import FlashsaleError
+
+
+class SettingsError(FlashsaleError):
+    """A setting has a wrong value. The message names it, its value and what is allowed."""
