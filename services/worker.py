@@ -164,6 +164,8 @@ class Worker:
         started = time.perf_counter()
         if self._tracing is not None:
             work.span = self._tracing.process("handle", self._queue, work.delivery)
+        if work.span is not None:
+            work.span.set("flashsale.order.id", work.event.order_id)
         try:
             async with asyncio.timeout(self._service.timeout_seconds):
                 await self._handle(self._service.view(work.event), work.effects)

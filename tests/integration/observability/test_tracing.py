@@ -27,6 +27,7 @@ from loadtest.processes import get, own_environment, process
 from loadtest.servers import free_port
 from services import Effects, GiveUp
 from tests.conftest import unique
+from tests.database import event_ids
 from tests.integration.observability.collector import Collector, collecting
 from tests.integration.services.test_services import Bench, a_service, an_event, do
 from tests.integration.shop import Shop
@@ -173,8 +174,12 @@ async def test_an_order_is_one_trace_through_every_process(
     }.items() <= publish.attributes.items()
     assert decide.attributes["flashsale.order.status"] == "confirmed"
     assert batch.attributes["messaging.batch.message_count"] == 1
-    for span in (publish, decide, *handled):
+    for span in (publish, decide):
         assert span.attributes["messaging.message.id"] == order_id
+    event_id = (await event_ids(shop.database_url))[order_id]
+    for span in handled:
+        assert span.attributes["messaging.message.id"] == event_id
+        assert span.attributes["flashsale.order.id"] == order_id
     sent = b"".join(collector.bodies)
     assert customer.encode() not in sent
     assert key.encode() not in sent
