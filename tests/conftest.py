@@ -16,6 +16,7 @@ from flashsale.broker import Topology, sale_topology
 from flashsale.domain.order_ids import random_order_id
 from flashsale.domain.orders import Order
 from flashsale.ledger import Ledger, open_ledger
+from loadtest import watchdog
 from loadtest.servers import (
     Installation,
     PostgresServer,
@@ -49,6 +50,11 @@ def an_order(**changes: Any) -> Order:
         "accepted_at": time.time(),
     }
     return Order(**(fields | changes))
+
+
+def pytest_configure() -> None:
+    """Have whatever a test starts end with pytest, however that ends."""
+    watchdog.start()
 
 
 def pytest_report_header() -> list[str]:
