@@ -97,6 +97,25 @@ def rabbit_node(servers: ExitStack) -> RabbitNode:
 
 
 @pytest.fixture(scope="session")
+def breakable_node(servers: ExitStack) -> RabbitNode:
+    """The one other RabbitMQ node: tests may kill it, and start it again."""
+    try:
+        return servers.enter_context(rabbitmq())
+    except ServerNotFound as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def node(breakable_node: RabbitNode) -> Iterator[RabbitNode]:
+    """A RabbitMQ node that this test may kill, freeze and start again."""
+    yield breakable_node
+    breakable_node.resume()
+    if not breakable_node.serves:  # else the tests after one that failed would fail as well
+        breakable_node.kill()
+        breakable_node.start()
+
+
+@pytest.fixture(scope="session")
 def rabbit_url(request: pytest.FixtureRequest) -> str:
     """A RabbitMQ: the one that FLASHSALE_TEST_BROKER_URL names, else a node of our own."""
     given = os.environ.get("FLASHSALE_TEST_BROKER_URL")

@@ -12,9 +12,10 @@ from sqlalchemy import text
 from flashsale.domain.orders import Outcome
 from flashsale.ledger import Ledger
 from flashsale.ledger.sql.transactions import reading
-from loadtest.processes import Process, process
+from loadtest.processes import Process
 from tests.conftest import unique
 from tests.faults.observed import POINT
+from tests.processes import process
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,22 +9,16 @@ import pytest
 
 from flashsale import __version__
 from flashsale.runtime.settings import settings_table
-from loadtest.processes import own_environment, process
+from loadtest.processes import own_environment
 from loadtest.servers import free_port
+from tests.processes import process, run
 
 README = Path(__file__).parents[3] / "README.md"
 
 
 def flashsale(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     changed = {f"FLASHSALE_{name.upper()}": value for name, value in settings.items()}
-    return subprocess.run(
-        [sys.executable, "-m", "flashsale", *arguments],
-        capture_output=True,
-        text=True,
-        env=own_environment() | changed,
-        timeout=120,
-        check=False,
-    )
+    return run(["flashsale", *arguments], changed)
 
 
 def one_line(result: subprocess.CompletedProcess[str]) -> str:

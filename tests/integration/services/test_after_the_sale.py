@@ -4,8 +4,6 @@ import asyncio
 import email
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,11 +17,12 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from flashsale.broker import Queue, RabbitMQ, Topology, sale_topology
 from flashsale.domain.order_states import Status
 from flashsale.messages.orders import encode_order
-from loadtest.processes import own_environment, scrape
+from loadtest.processes import scrape
 from loadtest.servers import RabbitNode, free_port
 from services.builtin.loyalty import POINTS_PER_ITEM
 from tests.conftest import an_order, unique
 from tests.integration.shop import ROOT, Shop
+from tests.processes import run
 
 ORDERS = 2000
 SERVICES = ("loyalty", "mail", "ranking")
@@ -212,15 +211,7 @@ async def _longest_services(shop: Shop) -> float:
 
 
 def flashsale(shop: Shop, *arguments: str, status: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "flashsale", *arguments],
-        capture_output=True,
-        text=True,
-        env=own_environment() | shop.environment | {"COLUMNS": "200"},
-        cwd=shop.folder,
-        timeout=60,
-        check=False,
-    )
+    done = run(["flashsale", *arguments], shop.environment | {"COLUMNS": "200"}, shop.folder)
     assert done.returncode == status, done.stderr
     return done.stdout + done.stderr
 
