@@ -27,6 +27,9 @@ from loadtest.servers import (
 )
 
 _numbers = itertools.count(1)
+_HERE = Path(__file__).parent
+_SLOW_FIRST = ("faults", "integration", "browser")
+"""The folders of tests that take long, the slowest first."""
 
 # How fast a machine is proves nothing.
 hypothesis.settings.register_profile(
@@ -52,9 +55,11 @@ def an_order(**changes: Any) -> Order:
     return Order(**(fields | changes))
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Have whatever a test starts end with pytest, however that ends."""
     watchdog.start()
+    # Of `--dist loadfile`: it would start with the files that have many tests, not slow ones.
+    config.option.loadscopereorder = False
 
 
 def pytest_report_header() -> list[str]:
@@ -74,10 +79,19 @@ def _printed(command: list[str]) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip all if the servers are to be those of a folder that could not be made."""
+    """Put the slow files first, so that no worker is left with one at the end.
+
+    Skip all if the servers are to be those of a folder that could not be made.
+    """
+    items.sort(key=_tempo)
     if missing := Installation.chosen().missing:
         for item in items:
             item.add_marker(pytest.mark.skip(missing))
+
+
+def _tempo(item: pytest.Item) -> int:
+    slow = (n for n, name in enumerate(_SLOW_FIRST) if item.path.is_relative_to(_HERE / name))
+    return next(slow, len(_SLOW_FIRST))
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from tests.conftest import an_order, unique
 from tests.integration.shop import ROOT, Shop
 from tests.processes import run
 
-ORDERS = 2000
+ORDERS = 1000
 SERVICES = ("loyalty", "mail", "ranking")
 
 
@@ -128,12 +128,12 @@ async def test_kill_9_of_the_broker_in_the_middle_loses_no_event(
         shop.start("services", mail_folder=str(folder)) as services,
     ):
         shop.ready(gateway)
-        ordering = asyncio.create_task(shop.orders(ORDERS // 2))
+        ordering = asyncio.create_task(shop.orders(ORDERS))
         await shop.until("effects", 300)
         node.kill()
         await asyncio.to_thread(node.start)
         await ordering
-        await all_effects_once(shop, ORDERS // 2)
+        await all_effects_once(shop, ORDERS)
         assert consumer.running
         assert services.running
     assert {file.stem for file in folder.glob("*.eml")} == set(shop.accepted)
