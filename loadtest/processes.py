@@ -14,6 +14,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from flashsale.domain.errors import FlashsaleError
+from loadtest import watchdog
 
 _START_SECONDS = 30
 _STOP_SECONDS = 30
@@ -81,6 +82,7 @@ def process(
     arguments: list[str], output: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[Process]:
     """Run a Python module, such as `["flashsale", "gateway"]`, while the context is entered."""
+    watchdog.start()
     with output.open("ab") as file:
         popen = subprocess.Popen(
             [sys.executable, "-m", *arguments],

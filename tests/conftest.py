@@ -16,6 +16,7 @@ from flashsale.broker import Topology, sale_topology
 from flashsale.domain.order_ids import random_order_id
 from flashsale.domain.orders import Order
 from flashsale.ledger import Leases, Ledger, Sink, open_ledger
+from loadtest import watchdog
 from loadtest.servers import (
     Installation,
     PostgresServer,
@@ -26,6 +27,9 @@ from loadtest.servers import (
 )
 
 _numbers = itertools.count(1)
+_HERE = Path(__file__).parent
+_SLOW_FIRST = ("faults", "integration", "browser")
+"""The folders of tests that take long, the slowest first."""
 
 # How fast a machine is proves nothing.
 hypothesis.settings.register_profile(
@@ -58,6 +62,13 @@ async def draining(ledger: Leases) -> AsyncIterator[Sink]:
         yield lease.open_sink()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Have whatever a test starts end with pytest, however that ends."""
+    watchdog.start()
+    # Of `--dist loadfile`: it would start with the files that have many tests, not slow ones.
+    config.option.loadscopereorder = False
+
+
 def pytest_report_header() -> list[str]:
     """The versions of the servers, where they are not the machine's."""
     installed = Installation.chosen()
@@ -75,10 +86,19 @@ def _printed(command: list[str]) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip all if the servers are to be those of a folder that could not be made."""
+    """Put the slow files first, so that no worker is left with one at the end.
+
+    Skip all if the servers are to be those of a folder that could not be made.
+    """
+    items.sort(key=_tempo)
     if missing := Installation.chosen().missing:
         for item in items:
             item.add_marker(pytest.mark.skip(missing))
+
+
+def _tempo(item: pytest.Item) -> int:
+    slow = (n for n, name in enumerate(_SLOW_FIRST) if item.path.is_relative_to(_HERE / name))
+    return next(slow, len(_SLOW_FIRST))
 
 
 @pytest.fixture(scope="session")
@@ -95,6 +115,25 @@ def rabbit_node(servers: ExitStack) -> RabbitNode:
         return servers.enter_context(rabbitmq())
     except ServerNotFound as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def breakable_node(servers: ExitStack) -> RabbitNode:
+    """The one other RabbitMQ node: tests may kill it, and start it again."""
+    try:
+        return servers.enter_context(rabbitmq())
+    except ServerNotFound as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def node(breakable_node: RabbitNode) -> Iterator[RabbitNode]:
+    """A RabbitMQ node that this test may kill, freeze and start again."""
+    yield breakable_node
+    breakable_node.resume()
+    if not breakable_node.serves:  # else the tests after one that failed would fail as well
+        breakable_node.kill()
+        breakable_node.start()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -67,8 +69,8 @@ class PostgresServer(Server):
         return self.url(name)
 
     def close(self) -> None:
-        """Stop the cluster."""
-        self.stop()
+        """End the cluster without care for its data, its shared memory taken away."""
+        self._end(signal.SIGQUIT)
 
     def _command(self) -> Sequence[str]:
         settings = {
@@ -84,13 +86,18 @@ class PostgresServer(Server):
         return self._installed.command("postgres", "postgresql", *data, *options, user=self._user)
 
     def _answers(self) -> bool:
-        ready = subprocess.run(
-            self._installed.command(
-                "pg_isready", "postgresql", "-q", "-h", "127.0.0.1", "-p", str(self._port)
-            ),
-            check=False,
-        )
-        return ready.returncode == 0
+        # As pg_isready asks, which would be a process each time: a StartupMessage of protocol 3.0.
+        # Before it serves, the answer is an ErrorResponse with code 57P03, cannot_connect_now.
+        asked = b"user\0flashsale\0database\0postgres\0\0"
+        message = struct.pack(">II", 8 + len(asked), 3 << 16) + asked
+        with (
+            suppress(OSError),
+            socket.create_connection(("127.0.0.1", self._port), timeout=2) as client,
+        ):
+            client.sendall(message)
+            answer = client.recv(1024)
+            return bool(answer) and b"C57P03" not in answer
+        return False
 
 
 @contextmanager

@@ -64,4 +64,4 @@ def prometheus(jobs: Mapping[str, Sequence[int]]) -> Iterator[Prometheus]:
             server.start()
             yield server
         finally:
-            server.stop()
+            server.close()

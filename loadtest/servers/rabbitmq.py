@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from loadtest import watchdog
 from loadtest.servers.installed import Installation
 from loadtest.servers.ports import free_port
 from loadtest.servers.server import Server, ServerDidNotStart, await_port, server_folder
@@ -82,6 +83,7 @@ class RabbitNode(Server):
     def _start_epmd(self) -> None:
         if self._epmd is not None:
             return
+        watchdog.start()
         # Otherwise Erlang starts one in the background and leaves it running.
         self._epmd = subprocess.Popen(
             self._installed.command("epmd", "erlang-base", "-port", str(self._ports["epmd"])),
@@ -107,8 +109,8 @@ class RabbitNode(Server):
         return ran.stdout
 
     def close(self) -> None:
-        """Stop the node and its epmd."""
-        self.stop()
+        """End the node and its epmd, without care for their data."""
+        super().close()
         for asking in self._introductions:
             asking.close()
         if self._epmd is not None:
@@ -139,6 +141,10 @@ class RabbitNode(Server):
             "RABBITMQ_CONF_ENV_FILE": f"{folder}/none",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/enabled_plugins",
             "RABBITMQ_PID_FILE": f"{folder}/pid",
+            # The start script becomes the node, and a SIGTERM is for the node itself. Else the
+            # script waits beside it, and stops it by `rabbitmqctl`, a second Erlang VM.
+            "RUNNING_UNDER_SYSTEMD": "true",
+            watchdog.MARKS: os.environ.get(watchdog.MARKS, ""),
         }
 
     def _answers(self) -> bool:

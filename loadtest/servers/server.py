@@ -14,8 +14,11 @@ from typing import Any
 
 import psutil
 
+from loadtest import watchdog
+
 _START_SECONDS = 60
 _STOP_SECONDS = 30
+_POLL_SECONDS = 0.02
 
 
 class ServerDidNotStart(Exception):
@@ -49,6 +52,7 @@ class Server(ABC):
 
     def start(self) -> None:
         """Start the server; return once it answers. Raises `ServerDidNotStart`."""
+        watchdog.start()
         with self._log.open("ab") as log:
             self._process = psutil.Popen(
                 self._command(),
@@ -64,7 +68,7 @@ class Server(ABC):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 raise ServerDidNotStart(self._log.read_text(errors="replace")[-2000:])
-            time.sleep(0.05)
+            time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
         """Stop the server in good order."""
@@ -73,6 +77,10 @@ class Server(ABC):
     def kill(self) -> None:
         """Kill the server and its children (SIGKILL)."""
         self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """End it for good, without care for its data."""
+        self.kill()
 
     def pause(self) -> None:
         """Freeze the server (SIGSTOP)."""
@@ -102,11 +110,10 @@ class Server(ABC):
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
                 process.send_signal(number)
-        _, alive = psutil.wait_procs(family, timeout=_STOP_SECONDS)
-        for process in alive:
+        for process in _running(family, _STOP_SECONDS):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(alive, timeout=_STOP_SECONDS)
+        _running(family, _STOP_SECONDS)
         self._process.wait()
         self._process = None
 
@@ -122,10 +129,28 @@ class Server(ABC):
     def _answers(self) -> bool: ...
 
 
+def _running(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until these processes have ended; those that have not after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while (left := [each for each in processes if not _ended(each)]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(_POLL_SECONDS)
+    return left
+
+
+def _ended(process: psutil.Process) -> bool:
+    # One that has lost its parent may stay a zombie for a second, which does no harm.
+    with suppress(psutil.NoSuchProcess):
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
 @contextmanager
 def server_folder(name: str) -> Iterator[Path]:
     """Make a temporary folder for a server of that name, and delete it at the end."""
     folder = Path(tempfile.mkdtemp(prefix=f"flashsale-{name}-"))
+    watchdog.discard(folder)
     try:
         yield folder
     finally:

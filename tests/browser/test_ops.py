@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, expect
 
-from loadtest.processes import process
 from loadtest.servers import free_port
 from tests.browser.test_shop import SCREENSHOTS, SECONDS, Shop, browser
+from tests.processes import process
 
 __all__ = ["browser"]
 

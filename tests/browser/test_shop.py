@@ -16,9 +16,9 @@ from playwright.sync_api import Browser, Page, Route, ViewportSize, expect, sync
 
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
-from loadtest.processes import process
 from loadtest.servers import free_port
 from tests.conftest import unique
+from tests.processes import process
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 PHONE: ViewportSize = {"width": 390, "height": 844}

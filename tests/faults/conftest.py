@@ -20,16 +20,6 @@ _SMALL_DISK = "400m"
 
 
 @pytest.fixture(scope="session")
-def broken_node() -> Iterator[RabbitNode]:
-    """A node that scenarios break and mend."""
-    try:
-        with rabbitmq() as node:
-            yield node
-    except ServerNotFound as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
 def broken_database() -> Iterator[PostgresServer]:
     """A cluster that scenarios break and mend."""
     try:
@@ -75,8 +65,7 @@ async def servers_of_scenario(
             with small_disk(), rabbitmq() as node, small_disk(), postgres(fsync="off") as database:
                 yield node, database
         else:
-            node = request.getfixturevalue("broken_node")
-            yield node, request.getfixturevalue("broken_database")
+            yield request.getfixturevalue("node"), request.getfixturevalue("broken_database")
     except ServerNotFound as error:
         pytest.skip(str(error))
 

@@ -1,13 +1,11 @@
 """What a scenario is: a fault, when it happens, and what is expected beside the promises."""
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from subprocess import PIPE, STDOUT, run
 
 import msgspec
 
@@ -16,6 +14,7 @@ from loadtest.servers import PostgresServer, RabbitNode
 from tests.faults.linked import LinkedCluster
 from tests.faults.shoppers import Crowd
 from tests.faults.stand import Layout, Stand
+from tests.processes import run
 
 Fault = Callable[[Stand], Awaitable[None]]
 
@@ -85,21 +84,24 @@ async def play(
     database: PostgresServer,
     folder: Path,
 ) -> Row:
-    """Hold a sale, break it, and judge what is left. Raises `AssertionError`."""
+    """Hold a sale, break it, and judge what is left.
+
+    Raises `AssertionError`, in an `ExceptionGroup` if shoppers were there.
+    """
     stand = Stand(scenario.layout, broker, database, folder, seed)
     async with AsyncExitStack() as exits:
         await exits.enter_async_context(stand.open())
         crowd = stand.crowd(rate=scenario.rate)
         enough = asyncio.Event()
-        coming = asyncio.create_task(crowd.come(enough), name="shoppers")
-        try:
+        async with asyncio.TaskGroup() as shoppers:
+            shoppers.create_task(crowd.come(enough), name="shoppers")
             await stand.wait(1.0, 2.0)
             await scenario.fault(stand)
             await stand.wait(scenario.after)
-        finally:
             enough.set()
-            await coming
-        await stand.settled(crowd)
+            await crowd.answered.wait()
+            await stand.settled(crowd)
+            crowd.go()
         return await _judged(scenario, seed, stand, crowd)
 
 
@@ -111,24 +113,19 @@ async def _judged(scenario: Scenario, seed: int, stand: Stand, crowd: Crowd) -> 
     file = stand.folder / "verdict.json"
     checked = await asyncio.to_thread(
         run,
-        [
-            *(sys.executable, "-m", "flashsale", "check"),
-            *("--history", str(stand.history), "--json", str(file)),
-        ],
-        stdout=PIPE,
-        stderr=STDOUT,
-        text=True,
-        env=stand.check_environment(),
-        cwd=stand.folder,
+        ["flashsale", "check", "--history", str(stand.history), "--json", str(file)],
+        stand.check_environment(),
+        stand.folder,
     )
-    assert file.exists(), checked.stdout
+    printed = checked.stdout + checked.stderr
+    assert file.exists(), printed
     verdict = msgspec.json.decode(file.read_bytes(), type=Verdict)
-    assert not verdict.waiting, checked.stdout
+    assert not verdict.waiting, printed
     violations = verdict.violations
     lost = violations.pop("lost")
     gone = stand.gone(crowd)
-    assert all(any(id in line for id in gone) for line in lost), checked.stdout
-    assert not any(violations.values()), checked.stdout
+    assert all(any(id in line for id in gone) for line in lost), printed
+    assert not any(violations.values()), printed
     return Row(
         scenario.name,
         seed,

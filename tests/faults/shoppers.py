@@ -1,6 +1,7 @@
 """Shoppers who come at a rate, never give up without reason, and write down what they are told."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
@@ -15,8 +16,10 @@ _RETRY_SECONDS = (0.2, 1.0)
 _LONGEST_RETRY_SECONDS = 3.0
 _MOST_WAITING = 300
 _LOOK_SECONDS = 0.25
+_POLL_SECONDS = 0.05
 _PATIENCE_SECONDS = 4.0
 _WATCH_SECONDS = 30.0
+_LAST_WATCH_SECONDS = 3.0
 _SETTLED = frozenset({"confirmed", "rejected", "failed"})
 
 
@@ -41,9 +44,12 @@ class Crowd:
     """How each order id was first taken."""
     statuses: dict[int, int] = field(default_factory=dict)
     given_up: int = 0
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    """All who came have an answer for good; some may still follow their order."""
+    _watch_until: float = math.inf
 
     async def come(self, until: asyncio.Event, give_up_after: float = 240.0) -> None:
-        """Come until that event, and then wait until each has an answer for good."""
+        """Come until that event, and then wait until each has gone."""
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=_PATIENCE_SECONDS)
         started, number = time.monotonic(), 0
@@ -57,13 +63,20 @@ class Crowd:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 number += 1
                 if self.waiting < _MOST_WAITING:  # a long fault is not to end in a storm of ours
-                    shoppers.create_task(self._shop(client, give_up_after))
+                    self.offered += 1
+                    self.waiting += 1
+                    shoppers.create_task(self._shop(client, f"key-{self.offered}", give_up_after))
+            while self.waiting:
+                await asyncio.sleep(_POLL_SECONDS)
+            self.answered.set()
 
-    async def _shop(self, client: aiohttp.ClientSession, give_up_after: float) -> None:
-        self.offered += 1
-        self.waiting += 1
+    def go(self) -> None:
+        """Have all go soon: every order is decided, or gone with the queue that it was in."""
+        self._watch_until = time.monotonic() + _LAST_WATCH_SECONDS
+
+    async def _shop(self, client: aiohttp.ClientSession, key: str, give_up_after: float) -> None:
         try:
-            order_id = await self._taken(client, f"key-{self.offered}", give_up_after)
+            order_id = await self._taken(client, key, give_up_after)
         finally:
             self.waiting -= 1
         if order_id and self.dice.random() < self.follow:
@@ -130,7 +143,7 @@ class Crowd:
         # One shopper asks one gateway: what another has not heard yet is not a step back.
         gateway = self.dice.choice(self.gateways)
         state = ""
-        while state not in _SETTLED and time.monotonic() < deadline:
+        while state not in _SETTLED and time.monotonic() < min(deadline, self._watch_until):
             status, state = NO_ANSWER, ""
             at = time.monotonic()
             try:

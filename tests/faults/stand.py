@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import os
 import random
 import re
 import signal
@@ -27,13 +26,14 @@ from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
-from loadtest.processes import Process, get, process
+from loadtest.processes import Process, get
 from loadtest.servers import PostgresServer, RabbitNode, free_port
 from tests.conftest import unique
 from tests.faults.linked import LinkedCluster
 from tests.faults.observed import HISTORY, POINT
 from tests.faults.proxy import Proxy, proxy
 from tests.faults.shoppers import Crowd
+from tests.processes import process
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("loyalty", "mail", "ranking")
@@ -42,7 +42,7 @@ _ACTIVE = "is active"
 _READY_SECONDS = 60.0
 _DIED_SECONDS = 60.0
 _HEALED_SECONDS = 90.0
-_POLL_SECONDS = 0.3
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Layout:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
-        """The processes, in the order in which they are started."""
+        """The processes; the first one is started before the others."""
         kinds = {"consumer": self.consumers, "services": self.services, "gateway": self.gateways}
         return [f"{kind}-{n}" for kind, count in kinds.items() for n in range(1, count + 1)]
 
@@ -329,8 +329,11 @@ class Stand:
             for name in self.layout.names():
                 await self.connect(exits, name)
             exits.push_async_callback(self._stop_all)
-            for name in self.layout.names():
-                await self.start(name)
+            first, *others = self.layout.names()
+            await self.start(first)
+            async with asyncio.TaskGroup() as starting:
+                for name in others:
+                    starting.create_task(self.start(name))
             await self.until(
                 lambda: all(self.ready(n) for n in self.layout.names() if n.startswith("gateway")),
                 "the gateways",
@@ -351,11 +354,12 @@ class Stand:
     async def _stop_all(self) -> None:
         for link in [*self.links.values(), *self.doors]:
             link.heal()
-        for name in reversed(list(self._running)):
-            exits, running = self._running.pop(name)
+        for _, running in self._running.values():
             if running.running:
                 psutil.Process(running.pid).resume()  # what is frozen would not hear SIGTERM
-            await asyncio.to_thread(exits.close)
+        async with asyncio.TaskGroup() as stopping:
+            for name in list(self._running):
+                stopping.create_task(self.stop(name))
 
     def crowd(self, **changes: Any) -> Crowd:
         """Shoppers of this sale."""
@@ -402,10 +406,7 @@ class Stand:
             "broker_url": self._broker.url,
             "database_url": self.database_url,
         }
-        return {f"FLASHSALE_{key.upper()}": value for key, value in settings.items()} | {
-            "PYTHONPATH": str(ROOT),
-            "PATH": os.environ["PATH"],
-        }
+        return {f"FLASHSALE_{key.upper()}": value for key, value in settings.items()}
 
 
 def _port(url: str) -> int:

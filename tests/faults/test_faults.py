@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 
 from loadtest.servers import PostgresServer, RabbitNode
-from tests.faults import (  # noqa: F401 they register themselves
-    broker_faults,
-    cluster_faults,
-    consumer_faults,
-    database_faults,
-    disk_faults,
-    gateway_faults,
-    service_faults,
-)
 from tests.faults.linked import LinkedCluster
 from tests.faults.scenario import SCENARIOS, Scenario, play
+from tests.faults.scenarios import (  # noqa: F401 they register themselves
+    broker,
+    cluster,
+    consumer,
+    database,
+    disk,
+    gateway,
+    service,
+)
 
 SEEDS = int(os.environ.get("FAULTS_SEEDS", "0"))
 """How often each scenario is played; 0: the short ones, once."""

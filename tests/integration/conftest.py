@@ -1,6 +1,6 @@
 """The shop that whole-path tests share."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -8,16 +8,9 @@ import pytest
 
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
-from loadtest.servers import RabbitNode, free_port, rabbitmq
+from loadtest.servers import RabbitNode, free_port
 from tests.conftest import unique
 from tests.integration.shop import Shop
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[RabbitNode]:
-    """A node that these tests may kill."""
-    with rabbitmq() as own:
-        yield own
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ import aiohttp
 
 from flashsale.domain.orders import Outcome
 from flashsale.ledger import Ledger
-from loadtest.processes import Process, process
+from loadtest.processes import Process
 from tests.conftest import unique
 from tests.database import event_ids, rows
 from tests.faults.observed import POINT
+from tests.processes import process
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from unittest.mock import patch
 
@@ -22,15 +22,8 @@ from flashsale.broker import (
     sale_topology,
 )
 from flashsale.broker.rabbitmq.connection import PikaConnection
-from loadtest.servers import RabbitNode, free_port, rabbitmq
+from loadtest.servers import RabbitNode, free_port
 from tests.conftest import unique
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[RabbitNode]:
-    """A node that these tests may kill."""
-    with rabbitmq() as own:
-        yield own
 
 
 async def until(condition: Callable[[], bool], seconds: float = 30) -> None:

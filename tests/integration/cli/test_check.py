@@ -27,10 +27,10 @@ from flashsale.broker import RabbitMQ, sale_topology
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
 from flashsale.messages.orders import encode_order
-from loadtest.processes import process
 from loadtest.servers import free_port
 from tests.conftest import an_order, unique
 from tests.integration.cli.test_cli import flashsale, one_line
+from tests.processes import process
 
 STOCK = 5
 NOBODYS = "f" * 32

@@ -9,23 +9,17 @@ import pytest
 
 from flashsale import __version__
 from flashsale.runtime.settings import settings_table
-from loadtest.processes import own_environment, process
+from loadtest.processes import own_environment
 from loadtest.servers import free_port
 from tests.database import execute
+from tests.processes import process, run
 
 SETTINGS_PAGE = Path(__file__).parents[3] / "docs/settings.md"
 
 
 def flashsale(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     changed = {f"FLASHSALE_{name.upper()}": value for name, value in settings.items()}
-    return subprocess.run(
-        [sys.executable, "-m", "flashsale", *arguments],
-        capture_output=True,
-        text=True,
-        env=own_environment() | changed,
-        timeout=120,
-        check=False,
-    )
+    return run(["flashsale", *arguments], changed)
 
 
 def one_line(result: subprocess.CompletedProcess[str]) -> str:

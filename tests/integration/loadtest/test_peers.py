@@ -1,7 +1,6 @@
 """The peers of the benchmark do what they are measured at."""
 
 import asyncio
-from collections.abc import Iterator
 
 import aiohttp
 import asyncpg
@@ -9,20 +8,16 @@ import pytest
 
 from loadtest.bench.peers.contestants import PEERS, Contestant
 from loadtest.bench.peers.testbed import SKU, BenchTestbed
-from loadtest.servers import PostgresServer, RabbitNode, rabbitmq
-
-
-@pytest.fixture(scope="module")
-def node() -> Iterator[RabbitNode]:
-    with rabbitmq() as own:
-        yield own
+from loadtest.servers import PostgresServer, RabbitNode
 
 
 @pytest.fixture(scope="module")
 def testbed(
-    node: RabbitNode, tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer
+    rabbit_node: RabbitNode,
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_server: PostgresServer,
 ) -> BenchTestbed:
-    found = BenchTestbed(node, postgres_server, tmp_path_factory.mktemp("testbed"))
+    found = BenchTestbed(rabbit_node, postgres_server, tmp_path_factory.mktemp("testbed"))
     asyncio.run(found.prepare())
     return found
 
@@ -37,7 +32,7 @@ async def until_acknowledged(node: RabbitNode, queue: str) -> None:
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
 async def test_a_peer_answers_once_its_order_is_in_the_queue_and_sells_it_once(
-    node: RabbitNode, testbed: BenchTestbed, peer: Contestant
+    rabbit_node: RabbitNode, testbed: BenchTestbed, peer: Contestant
 ) -> None:
     body = {"sku": SKU, "customer_id": "c-1", "quantity": 2}
     async with aiohttp.ClientSession() as client:
@@ -59,7 +54,7 @@ async def test_a_peer_answers_once_its_order_is_in_the_queue_and_sells_it_once(
                 while not (rows := await database.fetch("SELECT id, status FROM orders")):
                     await asyncio.sleep(0.05)
             # Who is stopped between its commit and its acknowledgement leaves the order there.
-            await until_acknowledged(node, peer.queue)
+            await until_acknowledged(rabbit_node, peer.queue)
         assert [tuple(row) for row in rows] == [(receipt["order_id"], "confirmed")]
         assert await database.fetchval("SELECT sold FROM sales") == 2
     finally:

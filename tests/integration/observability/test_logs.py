@@ -10,9 +10,10 @@ import pytest
 
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
-from loadtest.processes import Process, process
+from loadtest.processes import Process
 from loadtest.servers import free_port
 from tests.conftest import unique
+from tests.processes import process
 
 SECRET = "a-secret-of-the-order-ids"
 

@@ -23,7 +23,7 @@ from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, open_stack
 from gateway.app import create_app, serving
-from loadtest.processes import get, own_environment, process
+from loadtest.processes import get, own_environment
 from loadtest.servers import free_port
 from services import Effects, GiveUp
 from tests.conftest import unique
@@ -31,6 +31,7 @@ from tests.database import event_ids
 from tests.integration.observability.collector import Collector, collecting
 from tests.integration.services.test_services import Bench, a_service, an_event, do
 from tests.integration.shop import Shop
+from tests.processes import process
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = f"00-{TRACE}-{CALLER}-01"

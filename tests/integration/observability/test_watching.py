@@ -19,7 +19,7 @@ import yaml
 
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
-from loadtest.processes import get, process
+from loadtest.processes import get
 from loadtest.servers import (
     PostgresServer,
     Prometheus,
@@ -31,6 +31,7 @@ from loadtest.servers import (
 )
 from loadtest.servers.rabbitmq import METRICS
 from tests.conftest import unique
+from tests.processes import process
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "prometheus/rules.yml"
