@@ -11,7 +11,7 @@ from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
 from flashsale.ledger.sql.books import audit
-from flashsale.ledger.sql.driver_errors import named_errors
+from flashsale.ledger.sql.engines.driver_errors import named_errors
 from flashsale.ledger.sql.sell import as_outcome, as_sale
 from flashsale.ledger.sql.sink import SqlSink
 from flashsale.ledger.sql.tables import orders, outbox, sales

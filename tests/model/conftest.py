@@ -9,8 +9,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import gateway.intake.accept_order
+from flashsale.ledger.sql.engines.sqlite import sqlite_engine
 from flashsale.ledger.sql.schema import upgrade
-from flashsale.ledger.sql.sqlite import sqlite_engine
 from tests.model.books import SqlBooks
 from tests.model.clock import injected
 from tests.model.machine import CLOCK

@@ -12,7 +12,7 @@ from sqlalchemy.pool import NullPool
 
 from flashsale.ledger.errors import LedgerUnavailable
 from flashsale.ledger.port import LEASE_SECONDS
-from flashsale.ledger.sql.driver_errors import named_errors
+from flashsale.ledger.sql.engines.driver_errors import named_errors
 from flashsale.ledger.sql.sink import SqlSink
 
 _LOCK_RETRY_SECONDS = 0.25

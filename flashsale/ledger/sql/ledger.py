@@ -21,11 +21,11 @@ from flashsale.ledger.sql.books import audit
 from flashsale.ledger.sql.bulk import among
 from flashsale.ledger.sql.drain_lease import SqlDrainLease, hold_drain
 from flashsale.ledger.sql.effects import SqlEffectStore
+from flashsale.ledger.sql.engines.postgresql import postgres_engine
+from flashsale.ledger.sql.engines.sqlite import sqlite_engine
 from flashsale.ledger.sql.holdings import holdings
 from flashsale.ledger.sql.outbox import SqlOutbox
-from flashsale.ledger.sql.postgresql import postgres_engine
 from flashsale.ledger.sql.sell import as_outcome, as_sale
-from flashsale.ledger.sql.sqlite import sqlite_engine
 from flashsale.ledger.sql.tables import orders, sales, secrets
 from flashsale.ledger.sql.transactions import reading, writing
 from flashsale.ledger.totals import Totals

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flashsale.ledger.sql.driver_errors import named_errors
+from flashsale.ledger.sql.engines.driver_errors import named_errors
 
 
 @asynccontextmanager
