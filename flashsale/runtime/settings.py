@@ -183,10 +183,22 @@ class Settings(_FromEnvironment):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings, and check those of the installed services. Raises `SettingsError`."""
-    settings = load(Settings, **overrides)
+    """Read the settings, and check those of the installed services.
+
+    Raises `SettingsError`, which names all that are wrong.
+    """
+    wrong: list[str] = []
     for declared in installed_settings():
-        load(declared)
+        try:
+            load(declared)
+        except SettingsError as error:
+            wrong.append(str(error))
+    try:
+        settings = load(Settings, **overrides)
+    except SettingsError as error:
+        raise SettingsError("; ".join([str(error), *wrong])) from error
+    if wrong:
+        raise SettingsError("; ".join(wrong))
     return settings
 
 

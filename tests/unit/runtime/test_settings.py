@@ -74,6 +74,19 @@ def test_a_wrong_value_names_the_variable_the_value_and_what_is_allowed(
     assert "\n" not in message
 
 
+def test_wrong_values_of_the_gateway_and_of_services_are_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("DRAIN_RATE", "SMTP_CONNECTIONS", "RANKING_LATENCY_MS"):
+        monkeypatch.setenv(f"FLASHSALE_{name}", "many")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    found = [part.partition("=")[0] for part in str(caught.value).split("; ")]
+    assert found == [
+        *("FLASHSALE_DRAIN_RATE", "FLASHSALE_SMTP_CONNECTIONS", "FLASHSALE_RANKING_LATENCY_MS"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
