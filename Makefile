@@ -14,7 +14,8 @@ demo: ## a whole sale on this machine, nothing installed outside the checkout; A
 
 test: lint ## lint, types and all tests; ARGS="-k pacing" for some of them
 	@scripts/test-needs
-	@$(bin)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@# One more than a machine of two cores has: half of the tests wait for processes or for time.
+	@$(bin)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 faults: ## every fault that a sale meets, three times each, and a table of what came of it
 	@scripts/venv dev
