@@ -27,15 +27,18 @@ async def tell_sales(context: Context) -> None:
     """Keep telling the streams of each sale what changed; a new state is told at once."""
     streams = context.streams
 
-    async def tell(sku: str) -> None:
-        topic = _TOPIC_PREFIX + sku
-        sale = context.sales.get(sku)
+    async def tell(sku: str) -> bool:
         if sku == EVERY_SALE:
             for watched in streams.topics():
                 if watched.startswith(_TOPIC_PREFIX):
                     context.changes.sale_changed(watched.removeprefix(_TOPIC_PREFIX))
-        elif sale is not None and streams.has(topic):
-            await streams.broadcast(topic, event("sale", _encode(sale_view(context, sale))))
+            return True
+        topic = _TOPIC_PREFIX + sku
+        sale = context.sales.get(sku)
+        if sale is None or not streams.has(topic):
+            return False
+        await streams.broadcast(topic, event("sale", _encode(sale_view(context, sale))))
+        return True
 
     await context.changes.sales.follow(tell)
 
