@@ -7,6 +7,7 @@ from functools import lru_cache
 from sqlalchemy import ARRAY, ColumnElement, MetaData, TextClause, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from flashsale.domain.order_states import Status
 from flashsale.ledger.effects import Effects, Journey, Value
 from flashsale.ledger.sql import schema
 from flashsale.ledger.sql.bulk import among, insert_columns
@@ -47,7 +48,7 @@ class SqlEffectStore:
                 .select_from(effects)
                 .outerjoin(outbox, outbox.c.event_id == effects.c.event_id)
                 .join(orders, orders.c.id == order_of_effect())
-                .where(orders.c.sku == sku, orders.c.status == "confirmed")
+                .where(orders.c.sku == sku, orders.c.status == Status.CONFIRMED)
                 .group_by(orders.c.id)
             )
             return [

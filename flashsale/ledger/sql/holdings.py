@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, inspect, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flashsale.domain.order_states import Status
 from flashsale.ledger.holdings import Decided, Holdings, SkuAndCustomer, Tally
 from flashsale.ledger.sql.books import audit
 from flashsale.ledger.sql.bulk import among
@@ -94,7 +95,7 @@ async def _tally(
         .select_from(effects)
         .outerjoin(outbox, outbox.c.event_id == effects.c.event_id)
         .join(orders, orders.c.id == order_of_effect())
-        .where(effects.c.service == service, orders.c.status == "confirmed")
+        .where(effects.c.service == service, orders.c.status == Status.CONFIRMED)
         .group_by(*(() if totals.sku is None else (orders.c.sku,)), orders.c.customer_id)
     )
     counted = select(

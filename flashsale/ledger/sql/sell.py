@@ -11,12 +11,19 @@ from sqlalchemy import Delete, Row, Select, bindparam, delete, func, select, upd
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flashsale.domain.order_ids import OrderId
-from flashsale.domain.order_states import Status
+from flashsale.domain.order_states import DECIDED, Status, may_follow
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Purchases, Sale, Verdict, decide
 from flashsale.ledger.sql.bulk import Column, among, insert_columns
 from flashsale.ledger.sql.tables import orders, outbox, sales
 from flashsale.messages.events import event_topic, new_event_id
+
+_REPLAYABLE = tuple(
+    status
+    for status in DECIDED
+    if may_follow(status, Status.CONFIRMED) and may_follow(status, Status.REJECTED)
+)
+"""The recorded states that leave the decision open: a replayed order may still get any."""
 
 _add_sold = (
     update(sales)
@@ -41,7 +48,7 @@ def _of_dialect(dialect: str) -> _Statements:
     """Made once: to build an expression takes longer than to run it."""
     return _Statements(
         forget_failed=delete(orders).where(
-            orders.c.status == "failed", among(dialect, orders.c.id, "ids")
+            orders.c.status.in_(_REPLAYABLE), among(dialect, orders.c.id, "ids")
         ),
         # In sku order, so that two transactions never wait for each other.
         lock=select(sales)
@@ -51,7 +58,7 @@ def _of_dialect(dialect: str) -> _Statements:
         decided=select(orders).where(among(dialect, orders.c.id, "ids")),
         bought=select(orders.c.sku, orders.c.customer_id, func.sum(orders.c.quantity))
         .where(
-            orders.c.status == "confirmed",
+            orders.c.status == Status.CONFIRMED,
             among(dialect, orders.c.sku, "skus"),
             among(dialect, orders.c.customer_id, "customers"),
         )

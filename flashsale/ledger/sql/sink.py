@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Order
 from flashsale.domain.sales import Verdict
 from flashsale.ledger.sql.bulk import insert_columns
@@ -50,7 +51,7 @@ class SqlSink:
                     orders,
                     {
                         "id": [order_id],
-                        "status": ["failed"],
+                        "status": [Status.FAILED.value],
                         # NUL is the one character that a text cannot hold.
                         "reason": [reason.replace("\0", "")],
                         "decided_at": now,

@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from flashsale.domain.order_states import DECIDED
+from flashsale.domain.order_states import DECIDED, Status
 
 metadata = MetaData()
 
@@ -51,7 +51,8 @@ orders = Table(
     Column("decided_at", Double, nullable=False),
     CheckConstraint(f"status IN {tuple(map(str, DECIDED))}", name="orders_status_known"),
     CheckConstraint(
-        "status = 'failed' OR (sku IS NOT NULL AND customer_id IS NOT NULL AND quantity > 0)",
+        f"status = '{Status.FAILED}'"
+        " OR (sku IS NOT NULL AND customer_id IS NOT NULL AND quantity > 0)",
         name="orders_decided_whole",
     ),
 )
@@ -61,8 +62,8 @@ Index(
     "orders_confirmed_by_customer",
     orders.c.sku,
     orders.c.customer_id,
-    postgresql_where=orders.c.status == text("'confirmed'"),
-    sqlite_where=orders.c.status == text("'confirmed'"),
+    postgresql_where=orders.c.status == text(f"'{Status.CONFIRMED}'"),
+    sqlite_where=orders.c.status == text(f"'{Status.CONFIRMED}'"),
 )
 
 outbox = Table(
