@@ -197,7 +197,14 @@ async def test_the_relay_wakes_at_once_and_gives_way_to_orders(
     )
     broker = EmbeddedBroker(topology)
     metrics = ConsumerMetrics()
-    relay = Relay(ledger.outbox, broker, topology.events, DrainControl(2000), 3600, metrics)
+    relay = Relay(
+        outbox=ledger.outbox,
+        broker=broker,
+        exchange=topology.events,
+        control=DrainControl(2000),
+        keep_seconds=3600,
+        metrics=metrics,
+    )
     stop = asyncio.Event()
     before = await sell(ledger, 700, now=time.time() - 60)
     running = asyncio.create_task(relay.run(stop))

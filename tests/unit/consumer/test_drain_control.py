@@ -30,7 +30,7 @@ def test_batch_and_prefetch_of_a_drain_follow_its_rate(
 def test_whoever_follows_the_drain_control_is_told_of_a_change() -> None:
     control = DrainControl(2000)
     seen: list[int] = []
-    control.follow(lambda: seen.append(control.rate))
+    control.on_change(lambda: seen.append(control.rate))
     control.change(10)
     control.change(20)
     assert seen == [10, 20]
@@ -50,7 +50,7 @@ def gate(control: DrainControl) -> Iterator[ReleaseGate]:
 
 async def test_a_raise_opens_a_gate_that_waits(control: DrainControl, gate: ReleaseGate) -> None:
     assert gate.release(1) == 1
-    waiting = asyncio.create_task(gate.opened(1))
+    waiting = asyncio.create_task(gate.wait_open(1))
     while gate._wait is None:
         await asyncio.sleep(0)
     before = time.monotonic()
@@ -68,6 +68,6 @@ async def test_a_lowering_holds_for_what_is_released_after_it(
     control.change(3)
     released: list[float] = []
     while len(released) < 5:
-        await gate.opened()
+        await gate.wait_open()
         released += [time.monotonic()] * gate.release(1000)
     assert all(later - earlier > 1 for earlier, later in zip(released, released[3:], strict=False))

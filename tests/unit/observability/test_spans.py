@@ -112,7 +112,7 @@ def test_a_batch_is_linked_to_its_traced_orders_and_they_to_it(
     batch = [untraced, traced, a_delivery(SAMPLED, order)]
     with batch_spans(tracing, "sale.orders", batch, released_at) as spans:
         assert set(spans.traceparents) == {order.id}
-        spans.decided([Outcome(order, Status.REJECTED, "sold_out")])
+        spans.record([Outcome(order, Status.REJECTED, "sold_out")])
     decide, whole = recorder.get_finished_spans()
     assert (decide.name, whole.name) == ("decide sale.orders", "sell sale.orders")
     assert decide.parent is not None
