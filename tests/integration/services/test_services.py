@@ -369,7 +369,7 @@ async def test_a_handler_timeout_is_one_failed_attempt(bench: Bench) -> None:
     assert tries == 2
 
 
-async def test_a_worker_finishes_pending_events_before_it_stops(bench: Bench) -> None:
+async def test_a_worker_finishes_the_events_in_hand_before_it_ends(bench: Bench) -> None:
     begun = asyncio.Event()
     go_on = asyncio.Event()
 
