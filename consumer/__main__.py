@@ -5,7 +5,7 @@ from flashsale.runtime.process import run, settings_or_fail
 
 
 def main() -> None:
-    """Run a consumer: it drains the queue into the database. Further ones stand by."""
+    """Run a consumer, which drains the queue into the database, or stands by if another does."""
     settings = settings_or_fail()
     run(lambda stop: run_consumer(settings, stop))
 

@@ -1,4 +1,4 @@
-"""Tell every gateway what was decided: one message a batch, to the fanout exchange."""
+"""Announce decisions to every gateway: one message for each batch, to the fanout exchange."""
 
 import asyncio
 import time
@@ -16,17 +16,20 @@ log = structlog.get_logger()
 
 
 class Announcer:
-    """Says what is committed. Nobody waits for it: whoever misses it reads the ledger."""
+    """Announces committed decisions.
 
-    def __init__(self, broker: Broker, exchange: str, control: DrainControl) -> None:
+    Nothing waits for an announcement. A gateway that misses one reads the ledger instead.
+    """
+
+    def __init__(self, *, broker: Broker, exchange: str, control: DrainControl) -> None:
         """Publish to the fanout exchange of that name; `control` has the limit in force."""
         self._broker = broker
         self._exchange = exchange
         self._control = control
         self._speed = DrainSpeed(control)
 
-    def tell(self, verdict: Verdict, behind: bool) -> None:
-        """Tell of a batch; `behind`: more orders were waiting when it was done."""
+    def announce(self, verdict: Verdict, behind: bool) -> None:
+        """Announce a decided batch; `behind`: more orders were waiting when it was decided."""
         self._speed.add(time.monotonic(), len(verdict.outcomes), behind)
         self._publish(
             [
@@ -36,22 +39,22 @@ class Announcer:
             [Progress(sale.sku, sale.stock, sale.sold) for sale in verdict.sales],
         )
 
-    def tell_failed(self, decision: Decision) -> None:
-        """Tell of an order that is dead."""
+    def announce_failed(self, decision: Decision) -> None:
+        """Announce an order that failed."""
         self._publish([decision], [])
 
     def _publish(self, decisions: Sequence[Decision], sales: Sequence[Progress]) -> None:
         message = BatchDecided(list(decisions), list(sales), self._speed.rate, self._control.rate)
         try:
-            told = self._broker.publish(
+            confirm = self._broker.publish(
                 self._exchange, "", encode_announcement(message), message_id="", mandatory=False
             )
         except BrokerError as error:
-            log.debug("nobody was told", reason=str(error))
+            log.debug("announcement lost", reason=str(error))
         else:
-            told.add_done_callback(_forget)
+            confirm.add_done_callback(_log_failure)
 
 
-def _forget(told: asyncio.Future[None]) -> None:
-    if not told.cancelled() and (error := told.exception()):
-        log.debug("nobody was told", reason=str(error))
+def _log_failure(confirm: asyncio.Future[None]) -> None:
+    if not confirm.cancelled() and (error := confirm.exception()):
+        log.debug("announcement lost", reason=str(error))

@@ -1,4 +1,4 @@
-"""The consumer: the drain and the relay on an open stack."""
+"""Run the drain and the relay on an open stack."""
 
 import asyncio
 
@@ -28,21 +28,21 @@ async def run_drain(
 ) -> None:
     """Drain the sale's queue into the ledger, and relay its events, until `stop`.
 
-    `services` is what stands on the broker for them: it must before the first event goes there.
+    Declares the queues of `services` first, so that no event is published before they exist.
     """
     await stack.broker.extend(services)
     orders = stack.topology.orders
     control = DrainControl(settings.drain_rate, settings.drain_batch)
     metrics.rate_limit.set_function(lambda: control.rate)
     gate = ReleaseGate(control)
-    announcer = Announcer(stack.broker, stack.topology.outcomes, control)
+    announcer = Announcer(broker=stack.broker, exchange=stack.topology.outcomes, control=control)
     relay = Relay(
-        stack.ledger.outbox,
-        stack.broker,
-        stack.topology.events,
-        control,
-        settings.outbox_seconds,
-        metrics,
+        outbox=stack.ledger.outbox,
+        broker=stack.broker,
+        exchange=stack.topology.events,
+        control=control,
+        keep_seconds=settings.outbox_seconds,
+        metrics=metrics,
     )
     drain = DrainLoop(
         broker=stack.broker,
@@ -50,14 +50,16 @@ async def run_drain(
         leases=stack.ledger,
         control=control,
         gate=gate,
-        dead_letters=DeadLetters(stack.broker, orders, announcer, metrics),
+        dead_letters=DeadLetters(
+            broker=stack.broker, exchange=orders, announcer=announcer, metrics=metrics
+        ),
         announcer=announcer,
         wake_relay=relay.wake,
         metrics=metrics,
         tracing=stack.tracing,
     )
     drained = asyncio.Event()
-    # A drain that ends gives up its lease while it waits to be started again: another one drains.
+    # A drain that fails loses its lease until it is started again, so another one can drain.
     draining = stack.background.start("drain", lambda: drain.run(stop), until=stop)
     relaying = stack.background.start("relay", lambda: relay.run(drained), until=drained)
     try:
@@ -72,7 +74,7 @@ async def run_drain(
 async def run_consumer(settings: Settings, stop: asyncio.Event) -> None:
     """Run a consumer process until `stop`.
 
-    Raises what `open_stack` and `installed_topology` raise, and `OSError`.
+    Raises the errors of `open_stack` and `installed_topology`, and `OSError`.
     """
     require_shared_broker(settings, "consumer")
     metrics = ConsumerMetrics()

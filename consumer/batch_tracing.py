@@ -1,4 +1,4 @@
-"""The spans of a batch: one for all of it, and one in the trace of each order that is traced."""
+"""Spans of a batch: one for the whole batch, and one in the trace of each traced order."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,17 +15,17 @@ class BatchSpans:
     """The traced orders of one batch."""
 
     def __init__(self, orders: Mapping[str, "Span"]) -> None:
-        """Their spans, by order id."""
+        """Keep the spans of the orders, by order id."""
         self._orders = orders
 
     @property
     def traceparents(self) -> Mapping[str, str]:
-        """By order id, what that which follows from it is part of."""
+        """The traceparent of each traced order by its id, for the event that follows from it."""
         found = ((order_id, span.traceparent) for order_id, span in self._orders.items())
         return {order_id: parent for order_id, parent in found if parent is not None}
 
-    def decided(self, outcomes: Sequence[Outcome]) -> None:
-        """Tell what became of the orders."""
+    def record(self, outcomes: Sequence[Outcome]) -> None:
+        """Set the outcomes on the spans of the orders."""
         for outcome in outcomes:
             if (span := self._orders.get(outcome.order.id)) is not None:
                 span.set("flashsale.order.status", outcome.status)
@@ -40,13 +40,13 @@ def batch_spans(
     batch: Sequence[tuple[Delivery, Order]],
     released_at: float,
 ) -> Iterator[BatchSpans]:
-    """Spans from the release of a batch until this is left: its commit, or what it failed by.
+    """Make spans that last from the release of a batch to its commit or its error.
 
-    A batch without an order that is traced has none.
+    A batch without a traced order has no spans.
     """
     orders: dict[str, Span] = {}
     for delivery, order in batch:
-        # It may stand twice in a batch; the first one decides.
+        # An order may be in a batch twice; the first copy decides.
         if order.id not in orders:
             span = tracing.process("decide", queue, delivery, released_at)
             if span is not None:

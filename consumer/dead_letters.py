@@ -1,7 +1,8 @@
-"""What could not be understood or written goes to the dead queue, with the reason."""
+"""Move orders that can't be read or written to the dead queue, with the reason."""
 
 import re
 import time
+from dataclasses import dataclass
 
 import structlog
 
@@ -19,27 +20,26 @@ log = structlog.get_logger()
 _ORDER_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
+@dataclass(kw_only=True, eq=False)
 class DeadLetters:
-    """The way to the dead queue of the sale's orders."""
+    """The dead queue of the sale's orders."""
 
-    def __init__(
-        self, broker: Broker, exchange: str, announcer: Announcer, metrics: ConsumerMetrics
-    ) -> None:
-        self._announcer = announcer
-        self._broker = broker
-        self._exchange = exchange
-        self._metrics = metrics
+    broker: Broker
+    exchange: str
+    announcer: Announcer
+    metrics: ConsumerMetrics
 
-    async def bury(self, sink: Sink, delivery: Delivery, reason: str) -> None:
-        """Put a message in the dead queue, confirmed, and record its order as failed.
+    async def add(self, sink: Sink, delivery: Delivery, reason: str) -> None:
+        """Publish a message to the dead queue with a confirm, and record its order as failed.
 
-        The broker's own dead-lettering is at most once
-        (https://www.rabbitmq.com/docs/dlx#safety), so this is a publish of ours; the caller
-        acknowledges after it. Dying in between leaves it in both queues, never in none.
+        The broker's own dead-lettering may lose a message
+        (https://www.rabbitmq.com/docs/dlx#safety), so this publishes it. The caller acknowledges
+        the delivery afterwards: after a crash in between, the message is in both queues. Raises
+        `BrokerError` and `LedgerError`.
         """
         reason = reason[:LONGEST_REASON]
-        await self._broker.publish(
-            self._exchange,
+        await self.broker.publish(
+            self.exchange,
             "dead",
             delivery.body,
             message_id=delivery.message_id,
@@ -51,6 +51,8 @@ class DeadLetters:
         )
         if _ORDER_ID.match(delivery.message_id):
             await sink.fail(OrderId(delivery.message_id), reason, time.time())
-            self._announcer.tell_failed(Decision(delivery.message_id, Status.FAILED, reason, "", 0))
-        self._metrics.dead.inc()
+            self.announcer.announce_failed(
+                Decision(delivery.message_id, Status.FAILED, reason, "", 0)
+            )
+        self.metrics.dead.inc()
         log.error("order is dead", order_id=delivery.message_id, reason=reason)

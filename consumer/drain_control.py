@@ -1,42 +1,42 @@
-"""The limits of the drain that are in force, for everything in the consumer that follows them."""
+"""The limits of the drain that are in force now."""
 
 from collections.abc import Callable
 
 from flashsale.domain.pacing import batch_of
 
-_MOST_PREFETCHED = 65_535  # AMQP counts it in 16 bits
+_MAX_PREFETCH = 65_535  # a 16-bit field of AMQP
 
 
 class DrainControl:
-    """The rate of the drain, and what follows from it. It may change while the drain runs."""
+    """The rate of the drain and the sizes that depend on it. The rate may change at any time."""
 
     def __init__(self, rate: int, largest_batch: int | None = None) -> None:
         """Start at `rate` orders/s; a batch is a fortieth of it, or `largest_batch` if given."""
         self._rate = rate
         self._largest_batch = largest_batch
-        self._followers: list[Callable[[], None]] = []
+        self._listeners: list[Callable[[], None]] = []
 
     @property
     def rate(self) -> int:
-        """Orders/s that the database gets at most, in any second."""
+        """The most orders that may go to the database in any second."""
         return self._rate
 
     @property
     def batch(self) -> int:
-        """Orders in one transaction at most."""
+        """The most orders in one transaction."""
         return batch_of(self._rate, self._largest_batch)
 
     @property
     def prefetch(self) -> int:
-        """Unacknowledged deliveries: the next batches are on their way while one is decided."""
-        return min(4 * self.batch, _MOST_PREFETCHED)
+        """The most unacknowledged deliveries: four batches, so that the next ones are at hand."""
+        return min(4 * self.batch, _MAX_PREFETCH)
 
     def change(self, rate: int) -> None:
-        """Put another rate in force, in orders/s: the very next batch obeys it."""
+        """Set another rate in orders/s. It holds from the next batch on."""
         self._rate = rate
-        for follow in self._followers:
-            follow()
+        for listener in self._listeners:
+            listener()
 
-    def follow(self, changed: Callable[[], None]) -> None:
-        """Call `changed` after every change."""
-        self._followers.append(changed)
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after every change."""
+        self._listeners.append(listener)

@@ -1,4 +1,4 @@
-"""The drain: take orders from the queue at the pace, decide them, acknowledge them."""
+"""The drain: take orders from the queue at the set pace, decide them, acknowledge them."""
 
 import asyncio
 import time
@@ -44,7 +44,7 @@ _LAST_RETRY_SECONDS = 2.0
 
 @dataclass(kw_only=True, eq=False)
 class DrainLoop:
-    """One of any number of drains of a sale, of which one at a time is active."""
+    """A drain of a sale. There may be several in different processes; one at a time is active."""
 
     broker: Broker
     queue: str
@@ -54,13 +54,13 @@ class DrainLoop:
     dead_letters: DeadLetters
     announcer: Announcer
     wake_relay: Callable[[bool], None]
-    """Called after each batch, and told whether more orders wait."""
+    """Called after each batch with whether more orders wait."""
     metrics: ConsumerMetrics
     tracing: "Tracing | None" = None
     _settling: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Drain until `stop`; a batch in hand is settled first."""
+        """Drain until `stop`. A batch that was taken is settled first."""
         draining = asyncio.create_task(self._run(), name="drain loop")
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
@@ -72,37 +72,37 @@ class DrainLoop:
             stopping.cancel()
             await asyncio.wait((draining, stopping))
         if not draining.cancelled():
-            draining.result()  # it never ends by itself: raises what nobody expected
+            draining.result()  # raise an unexpected error; the loop never returns
 
     async def _run(self) -> None:
         backoff = Backoff(_FIRST_RETRY_SECONDS, _LAST_RETRY_SECONDS)
         while True:
             try:
                 async with self.leases.hold_drain(self.queue) as lease:
-                    # The one before us may have released a full second's worth just now.
+                    # The previous holder may have released a full second's orders just now.
                     await asyncio.sleep(_TAKEOVER_SECONDS)
                     while True:
                         prefetch = self.control.prefetch
                         async with self.broker.consume(self.queue, prefetch) as deliveries:
                             log.info("drain is active", queue=self.queue)
                             self.metrics.active.set(1)
-                            self.wake_relay(False)  # the one before us may have left events
+                            self.wake_relay(False)  # the previous holder may have left events
                             backoff.reset()
                             await self._drain(lease, deliveries, prefetch)
             except (BrokerError, LedgerError, TimeoutError) as error:
-                # What was in hand went back to the queue, and comes again in its old order.
+                # Unsettled orders went back to the queue, and come again in the same order.
                 log.warning("drain interrupted", reason=str(error) or type(error).__name__)
             finally:
                 self.metrics.active.set(0)
             await asyncio.sleep(backoff.next())
 
     async def _drain(self, lease: DrainLease, deliveries: Deliveries, prefetch: int) -> None:
-        """Drain for as long as this prefetch is right: that of a running consumer can't change."""
+        """Drain until the prefetch has to change, which needs a new consumer on the queue."""
         sink = lease.open_sink()
         while prefetch == self.control.prefetch:
             await self._wait_for_orders(lease, deliveries)
             at_hand = time.perf_counter()
-            await self.gate.opened()
+            await self.gate.wait_open()
             self.metrics.pacing_wait_seconds.inc(time.perf_counter() - at_hand)
             batch = deliveries.take(self.gate.release(len(deliveries)))
             if batch:
@@ -113,7 +113,7 @@ class DrainLoop:
                     self.metrics.unacked.set(len(deliveries))
                     behind = len(deliveries) > 0
                     for verdict in verdicts:
-                        self.announcer.tell(verdict, behind)
+                        self.announcer.announce(verdict, behind)
                     self.wake_relay(behind)
 
     async def _wait_for_orders(self, lease: DrainLease, deliveries: Deliveries) -> None:
@@ -122,11 +122,11 @@ class DrainLoop:
                 async with asyncio.timeout(LEASE_SECONDS / 4):
                     return await deliveries.wait()
             except TimeoutError:
-                # The session that holds the lock would end if it were idle for long.
+                # An idle session would time out and lose the lease.
                 await lease.touch()
 
     async def _settle(self, sink: Sink, batch: Sequence[Delivery]) -> list[Verdict]:
-        """See that everything in the batch is decided or dead; only then may it be acked."""
+        """Decide every order of the batch, or move it to the dead queue; then it may be acked."""
         self.metrics.released.inc(len(batch))
         self.metrics.released_max.set(self.gate.log.max_in_one_second)
         readable: list[tuple[Delivery, Order]] = []
@@ -134,7 +134,7 @@ class DrainLoop:
             try:
                 readable.append((delivery, decode_order(delivery.body)))
             except MessageError as error:
-                await self.dead_letters.bury(sink, delivery, f"not an order: {error}")
+                await self.dead_letters.add(sink, delivery, f"not an order: {error}")
         if not readable:
             return []
         waited = time.time() - readable[0][1].accepted_at
@@ -147,14 +147,14 @@ class DrainLoop:
     async def _settle_alone(
         self, sink: Sink, readable: Sequence[tuple[Delivery, Order]]
     ) -> list[Verdict]:
-        # One of them can't be written. Each alone, so that it takes no other with it.
+        # One order can't be written. Write each alone, so that only that one fails.
         verdicts = []
         for one in readable:
             await self._release_again(1)
             try:
                 verdicts.append(await self._sell(sink, [one]))
             except LedgerRefused as error:
-                await self.dead_letters.bury(sink, one[0], f"refused: {error}")
+                await self.dead_letters.add(sink, one[0], f"refused: {error}")
         return verdicts
 
     async def _sell(self, sink: Sink, readable: Sequence[tuple[Delivery, Order]]) -> Verdict:
@@ -162,7 +162,7 @@ class DrainLoop:
             return await self._decide(sink, readable)
         with batch_spans(self.tracing, self.queue, readable, self.gate.released_at) as spans:
             verdict = await self._decide(sink, readable, spans.traceparents)
-            spans.decided(verdict.outcomes)
+            spans.record(verdict.outcomes)
             return verdict
 
     async def _decide(
@@ -177,7 +177,7 @@ class DrainLoop:
         while True:
             started = time.perf_counter()
             try:
-                # The moment of the release, not this one: the ledger then shows the pace as it is.
+                # The time of the release, so that the ledger shows the pace exactly.
                 verdict = await sink.sell(orders, self.gate.released_at, replayed, traceparents)
             except LedgerBusy as error:
                 log.warning("transaction tried again", reason=str(error))
@@ -192,8 +192,8 @@ class DrainLoop:
                 return verdict
 
     async def _release_again(self, count: int) -> None:
-        """Pass the gate once more: a transaction tried again is load like the first."""
-        await self.gate.opened(count)
+        """Pass the gate once more, because a repeated transaction is load like the first one."""
+        await self.gate.wait_open(count)
         self.metrics.released.inc(self.gate.release(count))
         self.metrics.released_max.set(self.gate.log.max_in_one_second)
 

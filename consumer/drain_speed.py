@@ -1,23 +1,23 @@
-"""How fast the drain is: measured while it is behind, as only then its speed is its own."""
+"""The measured speed of the drain. Only a drain that is behind shows how fast it can be."""
 
 from collections import deque
 
 from consumer.drain_control import DrainControl
 
 _WINDOW_SECONDS = 2.0
-_LEAST_SECONDS = 0.25
+_MIN_SECONDS = 0.25
 
 
 class DrainSpeed:
-    """Orders a second over the last two seconds. It reads no clock: `now` is in seconds."""
+    """The mean speed over the last two seconds. It reads no clock: `now` is an argument."""
 
     def __init__(self, control: DrainControl) -> None:
-        """Trust the drain to keep the rate of `control` while it is not behind."""
+        """Assume the rate of `control` while the drain is not behind."""
         self._control = control
         self._decided: deque[tuple[float, int]] = deque()
 
     def add(self, now: float, count: int, behind: bool) -> None:
-        """`count` orders were decided by `now`; `behind`: more were waiting all the while."""
+        """Count `count` orders that were decided by `now`; `behind`: more orders were waiting."""
         if not behind:
             self._decided.clear()
         self._decided.append((now, count))
@@ -26,11 +26,11 @@ class DrainSpeed:
 
     @property
     def rate(self) -> float:
-        """Orders a second."""
+        """The speed in orders a second."""
         if not self._decided:
             return self._control.rate
         seconds = self._decided[-1][0] - self._decided[0][0]
-        if seconds < _LEAST_SECONDS:
+        if seconds < _MIN_SECONDS:
             return self._control.rate
-        # The first batch is where the clock starts: what came after it took that time.
+        # The time starts with the first batch, so only the orders after it count.
         return (sum(count for _, count in self._decided) - self._decided[0][1]) / seconds

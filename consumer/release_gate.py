@@ -1,4 +1,4 @@
-"""The gate to the database: orders pass it at the pace, and it counts what passed."""
+"""The gate in front of the database: it releases orders at the set pace, and counts them."""
 
 import asyncio
 import time
@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from consumer.drain_control import DrainControl
 from flashsale.domain.pacing import Pacer
 
-# The event loop wakes to the millisecond, a thread's sleep to a tenth of one. At 40 batches a
-# second a late millisecond each costs 0.1 % of the rate.
+# The event loop is up to a millisecond late, a sleeping thread a tenth of that. With 40 batches a
+# second the event loop alone would cost 0.1 % of the rate.
 _PRECISE_SECONDS = 0.003
 
 
 class ReleaseLog:
-    """The most that passed in any one second: a measurement, made without the pacer's help."""
+    """The largest number of orders released in any second, measured without the pacer."""
 
     def __init__(self) -> None:
         self._recent: deque[tuple[float, int]] = deque()
@@ -23,7 +23,7 @@ class ReleaseLog:
         self.max_in_one_second = 0
 
     def add(self, now: float, count: int) -> None:
-        """Note that `count` orders passed at `now`, in seconds."""
+        """Count `count` orders that were released at `now`, in seconds."""
         self._recent.append((now, count))
         self._in_last_second += count
         while self._recent[0][0] <= now - 1:
@@ -33,21 +33,21 @@ class ReleaseLog:
 
 
 class ReleaseGate:
-    """Holds orders back until their time."""
+    """Holds orders back until the pace allows them."""
 
     def __init__(self, control: DrainControl) -> None:
-        """Pace to the rate of `control`, whatever it changes to."""
+        """Pace to the rate of `control`, and follow its changes."""
         self._control = control
         self._pacer = Pacer(control.rate, control.batch)
         self._wait: asyncio.Future[None] | None = None
-        control.follow(self._change)
+        control.on_change(self._change)
         self._sleeper = ThreadPoolExecutor(1, thread_name_prefix="pace")
         self.log = ReleaseLog()
         self.released_at = 0.0
-        """When the latest orders passed, in Unix seconds."""
+        """When the latest orders were released, in Unix seconds."""
 
-    async def opened(self, count: int = 1) -> None:
-        """Wait until `count` orders may pass, or a whole batch if that is less."""
+    async def wait_open(self, count: int = 1) -> None:
+        """Wait until the pace allows `count` orders, or one batch if that is less."""
         while (delay := self._pacer.delay(time.monotonic(), count)) > 0:
             if delay > _PRECISE_SECONDS:
                 await self._sleep(delay - _PRECISE_SECONDS)
@@ -56,7 +56,7 @@ class ReleaseGate:
                 await loop.run_in_executor(self._sleeper, time.sleep, delay)
 
     def release(self, wanted: int) -> int:
-        """Let up to `wanted` orders pass now; how many of them."""
+        """Release up to `wanted` orders now, and return how many."""
         now, wall = time.monotonic(), time.time()
         count = self._pacer.take(now, wanted)
         if count:
@@ -67,7 +67,7 @@ class ReleaseGate:
     def _change(self) -> None:
         self._pacer.change(self._control.rate, time.monotonic(), self._control.batch)
         if self._wait is not None and not self._wait.done():
-            self._wait.set_result(None)  # it may open earlier now
+            self._wait.set_result(None)  # the new rate may allow orders earlier
 
     async def _sleep(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
@@ -79,7 +79,7 @@ class ReleaseGate:
             end.cancel()
 
     def close(self) -> None:
-        """Let the sleeping thread go."""
+        """Shut down the thread that sleeps."""
         self._sleeper.shutdown(wait=False)
 
 

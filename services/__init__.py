@@ -1,4 +1,4 @@
-"""What runs after a sale. A service is declared by `Service`; `flashsale services` runs it."""
+"""Services: the work after a sale. Declare one by `Service`; `flashsale services` runs it."""
 
 from flashsale.ledger import Effects, Totals
 from flashsale.messages.events import OrderEvent

@@ -9,7 +9,7 @@ from services.installed import chosen_services
 
 
 def main(names: Collection[str]) -> None:
-    """Run the services of these names, all of FLASHSALE_SERVICES if there are none."""
+    """Run the services of these names, or all of FLASHSALE_SERVICES if no name is given."""
     settings = settings_or_fail()
     with expected_failures_in_one_line():
         chosen = chosen_services(settings.services, names)

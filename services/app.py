@@ -1,4 +1,4 @@
-"""The services of a shop on an open stack."""
+"""Run the services of a shop on an open stack."""
 
 import asyncio
 import os
@@ -13,12 +13,12 @@ from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, open_stack, require_shared_broker
 from services.queues import declared_by, work_queue
-from services.retries import Failures
+from services.retries import Retries
 from services.service import AnyService
-from services.worker import Worker
+from services.worker import Worker, WorkerContext
 
 METRICS_PORT = 9092
-_NICE = 10  # on a machine that they share, taking orders comes first
+_NICE = 10  # on a shared machine, accepting orders comes first
 
 
 async def run_workers(
@@ -36,17 +36,21 @@ async def run_workers(
         for service in services:
             if service.tables is not None:
                 await stack.ledger.effects.create_tables(service.tables)
-            # A new worker each time: what an ended one had in hand comes again from the queue.
+            # A new worker for each start: the queue redelivers the pending events of the ended one.
             new_worker = partial(
                 Worker,
-                service,
-                await opened.enter_async_context(service.open()),
-                work_queue(prefix, service),
-                stack.broker,
-                stack.ledger.effects,
-                Failures(service, prefix, stack.broker, metrics),
-                metrics,
-                stack.tracing,
+                WorkerContext(
+                    service=service,
+                    handle=await opened.enter_async_context(service.open()),
+                    queue=work_queue(prefix, service),
+                    broker=stack.broker,
+                    effects=stack.ledger.effects,
+                    retries=Retries(
+                        service=service, prefix=prefix, broker=stack.broker, metrics=metrics
+                    ),
+                    metrics=metrics,
+                    tracing=stack.tracing,
+                ),
             )
             running.append(
                 stack.background.start(
@@ -66,7 +70,7 @@ async def _work(new_worker: Callable[[], Worker], stop: asyncio.Event) -> None:
 async def run_services(
     settings: Settings, services: Sequence[AnyService], stop: asyncio.Event
 ) -> None:
-    """Run a process of services until `stop`. Raises what `open_stack` raises, and `OSError`."""
+    """Run a process of services until `stop`. Raises the errors of `open_stack`, `OSError`."""
     require_shared_broker(settings, "services")
     os.nice(_NICE)
     metrics = ServicesMetrics()

@@ -1,6 +1,6 @@
-"""Find the services that are installed.
+"""Find the installed services.
 
-A package adds services by naming them as entry points of the group `flashsale.services`.
+A package names its services in the group of entry points `flashsale.services`.
 """
 
 from collections.abc import Collection
@@ -14,9 +14,10 @@ GROUP = "flashsale.services"
 
 
 def installed_services() -> dict[str, AnyService]:
-    """Return all that are installed, by name.
+    """Return all installed services by name.
 
-    Raises `SettingsError` if one can't be loaded, or has settings that no other process knows.
+    Raises `SettingsError` if one can't be loaded, or if its settings are no entry point, so that no
+    other process knows them.
     """
     known = installed_settings()
     found: dict[str, AnyService] = {}
@@ -30,7 +31,10 @@ def installed_services() -> dict[str, AnyService]:
 
 
 def chosen_services(setting: str, names: Collection[str] = ()) -> list[AnyService]:
-    """The services of this shop, or of these the named ones. Raises `SettingsError`."""
+    """Return the services of FLASHSALE_SERVICES, or those of them that `names` lists.
+
+    Raises `SettingsError` if a service is not installed, or not among FLASHSALE_SERVICES.
+    """
     installed = installed_services()
     if setting == "all":
         own = set(installed)
@@ -44,7 +48,7 @@ def chosen_services(setting: str, names: Collection[str] = ()) -> list[AnyServic
     for name in names:
         if name not in own:
             raise SettingsError(
-                f"{PREFIX}SERVICES={setting}: must have {name} in it, as the consumer sees by it"
-                " which queues to fill"
+                f"{PREFIX}SERVICES={setting}: must have {name} in it: the consumer declares the"
+                " queues of these services only"
             )
     return [installed[name] for name in sorted(names or own)]

@@ -1,4 +1,4 @@
-"""What a service has on the broker: queues for its work, for each pause, and for the dead."""
+"""The queues of a service: one for its work, one for each retry pause, one for dead events."""
 
 from collections.abc import Iterable
 
@@ -10,28 +10,28 @@ from services.service import AnyService
 
 
 def work_queue(prefix: str, service: AnyService) -> str:
-    """The queue that the service works from."""
+    """Return the name of the queue that the service takes events from."""
     return f"{prefix}{service.name}"
 
 
 def retry_queue(prefix: str, service: AnyService, pause: float) -> str:
-    """The queue in which an event waits for so many seconds before its next try.
+    """Return the name of the queue where an event waits `pause` seconds for its next attempt.
 
-    Its name tells the pause: a service that is given other pauses has other queues, and what
-    waits in the old ones still comes back.
+    The name contains the pause. If the pauses of a service change, it gets new queues, and events
+    in the old ones still come back.
     """
     return f"{prefix}{service.name}.retry.{pause:g}s"
 
 
 def dead_queue(prefix: str, service: AnyService) -> str:
-    """The queue of events that were tried for the last time."""
+    """Return the name of the queue of events whose last attempt failed."""
     return f"{prefix}{service.name}.dead"
 
 
 def services_topology(
     prefix: str, exchange: str, queue_type: QueueType, services: Iterable[AnyService]
 ) -> Topology:
-    """What these services have on the broker, bound to the topic exchange of events."""
+    """Return the queues of these services, bound to the topic exchange of events."""
     queues: list[Queue] = []
     bindings: list[Binding] = []
     for service in services:
@@ -52,11 +52,11 @@ def services_topology(
 
 
 def declared_by(settings: Settings, services: Iterable[AnyService]) -> Topology:
-    """Return what these services add to the topology of a sale."""
+    """Return the queues and bindings that these services add to the topology of a sale."""
     events = topology_of(settings).events
     return services_topology(settings.broker_prefix, events, settings.queue_type, services)
 
 
 def declared_by_installed(settings: Settings) -> Topology:
-    """Return what the services of FLASHSALE_SERVICES add. Raises `SettingsError`."""
+    """Return the queues and bindings of FLASHSALE_SERVICES. Raises `SettingsError`."""
     return declared_by(settings, chosen_services(settings.services))

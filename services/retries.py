@@ -1,4 +1,4 @@
-"""What becomes of an event whose handler failed: a later try, or the dead queue."""
+"""Retry events whose handler failed: a later attempt, and in the end the dead queue."""
 
 import asyncio
 import time
@@ -20,30 +20,31 @@ from services.service import AnyService
 
 log = structlog.get_logger()
 
-_PUBLISH_AGAIN_SECONDS = 0.5
+_REPUBLISH_SECONDS = 0.5
 
 
-class Failures:
-    """The way back, and the way out. Either ends with the broker's confirm.
+class Retries:
+    """Publishes failed events to the retry queues and the dead queue of a service, with confirms.
 
-    Dying after the confirm leaves the event in both queues, never in none.
+    The caller acknowledges the event afterwards: after a crash in between, it is in both queues.
     """
 
     def __init__(
-        self, service: AnyService, prefix: str, broker: Broker, metrics: ServicesMetrics
+        self, *, service: AnyService, prefix: str, broker: Broker, metrics: ServicesMetrics
     ) -> None:
+        """Use the queues of the service, whose names begin with `prefix`."""
         self._service = service
         self._prefix = prefix
         self._broker = broker
         self._retried = metrics.retried.labels(service.name)
         self._dead = metrics.dead.labels(service.name)
 
-    async def again(self, delivery: Delivery, reason: str) -> None:
-        """Have it tried again after a pause, or bury it if this was the last try."""
+    async def retry(self, delivery: Delivery, reason: str) -> None:
+        """Put an event in a retry queue, or in the dead queue if this was the last attempt."""
         failures = attempts(delivery.headers) + 1
         pause = self._service.retry.pause_after(failures)
         if pause is None:
-            await self.bury(delivery, reason)
+            await self.dead_letter(delivery, reason)
             return
         log.warning(
             "event is tried again",
@@ -53,12 +54,12 @@ class Failures:
             attempts=failures,
             after_seconds=pause,
         )
-        await self._put(retry_queue(self._prefix, self._service, pause), delivery,
+        await self._publish(retry_queue(self._prefix, self._service, pause), delivery,
                         {ATTEMPTS: failures, **failure_headers(reason)})  # fmt: skip
         self._retried.inc()
 
-    async def bury(self, delivery: Delivery, reason: str) -> None:
-        """Put it in the dead queue, with the reason and the number of tries."""
+    async def dead_letter(self, delivery: Delivery, reason: str) -> None:
+        """Put an event in the dead queue, with the reason and the number of attempts."""
         failures = attempts(delivery.headers) + 1
         log.error(
             "event is dead",
@@ -67,7 +68,7 @@ class Failures:
             reason=reason,
             attempts=failures,
         )
-        await self._put(
+        await self._publish(
             dead_queue(self._prefix, self._service),
             delivery,
             {
@@ -78,7 +79,7 @@ class Failures:
         )
         self._dead.inc()
 
-    async def _put(self, queue: str, delivery: Delivery, headers: Headers) -> None:
+    async def _publish(self, queue: str, delivery: Delivery, headers: Headers) -> None:
         while True:
             try:
                 await self._broker.publish(
@@ -90,6 +91,6 @@ class Failures:
                 )
                 return
             except BrokerError as error:
-                # Unacknowledged till then: it is not lost, and a second copy does no harm.
+                # The event is not acknowledged yet, so it is not lost. A second copy does no harm.
                 log.warning("failed event waits", service=self._service.name, reason=str(error))
-            await asyncio.sleep(_PUBLISH_AGAIN_SECONDS)
+            await asyncio.sleep(_REPUBLISH_SECONDS)

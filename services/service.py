@@ -1,4 +1,4 @@
-"""What a service is: what it wants to hear of, what it does about it, how often it tries."""
+"""Declare a service: its topics, its handler and its retries."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -16,31 +16,32 @@ from flashsale.runtime.settings import load
 View = TypeVar("View")
 
 Handle = Callable[[View, Effects], Awaitable[None]]
-"""Does a service's work for one event. What it raises is a failed try."""
+"""The work of a service for one event. Any error that it raises is a failed attempt."""
 
 
 class GiveUp(FlashsaleError):
-    """Raised by a handler: no further try would do better, the event is dead at once."""
+    """Raised by a handler if no further attempt can succeed: the event is dead at once."""
 
 
 @dataclass(frozen=True)
 class Retry:
-    """The pause after each failed try, in seconds. After one more failure the event is dead."""
+    """The pause after each failed attempt, in seconds. After one more failure the event is dead."""
 
     pauses: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0)
 
     def pause_after(self, failures: int) -> float | None:
-        """The pause after so many failures; None if that was the last try."""
+        """Return the pause in seconds after that many failures; None after the last attempt."""
         return self.pauses[failures - 1] if failures <= len(self.pauses) else None
 
 
 @dataclass(frozen=True)
 class Service(Generic[View]):
-    """A service, complete: its queue, its bindings and its retries follow from this.
+    """The declaration of a service. Its queues, bindings and retries follow from it.
 
-    `topics` are patterns such as `order.confirmed.#`. `view` makes of an event what the handler
-    wants to know. A handler that needs settings, or something opened first, is given by `opened`
-    instead: it is called with the service's own settings, None if it declares none.
+    `topics` are patterns such as `order.confirmed.#`. `view` turns an event into the argument of
+    the handler. A handler that needs settings, or a resource such as a connection, is given by
+    `opened` instead of `handle`: a context manager that yields the handler. It is called with the
+    service's own settings, or with None if the service declares none.
     """
 
     name: str
@@ -52,11 +53,11 @@ class Service(Generic[View]):
     timeout_seconds: float = 30.0
     retry: Retry = field(default_factory=Retry)
     tables: MetaData | None = None
-    """Its own tables; they are created when it starts, if they are missing."""
+    """Its own tables. Missing ones are created when the service starts."""
     settings: type[BaseSettings] | None = None
-    """Its own settings. The entry point of the same class makes them known to every process."""
+    """Its own settings. An entry point of `flashsale.settings` must name the same class."""
     totals: Totals | None = None
-    """The figures that it adds up, for an audit to check."""
+    """The totals that it keeps for each customer, for an audit to check."""
 
     def __post_init__(self) -> None:
         if (self.handle is None) == (self.opened is None):
@@ -64,7 +65,7 @@ class Service(Generic[View]):
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Handle[View]]:
-        """Open what the handler needs, for as long as this is entered. Raises `SettingsError`."""
+        """Open the handler and its resources until the exit. Raises `SettingsError`."""
         if self.handle is not None:
             yield self.handle
         elif self.opened is not None:

@@ -1,4 +1,4 @@
-"""The ledger: its port, its errors, and `open_ledger`, which opens it by SQLAlchemy."""
+"""The ledger: its port, its errors, and `open_ledger`."""
 
 from flashsale.ledger.books import Books
 from flashsale.ledger.effects import Effects, Journey

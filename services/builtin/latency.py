@@ -1,4 +1,4 @@
-"""Services that take as long as the real ones of a shop would, for demonstrations."""
+"""Delay handlers, so that a demonstration shows services as slow as those of a real shop."""
 
 import asyncio
 from typing import TypeVar
@@ -10,7 +10,7 @@ View = TypeVar("View")
 
 
 def delayed(handle: Handle[View], milliseconds: int) -> Handle[View]:
-    """Return a handler that waits so long before each event; the same one for 0 ms."""
+    """Return a handler that waits that long before each event; the same handler for 0 ms."""
     if milliseconds == 0:
         return handle
 

@@ -1,4 +1,4 @@
-"""Loyalty points for what a customer bought."""
+"""Loyalty points for the items that a customer bought."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,10 +28,13 @@ _ADD_POINTS = (
 
 
 class LoyaltySettings(ServiceSettings):
-    """The settings of loyalty."""
+    """The settings of the loyalty service."""
 
     loyalty_latency_ms: int = Field(
-        0, ge=0, le=60_000, description="how long loyalty takes in addition, for demonstrations"
+        0,
+        ge=0,
+        le=60_000,
+        description="extra milliseconds for each event of loyalty, for demonstrations",
     )
 
 
@@ -44,7 +47,7 @@ class Purchase:
 
     @classmethod
     def of(cls, event: OrderEvent) -> "Purchase":
-        """Return the purchase that a confirmed order is."""
+        """Return the purchase of a confirmed order."""
         return cls(event.customer_id, event.quantity)
 
 

@@ -1,4 +1,4 @@
-"""The top buyers of a sale. The gateway serves them: `GET /sales/{sku}/ranking`."""
+"""The top buyers of a sale. The gateway serves them at `GET /sales/{sku}/ranking`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,12 +18,13 @@ _buyers = Table(
     Column("sku", key(64), primary_key=True),
     Column("customer_id", key(128), primary_key=True),
     Column("bought", Integer, nullable=False),
-    # When the latest of these items was bought: of two with as many, the earlier is ahead.
+    # When the latest of these items was bought. It decides between equal numbers of items.
     Column("reached_at", Double, nullable=False),
 )
 Index("ranking_top", _buyers.c.sku, _buyers.c.bought.desc(), _buyers.c.reached_at)
 
-# Of two with as many items the one who had them earlier is ahead, in whatever order events come.
+# If two customers have the same number of items, the earlier one is ahead. Events may come in any
+# order, so the latest time is kept.
 _ADD_ITEMS = (
     "INSERT INTO ranking (sku, customer_id, bought, reached_at)"
     " VALUES (:sku, :customer_id, :bought, :reached_at)"
@@ -36,14 +37,17 @@ TOP_BUYERS = RankingQuery(
     "SELECT customer_id, bought FROM ranking WHERE sku = :sku"
     " ORDER BY bought DESC, reached_at, customer_id LIMIT :at_most"
 )
-"""The query that the gateway asks; an entry point of `flashsale.rankings` names it."""
+"""The query of the gateway. An entry point of the group `flashsale.rankings` names it."""
 
 
 class RankingSettings(ServiceSettings):
-    """The settings of the ranking."""
+    """The settings of the ranking service."""
 
     ranking_latency_ms: int = Field(
-        0, ge=0, le=60_000, description="how long ranking takes in addition, for demonstrations"
+        0,
+        ge=0,
+        le=60_000,
+        description="extra milliseconds for each event of the ranking, for demonstrations",
     )
 
 
@@ -58,8 +62,8 @@ async def add_items(event: OrderEvent, effects: Effects) -> None:
     )
 
 
-def as_it_is(event: OrderEvent) -> OrderEvent:
-    """Return the event: the ranking needs most of it."""
+def whole_event(event: OrderEvent) -> OrderEvent:
+    """Return the event itself, as the ranking needs most of its fields."""
     return event
 
 
@@ -72,7 +76,7 @@ async def open_ranking(settings: RankingSettings) -> AsyncIterator[Handle[OrderE
 ranking = Service(
     "ranking",
     ("order.confirmed.#",),
-    as_it_is,
+    whole_event,
     opened=open_ranking,
     concurrency=2000,
     tables=_tables,

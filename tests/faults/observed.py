@@ -76,19 +76,19 @@ def die_at(point: str, at: int) -> None:
 
 
 def _die_unannounced(at: int) -> None:
-    tell = Announcer.tell
+    announce = Announcer.announce
     calls = 0
 
     def dying(*arguments: Any) -> None:
         nonlocal calls
         calls += 1
         if calls < at:
-            tell(*arguments)
+            announce(*arguments)
         elif calls == at:
             # The acknowledgement is still in this process, and has to be at the broker.
             asyncio.get_running_loop().call_later(_ACK_ON_ITS_WAY_SECONDS, _die)
 
-    Announcer.tell = dying  # type: ignore[method-assign, assignment]
+    Announcer.announce = dying  # type: ignore[method-assign, assignment]
 
 
 def write_down(write: Callable[[Observation], None]) -> None:

@@ -233,14 +233,19 @@ class Shop:
         """Start a drain, which knows nothing of the one before."""
         outcomes, orders = self.topology.outcomes, self.topology.orders
         control = DrainControl(RATE, BATCH)
-        announcer = Announcer(self.broker, outcomes, control)
+        announcer = Announcer(broker=self.broker, exchange=outcomes, control=control)
         drain = DrainLoop(
             broker=self.broker,
             queue=orders,
             leases=self.ledger,
             control=control,
             gate=ReleaseGate(control),
-            dead_letters=DeadLetters(self.broker, orders, announcer, _consumer_metrics),
+            dead_letters=DeadLetters(
+                broker=self.broker,
+                exchange=orders,
+                announcer=announcer,
+                metrics=_consumer_metrics,
+            ),
             announcer=announcer,
             wake_relay=self._acked,
             metrics=_consumer_metrics,

@@ -105,11 +105,11 @@ def writes_no_event_for_a_rejected_order(patch: Patch) -> None:
     patch.setattr(QuickSink, "_write", forgetful)
 
 
-def buries_only_in_the_log(patch: Patch) -> None:
-    async def burying(letters: DeadLetters, sink: Sink, delivery: Delivery, reason: str) -> None:
+def only_logs_a_dead_letter(patch: Patch) -> None:
+    async def dropping(letters: DeadLetters, sink: Sink, delivery: Delivery, reason: str) -> None:
         """It is gone."""
 
-    patch.setattr(DeadLetters, "bury", burying)
+    patch.setattr(DeadLetters, "add", dropping)
 
 
 def answers_before_the_confirm(patch: Patch) -> None:
@@ -163,7 +163,7 @@ DEFECTS = [
     drops_what_is_redelivered,
     decides_a_redelivered_order_again,
     writes_no_event_for_a_rejected_order,
-    buries_only_in_the_log,
+    only_logs_a_dead_letter,
     answers_before_the_confirm,
     goes_back_to_queued,
     calls_it_sold_out_too_early,

@@ -1,4 +1,4 @@
-"""What the mail says: one letter for a confirmed order, one for each reason of a rejection."""
+"""The text of mails: one letter for a confirmed order, one for each reason of a rejection."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from services.service import GiveUp
 
 @dataclass(frozen=True)
 class Letter:
-    """A mail, ready to be sent: addresses of the envelope, and headers with body."""
+    """A mail that is ready to send: the addresses of the envelope, and headers with body."""
 
     event_id: str
     sender: str
@@ -32,7 +32,7 @@ class _Words:
     colour: str
 
 
-# Words in capitals are filled in: QUANTITY and SKU of the order.
+# QUANTITY and SKU are replaced by those of the order.
 _CONFIRMED = _Words(
     "Your order is confirmed",
     "It's yours",
@@ -62,7 +62,7 @@ _NOT_SOLD = _Words(
 )
 _REJECTED = {Reason.SOLD_OUT: _SOLD_OUT, Reason.CUSTOMER_LIMIT: _LIMIT}
 
-_SOME_DAY = format_datetime(datetime(2000, 1, 1, tzinfo=UTC))  # stands for the day
+_DATE = format_datetime(datetime(2000, 1, 1, tzinfo=UTC))  # replaced by the date of the event
 
 _TEXT = """\
 {title}
@@ -72,7 +72,7 @@ _TEXT = """\
 Order   ORDERID
 """
 
-# Mail programs know tables and inline styles, and little else.
+# Many mail programs support tables and inline styles only.
 _HTML = """\
 <!doctype html>
 <html lang="en">
@@ -98,9 +98,9 @@ class Stationery:
     """Writes the letters of one shop."""
 
     def __init__(self, sender: str, recipient: str) -> None:
-        """`sender` is an address; `recipient` one with `{customer_id}` in it.
+        """Write from the address `sender` to `recipient`, an address with `{customer_id}` in it.
 
-        Raises `ValueError` if the sender is none.
+        Raises `ValueError` if `sender` is no address.
         """
         name, address = parseaddr(sender)
         local, _, domain = address.rpartition("@")
@@ -111,9 +111,9 @@ class Stationery:
         self._template = lru_cache(self._new_template)
 
     def letter(self, event: OrderEvent) -> Letter:
-        """The mail that an event makes, the same for every copy of it.
+        """Return the mail for an event, the same bytes for every copy of the event.
 
-        Raises `GiveUp` if the customer can have no mail address.
+        Raises `GiveUp` if no mail address can be made of the customer id.
         """
         template = self._template(
             _CONFIRMED if event.status == "confirmed" else _words_of_rejection(event.reason)
@@ -124,40 +124,40 @@ class Stationery:
             template.replace("EVENTID", event.event_id)
             .replace("ORDERID", event.order_id)
             .replace("RECIPIENT@invalid", to)
-            .replace(_SOME_DAY, sent)
+            .replace(_DATE, sent)
             .replace("QUANTITY", str(event.quantity))
-            # Last: a sku is anybody's word, and nothing is filled in after it.
+            # Last, as a sku may contain any of the words that are replaced above.
             .replace("SKU", event.sku)
         )
         return Letter(event.event_id, self._from.addr_spec, to, content.encode("ascii"))
 
     def _address(self, customer_id: str) -> str:
         try:
-            if "@" in customer_id:  # an address already: it needs no domain of ours
+            if "@" in customer_id:  # the id is an address
                 address = Address(addr_spec=customer_id)
             else:
                 local, _, domain = self._recipient.rpartition("@")
                 address = Address(username=local.format(customer_id=customer_id), domain=domain)
             address.addr_spec.encode("ascii")
         except (ValueError, IndexError, HeaderParseError) as error:
-            raise GiveUp("no mail address can be made of the customer's id") from error
+            raise GiveUp("no mail address can be made of the customer id") from error
         if not (address.username and address.domain):
-            raise GiveUp("no mail address can be made of the customer's id")
+            raise GiveUp("no mail address can be made of the customer id")
         return address.addr_spec
 
     def _new_template(self, words: _Words) -> str:
-        # The email package takes most of a millisecond for a letter, so it writes each of them
-        # once. What is filled in is plain ASCII without line ends, by the message contract.
+        # The email package takes almost a millisecond for a letter, so it writes each template
+        # once. The values are ASCII without line ends, by the message contract.
         message = EmailMessage(policy=SMTP)
         message["From"] = self._from
         message["To"] = "RECIPIENT@invalid"
         message["Subject"] = words.subject
         message["Message-ID"] = f"<EVENTID@{self._from.domain}>"
-        message["Date"] = _SOME_DAY
+        message["Date"] = _DATE
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(_TEXT.format(**vars(words)), cte="7bit")
         message.add_alternative(_HTML.format(**vars(words)), subtype="html", cte="7bit")
-        message.set_boundary("=_flashsale")  # a random one would make every copy another letter
+        message.set_boundary("=_flashsale")  # a random boundary would make each copy differ
         return message.as_bytes().decode("ascii")
 
 

@@ -1,4 +1,4 @@
-"""Where letters go: to a mail server by SMTP, or to a folder."""
+"""Deliver letters to a mail server by SMTP, or to a folder."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -16,18 +16,18 @@ _TIMEOUT_SECONDS = 15
 
 
 class Post(ABC):
-    """Takes letters."""
+    """A way to deliver letters."""
 
     @abstractmethod
     async def send(self, letter: Letter) -> None:
-        """Send a letter. Raises `GiveUp` if it can never arrive, else whatever went wrong."""
+        """Send a letter. Raises `GiveUp` if it can never arrive, else an error of this attempt."""
 
 
 class Folder(Post):
-    """Writes each letter to a file of its own, `<event id>.eml`: twice is once.
+    """Writes each letter to a file `<event id>.eml`. A second copy replaces the first.
 
-    A thread does, many letters at a time: to make a file takes longer than all the rest. Dying
-    leaves half a file at the worst, which the next try overwrites.
+    A thread writes many letters at a time, because creating a file takes longer than the rest of
+    the work. A crash may leave a part of a file; the next attempt overwrites it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -49,14 +49,14 @@ class Folder(Post):
             errors = await asyncio.to_thread(self._write, [letter for letter, _ in batch])
             for (_, written), error in zip(batch, errors, strict=True):
                 if written.done():
-                    continue  # who waited has left
+                    continue  # the handler was cancelled
                 if error is None:
                     written.set_result(None)
                 else:
                     written.set_exception(error)
 
     def _write(self, letters: Sequence[Letter]) -> list[OSError | None]:
-        """Write each; what went wrong with each."""
+        """Write the letters; return the error of each, or None."""
         errors: list[OSError | None] = []
         for letter in letters:
             try:
@@ -71,7 +71,7 @@ class MailServer(Post):
     """Sends by SMTP, over a few connections that stay open."""
 
     def __init__(self, url: str, connections: int) -> None:
-        """`smtp://[user:password@]host[:port]`, or `smtps://...` for TLS from the start."""
+        """Send to `smtp://[user:password@]host[:port]`, or `smtps://...` for TLS from the start."""
         self._url = urlsplit(url)
         self._slots = asyncio.Semaphore(connections)
         self._idle: list[aiosmtplib.SMTP] = []
@@ -93,7 +93,7 @@ class MailServer(Post):
             self._idle.append(client)
 
     async def close(self) -> None:
-        """Take leave of the server."""
+        """Close the connections."""
         for client in self._idle:
             with suppress(aiosmtplib.SMTPException, OSError):
                 await client.quit()
@@ -118,7 +118,7 @@ class MailServer(Post):
 
 @asynccontextmanager
 async def open_post(smtp_url: str | None, connections: int, folder: str) -> AsyncIterator[Post]:
-    """The mail server, if one is given, else the folder. Raises `OSError`."""
+    """Open the mail server, or the folder if `smtp_url` is None. Raises `OSError`."""
     if smtp_url is None:
         yield Folder(Path(folder))
         return

@@ -1,7 +1,7 @@
-"""Mail to the customer about every order, confirmed or not.
+"""Mail to the customer about every order, confirmed or rejected.
 
-SMTP knows no transaction. A letter is sent, then recorded as sent: dying in between sends it again,
-under the same Message-ID, by which a mail program may tell that it has it already.
+SMTP has no transactions. A letter is sent, and then recorded as sent. After a crash in between it
+is sent again, under the same Message-ID, so that the receiver can recognise the copy.
 """
 
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from services.service import Handle, Service
 
 @asynccontextmanager
 async def open_mail(settings: MailSettings) -> AsyncIterator[Handle[OrderEvent]]:
-    """Open the handler and its way to the mail server. Raises `SettingsError`, `OSError`."""
+    """Open the handler and its mail server or folder. Raises `SettingsError`, `OSError`."""
     try:
         stationery = Stationery(settings.mail_from, settings.mail_to)
     except ValueError as error:
@@ -29,7 +29,7 @@ async def open_mail(settings: MailSettings) -> AsyncIterator[Handle[OrderEvent]]
     ) as post:
 
         async def write(event: OrderEvent, effects: Effects) -> None:
-            # That it was sent is all there is to record, and the worker does.
+            # No effects: the worker records that the event is done.
             await post.send(stationery.letter(event))
 
         yield delayed(write, settings.mail_latency_ms)

@@ -34,7 +34,7 @@ async def test_a_drain_whose_rate_is_raised_prefetches_more_and_decides_each_ord
             await broker.publish(topology.orders, "order", encode_order(order), message_id=order.id)
         control = DrainControl(40)
         metrics = ConsumerMetrics()
-        announcer = Announcer(broker, topology.outcomes, control)
+        announcer = Announcer(broker=broker, exchange=topology.outcomes, control=control)
         gate = ReleaseGate(control)
         drain = DrainLoop(
             broker=broker,
@@ -42,7 +42,9 @@ async def test_a_drain_whose_rate_is_raised_prefetches_more_and_decides_each_ord
             leases=ledger,
             control=control,
             gate=gate,
-            dead_letters=DeadLetters(broker, topology.orders, announcer, metrics),
+            dead_letters=DeadLetters(
+                broker=broker, exchange=topology.orders, announcer=announcer, metrics=metrics
+            ),
             announcer=announcer,
             wake_relay=lambda _: None,
             metrics=metrics,
