@@ -12,12 +12,12 @@ from sqlalchemy import MetaData
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, Verdict
-from flashsale.ledger.books import Books
+from flashsale.ledger.balance_report import Books
 from flashsale.ledger.effects import Effects, Journey
 from flashsale.ledger.holdings import Holdings
+from flashsale.ledger.outbox_events import Relayed, Send
 from flashsale.ledger.rankings import Buyer, RankingQuery
 from flashsale.ledger.totals import Totals
-from flashsale.ledger.unsent import Relayed, Send
 
 LEASE_SECONDS = 10
 """How long a frozen drain keeps its lease. An idle drain touches its lease earlier."""

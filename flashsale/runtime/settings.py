@@ -11,8 +11,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from flashsale.broker.registry import adapter_of
+from flashsale.runtime.entry_points import installed
 from flashsale.runtime.errors import SettingsError as SettingsError
-from flashsale.runtime.installed import installed
 
 PREFIX = "FLASHSALE_"
 

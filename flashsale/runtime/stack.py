@@ -10,7 +10,7 @@ from flashsale.broker.registry import adapter_of
 from flashsale.ledger import Ledger, RankingQuery, open_ledger
 from flashsale.observability.tracing import open_tracing
 from flashsale.runtime.background import Background
-from flashsale.runtime.installed import installed
+from flashsale.runtime.entry_points import installed
 from flashsale.runtime.settings import PREFIX, Settings, SettingsError
 
 if TYPE_CHECKING:

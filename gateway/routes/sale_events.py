@@ -7,7 +7,7 @@ from gateway.context import CONTEXT, Context
 from gateway.http.sse import event
 from gateway.routes.sales import find_sale, sale_view
 from gateway.routes.streams import listen, open_stream
-from gateway.state.changes import EVERY_SALE
+from gateway.state.stream_changes import EVERY_SALE
 
 _TOPIC_PREFIX = "sale "
 _encode = msgspec.json.Encoder().encode

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flashsale.domain.order_states import Status
 from flashsale.ledger.holdings import Decided, Holdings, SkuAndCustomer, Tally
-from flashsale.ledger.sql.books import audit
+from flashsale.ledger.sql.balance_check import audit
 from flashsale.ledger.sql.bulk import among
 from flashsale.ledger.sql.effects import order_of_effect
 from flashsale.ledger.sql.tables import effects, orders, outbox

@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
-from flashsale.ledger.books import Books
+from flashsale.ledger.balance_report import Books
 from flashsale.ledger.errors import LedgerRefused, SchemaOutdated
 from flashsale.ledger.holdings import Holdings
 from flashsale.ledger.port import Ledger
 from flashsale.ledger.rankings import Buyer, RankingQuery
 from flashsale.ledger.sql import schema
-from flashsale.ledger.sql.books import audit
+from flashsale.ledger.sql.balance_check import audit
 from flashsale.ledger.sql.bulk import among
 from flashsale.ledger.sql.drain_lease import SqlDrainLease, hold_drain
 from flashsale.ledger.sql.effects import SqlEffectStore

@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import Select, delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from flashsale.ledger.outbox_events import Relayed, Send, Unsent
 from flashsale.ledger.sql.bulk import among
 from flashsale.ledger.sql.tables import effects, orders, outbox
 from flashsale.ledger.sql.transactions import reading, writing
-from flashsale.ledger.unsent import Relayed, Send, Unsent
 from flashsale.messages.events import OrderEvent
 
 _PRUNE_BATCH = 5_000

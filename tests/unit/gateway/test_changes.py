@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.state.changes import EVERY_SALE, PROGRESS, Changes, StreamChanges
+from gateway.state.stream_changes import EVERY_SALE, PROGRESS, Changes, StreamChanges
 
 HOURS = 10_000.0
 
