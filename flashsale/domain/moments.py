@@ -31,22 +31,35 @@ def parse_moment(text: str, zone: tzinfo | None = None) -> datetime:
     if second > _LEAP_SECOND:
         raise ValueError(f"{text!r}: a minute has no second {second}")
     # Digits beyond microseconds are below what any clock here tells.
-    moment += timedelta(
+    parts = timedelta(
         seconds=second == _LEAP_SECOND,
         microseconds=int((match["fraction"] or "")[:6].ljust(6, "0")),
     )
-    if match["offset"] is None:
-        if zone is None:
-            raise ValueError(
-                f"{text!r} has no offset: add Z for UTC, or one such as +01:00, or name its time"
-                " zone"
-            )
-        return _local(text, moment, zone)
     try:
-        # RFC 3339, 4.3: -00:00 is UTC whose local offset is not known.
-        return _utc(moment.replace(tzinfo=_offset(match["offset"])))
+        if match["offset"] is not None:
+            # RFC 3339, 4.3: -00:00 is UTC whose local offset is not known.
+            return _utc((moment + parts).replace(tzinfo=_offset(match["offset"])))
+        if zone is not None:
+            return _local(moment + parts, zone)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{text!r}: {error}") from error
+        raise ValueError(f"{text!r} {error}") from error
+    raise ValueError(
+        f"{text!r} has no offset: add Z for UTC, or one such as +01:00, or name its time zone, such"
+        " as Europe/Berlin"
+    )
+
+
+def write_moment(moment: datetime, zone: tzinfo = UTC) -> str:
+    """Return the moment as an RFC 3339 date-time of that zone, in UTC with a Z.
+
+    A moment for which the zone has no year from 1 to 9999 is in UTC.
+    """
+    try:
+        local = moment.astimezone(zone)
+    except OverflowError:
+        local = _utc(moment)
+    text = local.isoformat()
+    return text.replace("+00:00", "Z") if local.tzinfo is UTC else text
 
 
 def describe_wait(seconds: float) -> str:
@@ -75,15 +88,15 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _local(text: str, moment: datetime, zone: tzinfo) -> datetime:
+def _local(moment: datetime, zone: tzinfo) -> datetime:
     earlier = _utc(moment.replace(tzinfo=zone, fold=0))
     later = _utc(moment.replace(tzinfo=zone, fold=1))
     # Where clocks are put forward, a local time in the gap comes back as another one.
     if earlier.astimezone(zone).replace(tzinfo=None) != moment:
-        raise ValueError(f"{text!r} does not exist in {zone}: the clocks are put forward over it")
+        raise ValueError(f"does not exist in {zone}: the clocks are put forward over it")
     if earlier != later:
         first, second = (m.astimezone(zone).isoformat() for m in (earlier, later))
         raise ValueError(
-            f"{text!r} exists twice in {zone}, as the clocks are put back: give {first} or {second}"
+            f"exists twice in {zone}, as the clocks are put back: give {first} or {second}"
         )
     return earlier

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.domain.moments import describe_wait, parse_moment
+from flashsale.domain.moments import describe_wait, parse_moment, write_moment
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TOKYO = ZoneInfo("Asia/Tokyo")
@@ -71,11 +71,31 @@ def test_a_moment_without_an_offset_is_local_to_the_zone() -> None:
         ("2026-11-27T09:00:61Z", "second 61"),
         ("2026-11-27T09:00:00+24:00", "offset"),
         ("0001-01-01T00:00:00+23:00", "out of range"),
+        ("9999-12-31T23:59:60Z", "out of range"),
     ],
 )
 def test_what_is_no_moment_is_refused_in_words(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         parse_moment(text)
+
+
+def test_a_local_time_outside_of_all_years_is_refused() -> None:
+    with pytest.raises(ValueError, match="out of range"):
+        parse_moment("0001-01-01T00:00:00", TOKYO)
+
+
+def test_a_moment_is_written_in_utc_and_in_a_zone() -> None:
+    assert write_moment(nine) == "2026-11-27T09:00:00Z"
+    assert write_moment(nine, BERLIN) == "2026-11-27T10:00:00+01:00"
+    assert write_moment(nine + timedelta(milliseconds=250)) == "2026-11-27T09:00:00.250000Z"
+    last = datetime(9999, 12, 31, 23, tzinfo=UTC)
+    assert write_moment(last, TOKYO) == "9999-12-31T23:00:00Z"
+
+
+@given(st.datetimes(datetime(1980, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
+def test_what_is_written_is_read_as_the_same_moment(moment: datetime) -> None:
+    assert parse_moment(write_moment(moment)) == moment
+    assert parse_moment(write_moment(moment, BERLIN)) == moment
 
 
 def test_a_local_time_that_does_not_exist_is_refused() -> None:
