@@ -5,11 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from flashsale.domain.sales import Sale
 from flashsale.observability.fast_metrics import FastCounter, FastHistogram
-from flashsale.observability.process_metrics import Aggregation, ProcessMetrics
+from flashsale.observability.process_metrics import Aggregation, GaugeCollector, ProcessMetrics
 
 GAUGE_AGGREGATIONS: Mapping[str, Aggregation] = {"flashsale_streams_open": "sum"}
 
@@ -50,7 +49,7 @@ class RequestCounts(FastCounter):
         }
 
 
-class SalesCollector(Collector):
+class SalesCollector(GaugeCollector):
     """Collects the state of the sales at each scrape, so that sales cost nothing in between.
 
     A sale that closed more than a minute ago has no series, or their number would grow for ever. An
