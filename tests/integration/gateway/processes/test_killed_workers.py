@@ -4,12 +4,12 @@ import asyncio
 import time
 
 import aiohttp
-import psutil
 
 from gateway.server.worker_metrics import Page, growing_families, read_page
-from loadtest.processes import Process, get
+from loadtest.processes import get
 from loadtest.servers import free_port
 from tests.conftest import unique
+from tests.integration.gateway.processes.test_workers import all_ready, workers
 from tests.integration.shop import Shop
 
 SHOPPERS = 12
@@ -50,10 +50,6 @@ class Shopper:
                     return
 
 
-def workers(gateway: Process) -> list[psutil.Process]:
-    return [p for p in psutil.Process(gateway.pid).children() if "gateway.worker" in p.cmdline()]
-
-
 async def scraped(port: int) -> Page:
     page = await asyncio.to_thread(lambda: get(f"http://127.0.0.1:{port}/metrics"))
     return read_page(page or "")
@@ -80,7 +76,7 @@ async def test_a_killed_worker_takes_no_more_than_100_ms_of_its_counts_with_it(s
     port = free_port()
     settings = {"gateway_workers": "2", "metrics_port": str(port), "queue_max_length": "100000"}
     with shop.start("gateway", **settings) as gateway:
-        shop.ready(gateway)
+        await all_ready(shop, gateway)
         before = await running(port, restarts=0)
         shoppers = [Shopper(shop.url) for _ in range(SHOPPERS)]
         until = asyncio.Event()

@@ -17,10 +17,27 @@ def workers(gateway: Process) -> list[psutil.Process]:
     return [p for p in psutil.Process(gateway.pid).children() if "gateway.worker" in p.cmdline()]
 
 
+def listens(worker: psutil.Process) -> bool:
+    return any(c.status == psutil.CONN_LISTEN for c in worker.net_connections("tcp"))
+
+
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not await asyncio.to_thread(condition):
             await asyncio.sleep(0.05)
+
+
+async def all_ready(shop: Shop, gateway: Process) -> None:
+    """Each hears the others only from when it is ready, and any of them answers."""
+    await until(lambda: sum(map(listens, workers(gateway))) == WORKERS)
+
+    async def ready() -> bool:
+        async with shop.client.get(f"{shop.url}/readyz", headers={"Connection": "close"}) as answer:
+            return answer.status == 200
+
+    async with asyncio.timeout(20):
+        while not all([await ready() for _ in range(12)]):
+            await asyncio.sleep(0.1)
 
 
 async def metrics_when(port: int, condition: Callable[[Samples], bool]) -> Samples:
@@ -86,7 +103,7 @@ async def test_any_worker_knows_an_order_that_another_took(
 ) -> None:
     with shop.start("gateway", **many) as gateway:
         shop.ready(gateway)
-        await until(lambda: len(workers(gateway)) == WORKERS)
+        await all_ready(shop, gateway)
         await shop.orders(20)
         # A connection each, so that each worker is asked about each order, most likely. What one
         # took the other hears of within a moment.
@@ -112,17 +129,9 @@ async def test_the_operator_sees_the_arrivals_of_all_workers(
         column = told["fields"].index("arrived")
         return sum(sample[column] for sample in told["samples"])
 
-    async def ready() -> bool:
-        async with shop.client.get(f"{shop.url}/readyz", headers=headers) as answer:
-            return answer.status == 200
-
     with shop.start("gateway", admin_token="a-token-of-ours", **many) as gateway:
         shop.ready(gateway)
-        await until(lambda: len(workers(gateway)) == WORKERS)
-        # Each hears the others only from when it is ready, and any of them answers.
-        async with asyncio.timeout(20):
-            while not all([await ready() for _ in range(12)]):
-                await asyncio.sleep(0.1)
+        await all_ready(shop, gateway)
         await shop.orders(60)
         async with asyncio.timeout(20):
             while [await arrived() for _ in range(6)] != [60] * 6:
