@@ -9,7 +9,7 @@ from flashsale.observability.gateway_metrics import GatewayMetrics, SalesCollect
 from flashsale.observability.monitoring import LoopMonitor
 from gateway.server.counts_file import CountsFile, KeptCounts
 from gateway.server.worker_metrics import growing_families, later_counts, read_page
-from tests.unit.gateway.test_worker_metrics import page, value
+from tests.unit.gateway.server.test_worker_metrics import page, value
 
 
 @pytest.fixture
