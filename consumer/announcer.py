@@ -43,8 +43,14 @@ class Announcer:
         """Announce an order that failed."""
         self._publish([decision], [])
 
+    def announce_time(self) -> None:
+        """Tell nothing but the time, by which gateways check their clocks."""
+        self._publish([], [])
+
     def _publish(self, decisions: Sequence[Decision], sales: Sequence[Progress]) -> None:
-        message = BatchDecided(list(decisions), list(sales), self._speed.rate, self._control.rate)
+        message = BatchDecided(
+            list(decisions), list(sales), self._speed.rate, self._control.rate, time.time()
+        )
         try:
             confirm = self._broker.publish(
                 self._exchange, "", encode_announcement(message), message_id="", mandatory=False

@@ -1,6 +1,7 @@
 """The gateway: build the application, run its background tasks, and serve it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import cast
@@ -10,7 +11,11 @@ from aiohttp import web
 
 from flashsale.broker import Publisher
 from flashsale.observability.broker_metrics import BrokerCollector
-from flashsale.observability.gateway_metrics import GatewayMetrics, SalesCollector
+from flashsale.observability.gateway_metrics import (
+    ClockSkewCollector,
+    GatewayMetrics,
+    SalesCollector,
+)
 from flashsale.observability.monitoring import monitored
 from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.settings import Settings
@@ -98,6 +103,9 @@ def create_context(
     )
     metrics.registry.register(BrokerCollector(stack.broker))
     metrics.registry.register(SalesCollector(sales))
+    metrics.registry.register(
+        ClockSkewCollector(lambda: drain.clock_skew.seconds(time.monotonic()))
+    )
     return Context(
         settings=settings,
         metrics=metrics,

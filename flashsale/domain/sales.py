@@ -1,8 +1,10 @@
 """The rule of the sale: decide a batch by the stock, the limits and earlier purchases."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from msgspec.structs import replace
 
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Reason, Status
@@ -52,6 +54,16 @@ class Verdict:
 
     outcomes: list[Outcome]
     sales: list[Sale]
+
+
+def by_one_clock(orders: Sequence[Order], now: float) -> list[Order]:
+    """Return the orders, those accepted after `now` as accepted `now`, the Unix time of the drain.
+
+    Each gateway has its own clock, and one that is ahead would open a sale too early. No order can
+    be accepted after it has reached the drain, so the earlier of both moments counts. An order of
+    a gateway whose clock is behind looks like one that waited in the queue, and is left as it is.
+    """
+    return [o if o.accepted_at <= now else replace(o, accepted_at=now) for o in orders]
 
 
 Purchases = Mapping[tuple[str, str], int]

@@ -55,14 +55,17 @@ class Arrivals(msgspec.Struct, frozen=True, array_like=True, tag="arrivals"):
 class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
     """A decided batch, and the rate of the drain in orders a second.
 
-    `drained_per_second` is the measurement. `drain_rate` is the limit in force, None from a
-    consumer of version 0.1.0.
+    `drained_per_second` is the measurement. `drain_rate` is the limit in force. `told_at` is the
+    Unix time of this announcement by the drain's clock. Both are None from a consumer of version
+    0.1.0. While no orders come, the drain announces empty batches, each a few seconds after the
+    last one.
     """
 
     decisions: list[Decision]
     sales: list[Progress]
     drained_per_second: float
     drain_rate: int | None = None
+    told_at: float | None = None
 
 
 Announcement = OrdersTaken | Arrivals | BatchDecided

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from dataclasses import dataclass
 
 import structlog
@@ -149,7 +150,7 @@ class Announcements:
                     state.orders.add_taken(OrderId(order.id), order.sku, order.quantity)
             case Arrivals():
                 state.arrivals.add(announcement)
-            case BatchDecided(decisions, sales, drained_per_second, drain_rate):
+            case BatchDecided(decisions, sales, drained_per_second, drain_rate, told_at):
                 self.decided += len(decisions)
                 for d in decisions:
                     state.orders.add_decided(OrderId(d.id), d.status, d.reason, d.sku, d.quantity)
@@ -158,7 +159,10 @@ class Announcements:
                 state.drain.drained_per_second = drained_per_second
                 if drain_rate is not None:
                     state.drain.drain_rate = drain_rate
-                state.changes.queue_changed()
+                if told_at is not None:
+                    state.drain.clock_skew.heard(told_at, time.time(), time.monotonic())
+                if decisions or sales:
+                    state.changes.queue_changed()
 
     async def _look_up_waiting(self, older_than: float, most: int) -> None:
         ids = self._state.orders.oldest_waiting(most, older_than)
