@@ -3,6 +3,7 @@
 import msgspec
 
 from flashsale.domain.order_states import Status
+from flashsale.domain.orders import Outcome
 from flashsale.messages.codec import decoder
 
 
@@ -15,13 +16,22 @@ class Taken(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True):
-    """The decision on an order. A failed order may have an id only."""
+    """The decision on an order, and the contents that were decided.
+
+    A failed order may have an id only.
+    """
 
     id: str
     status: Status
     reason: str | None
     sku: str
     quantity: int
+
+
+def decision_on(outcome: Outcome) -> Decision:
+    """Return the decision that an outcome stands for."""
+    order = outcome.order
+    return Decision(order.id, outcome.status, outcome.reason, order.sku, order.quantity)
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):

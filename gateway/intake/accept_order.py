@@ -16,6 +16,7 @@ from flashsale.domain.sales import Sale, sale_state
 from flashsale.ledger import LedgerError
 from flashsale.messages.orders import encode_order
 from gateway.http.request_log import log_order_id
+from gateway.intake.earlier_attempts import AttemptUnknown, EarlierAttempts
 from gateway.intake.refusals import (
     KeyReused,
     LedgerAway,
@@ -47,11 +48,21 @@ class KeyedOrder(msgspec.Struct, gc=False, eq=False):
     confirm: Any  # an asyncio.Future[None], None once the order is confirmed
 
 
-def _require_open(sale: Sale, keyed_id: OrderId | None) -> None:
+def _require_open(sale: Sale) -> None:
     state = sale_state(sale, time.time())
     if state != "open":
-        # The client may look up an earlier attempt, which another gateway may have taken.
-        raise _SALE_REFUSALS[state](keyed_id)
+        raise _SALE_REFUSALS[state]
+
+
+def _same_order(order: KnownOrder, request: OrderRequest) -> KnownOrder:
+    """Return the order of a key. Raises `KeyReused` if the request is for something else.
+
+    The customer is the same, as the id of the order is made of the customer and the key. The
+    contents of a failed order may be unknown.
+    """
+    if order.sku and (order.sku, order.quantity) != (request.sku, request.quantity):
+        raise KeyReused
+    return order
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,7 @@ class IntakeParts:
     exchange: str
     sales: KnownSales
     orders: KnownOrders
+    earlier_attempts: EarlierAttempts
     announcements: Announcements
     retry_after: RetryAfter
 
@@ -75,6 +87,7 @@ class OrderIntake:
         self._exchange = parts.exchange
         self._sales = parts.sales
         self._orders = parts.orders
+        self._earlier_attempts = parts.earlier_attempts
         self._announcements = parts.announcements
         self._retry_after = parts.retry_after
         self._secret = secret
@@ -82,18 +95,32 @@ class OrderIntake:
         self._keyed: OrderedDict[OrderId, KeyedOrder] = OrderedDict()
 
     async def accept(self, request: OrderRequest, key: str | None) -> KnownOrder:
-        """Return the order once the broker has confirmed it. Raises `Refusal`."""
+        """Return the order once the broker has confirmed it. Raises `Refusal`.
+
+        A retry under the same key is not refused: it gets the order of the first attempt.
+        """
         if key is None:
             order_id = random_order_id()
             log_order_id(order_id)
-            _require_open(await self._sale(request.sku), None)
+            _require_open(await self._sale(request.sku))
             await self._confirmed(order_id, self._publish(order_id, request))
             return self._taken(order_id, request)
         order_id = keyed_order_id(self._secret, request.customer_id, key)
         log_order_id(order_id)
+        try:
+            return _same_order(await self._accept_keyed(order_id, request), request)
+        except KeyReused:
+            raise
+        except Refusal as refusal:
+            return await self._first_attempt(order_id, request, refusal)
+
+    async def _accept_keyed(self, order_id: OrderId, request: OrderRequest) -> KnownOrder:
         keyed = self._keyed.get(order_id)
         if keyed is None:
-            _require_open(await self._sale(request.sku), order_id)
+            order = self._orders.get(order_id)
+            if order is not None:
+                return order
+            _require_open(await self._sale(request.sku))
             # The same order may have come again while the sale was looked up.
             keyed = self._keyed.get(order_id)
         if keyed is None:
@@ -114,6 +141,20 @@ class OrderIntake:
                 raise
             keyed.confirm = None
         return self._taken(order_id, request)
+
+    async def _first_attempt(
+        self, order_id: OrderId, request: OrderRequest, refusal: Refusal
+    ) -> KnownOrder:
+        """Return the order of the first attempt. Raises the refusal if there was none."""
+        refusal.order_id = order_id
+        try:
+            order = await self._earlier_attempts.find(order_id, request.sku)
+        except AttemptUnknown:
+            refusal.earlier_unknown = True
+            raise refusal from None
+        if order is None:
+            raise refusal
+        return _same_order(order, request)
 
     async def _sale(self, sku: str) -> Sale:
         return self._sales.get(sku) or await self._find_sale(sku)

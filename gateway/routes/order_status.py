@@ -3,6 +3,7 @@
 import asyncio
 import re
 from contextlib import suppress
+from typing import Literal
 
 import msgspec
 from aiohttp import web
@@ -10,6 +11,7 @@ from aiohttp import web
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.ledger import LedgerError
+from flashsale.messages.announcements import decision_on
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
@@ -54,11 +56,18 @@ def order_view(context: Context, order: KnownOrder) -> QueuedView | DecidedView:
     )
 
 
+class DecidedReceipt(DecidedView, kw_only=True):
+    """The answer to a retry of an order that is decided."""
+
+    position: Literal[0]
+    eta_seconds: float
+
+
 def encode_receipt(context: Context, order: KnownOrder) -> bytes:
     """Return the body of a 202. The position is 0 if a retry finds the order decided."""
     view = order_view(context, order)
     if isinstance(view, DecidedView):
-        view = QueuedView(order.order_id, order.status, 0, 0.0)
+        view = DecidedReceipt(**msgspec.structs.asdict(view), position=0, eta_seconds=0.0)
     return _encode(view)
 
 
@@ -108,10 +117,7 @@ async def _look_up(context: Context, order_id: OrderId) -> KnownOrder | None:
     if outcome is None:
         await asyncio.sleep(_ANNOUNCED_SECONDS)
         return context.orders.get(order_id)
-    order = outcome.order
-    return context.orders.add_decided(
-        order_id, outcome.status, outcome.reason, order.sku, order.quantity
-    )
+    return context.orders.add_decided(decision_on(outcome))
 
 
 def _preferred_wait(request: web.Request) -> int | None:

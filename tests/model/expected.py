@@ -24,6 +24,7 @@ class Expected:
         self.held: Counter[tuple[str, str]] = Counter()
         self.states: dict[str, tuple[str, str | None]] = {}
         self.decided_orders: dict[str, Order] = {}
+        self.confirmed_at: dict[str, float] = {}
         self.waiting: set[str] = set()
         """Orders that a shopper has a 202 for, and that are not decided."""
         self._rate = rate
@@ -46,7 +47,9 @@ class Expected:
             self._releases.popleft()
         assert sum(n for _, n in self._releases) <= self._rate, "too many in a second"
 
-    def committed(self, batch: Sequence[Order], replayed: Sequence[str], verdict: Verdict) -> None:
+    def committed(
+        self, batch: Sequence[Order], replayed: Sequence[str], verdict: Verdict, now: float
+    ) -> None:
         """A batch was decided: as this model would have it, and nothing twice."""
         for order_id in replayed:
             if self.states.get(order_id, ("", ""))[0] == "failed":
@@ -64,6 +67,7 @@ class Expected:
             self.decided_orders[order.id] = order
             self.waiting.discard(order.id)
             if found[0] == "confirmed":
+                self.confirmed_at[order.id] = now
                 self.sold[order.sku] += order.quantity
                 self.held[order.sku, order.customer_id] += order.quantity
                 sale = self.terms[order.sku]
