@@ -40,8 +40,12 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The decision on an order. `reason` is a `Reason` if the order was rejected."""
+    """The decision on an order. `reason` is a `Reason` if the order was rejected.
+
+    `remaining` is how many items were left if those were not enough for the order.
+    """
 
     order: Order
     status: Status
     reason: str | None = None
+    remaining: int | None = None

@@ -23,7 +23,8 @@ class OrderEvent(msgspec.Struct, frozen=True):
 
     `event_id` is the event's own, and the message's id; it is the same in every copy. `order_id` is
     the order that was decided: an earlier version sent events without it, under the order's id.
-    Moments are Unix seconds.
+    `remaining` is how many items were left if those were not enough for the order. Moments are Unix
+    seconds.
     """
 
     event_id: Annotated[str, Meta(pattern=EVENT_ID_PATTERN)]
@@ -35,6 +36,7 @@ class OrderEvent(msgspec.Struct, frozen=True):
     accepted_at: float
     decided_at: float
     order_id: Annotated[OrderId, Meta(pattern=ORDER_ID_PATTERN)] = OrderId("")
+    remaining: int | None = None
 
     def __post_init__(self) -> None:
         if not self.order_id:

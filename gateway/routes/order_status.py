@@ -43,6 +43,7 @@ class DecidedView(msgspec.Struct, omit_defaults=True):
     reason: str | None = None
     sku: str | None = None
     quantity: int | None = None
+    remaining: int | None = None
 
 
 def order_view(context: Context, order: KnownOrder) -> QueuedView | DecidedView:
@@ -52,7 +53,12 @@ def order_view(context: Context, order: KnownOrder) -> QueuedView | DecidedView:
         eta = context.queue_position.eta_seconds(position, context.backlog.consumers)
         return QueuedView(order.order_id, order.status, position, eta)
     return DecidedView(
-        order.order_id, order.status, order.reason, order.sku or None, order.quantity or None
+        order.order_id,
+        order.status,
+        order.reason,
+        order.sku or None,
+        order.quantity or None,
+        order.remaining,
     )
 
 

@@ -28,6 +28,7 @@ class KnownOrder(msgspec.Struct, gc=False, eq=False):
     known_at: float
     status: Status = Status.QUEUED
     reason: str | None = None
+    remaining: int | None = None
     number: int = 0
     _decision: Any = None  # an asyncio.Future[None], once somebody waits
 
@@ -47,6 +48,7 @@ class KnownOrder(msgspec.Struct, gc=False, eq=False):
         the first of them is the order. A failed order may have no contents.
         """
         self.status, self.reason = decision.status, decision.reason
+        self.remaining = decision.remaining
         if decision.sku:
             self.sku, self.quantity = decision.sku, decision.quantity
         if self._decision is not None and not self._decision.done():

@@ -63,6 +63,9 @@ class Expected:
                 continue
             must = self._must_be(order)
             assert found == must, f"order {order.id} must be {must}, and is {found}"
+            if found[1] == "not_enough_left":
+                left = self.terms[order.sku].stock - self.sold[order.sku]
+                assert outcome.remaining == left
             self.states[order.id] = found
             self.decided_orders[order.id] = order
             self.waiting.discard(order.id)
@@ -93,8 +96,9 @@ class Expected:
         holds = self.held[order.sku, order.customer_id]
         if sale.customer_limit is not None and holds + order.quantity > sale.customer_limit:
             return "rejected", "customer_limit"
-        if self.sold[order.sku] + order.quantity > sale.stock:
-            return "rejected", "sold_out"
+        remaining = sale.stock - self.sold[order.sku]
+        if remaining < order.quantity:
+            return "rejected", "not_enough_left" if remaining > 0 else "sold_out"
         return "confirmed", None
 
     def check_ledger(self, orders: Mapping[OrderId, Outcome], events: Mapping[str, str]) -> None:

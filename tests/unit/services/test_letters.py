@@ -79,13 +79,14 @@ def test_a_letter_has_a_text_and_an_html_part_that_say_the_same() -> None:
     ("reason", "subject", "words"),
     [
         ("sold_out", "Sold out: your order could not be filled", "somebody ahead of you"),
+        ("not_enough_left", "Not enough left: your order could not be filled", "only 3 could"),
         ("customer_limit", "Your order is over the limit for one customer", "still yours"),
         ("sale_closed", "Your order could not be filled", "was not open"),
         ("a reason of a later version", "Your order could not be filled", "was not open"),
     ],
 )
 def test_a_rejected_order_has_a_letter_of_its_own(reason: str, subject: str, words: str) -> None:
-    rejected = letter(status="rejected", reason=reason)
+    rejected = letter(status="rejected", reason=reason, quantity=5, remaining=3)
     assert parsed(rejected.content)["Subject"] == subject
     for part in parts(rejected.content).values():
         assert words in part
