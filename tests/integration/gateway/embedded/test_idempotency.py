@@ -49,6 +49,17 @@ async def test_keys_are_remembered_for_as_many_orders_as_states(sqlite_url: str)
         assert (await gateway.order(key="k-0", quantity=2)).status == 202
 
 
+async def test_the_key_of_a_customer_is_the_same_however_the_id_is_typed(
+    gateway: EmbeddedGateway,
+) -> None:
+    answers = [
+        await gateway.order(key="k-1", customer_id=customer)
+        for customer in ("zo\u00eb", " zoe\u0308", "zo\u00eb\u3000")
+    ]
+    assert {(a.status, a.body["order_id"]) for a in answers} == {(202, answers[0].body["order_id"])}
+    assert await gateway.backlog() == 1
+
+
 async def test_the_same_key_of_another_customer_is_another_order(gateway: EmbeddedGateway) -> None:
     mine, yours = await gateway.order(key="k"), await gateway.order(key="k", customer_id="c-2")
     assert mine.body["order_id"] != yours.body["order_id"]
