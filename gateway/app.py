@@ -103,7 +103,6 @@ def create_context(
             retry_after=RetryAfter(backlog, drain),
         ),
         secret=secret,
-        most_orders=settings.status_orders,
     )
     metrics.registry.register(BrokerCollector(stack.broker))
     metrics.registry.register(SalesCollector(sales))

@@ -159,7 +159,7 @@ class Shop:
             announcements,
             RetryAfter(backlog, drain),
         )
-        intake = OrderIntake(parts, secret=SECRET, most_orders=1000)
+        intake = OrderIntake(parts, secret=SECRET)
         self.loop.finish(sales.read())
         self.loop.finish(backlog.recount())
         followed: list[Coroutine[None, None, None]] = [

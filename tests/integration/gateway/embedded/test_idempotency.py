@@ -92,6 +92,28 @@ async def test_a_second_gateway_gives_the_same_key_the_same_order_id(
     assert tv.sold == 1
 
 
+async def test_a_retry_of_a_confirmed_order_is_answered_with_it_though_the_broker_is_away(
+    gateway: EmbeddedGateway,
+) -> None:
+    first = await gateway.order(key="k-1")
+    gateway.drain()
+    path = first.headers["Location"]
+    await until(lambda: gateway.call("GET", path), lambda a: a.body["status"] == "confirmed")
+    async with Background() as background:
+        stack = replace(gateway.stack, background=background)
+        app = create_app(gateway.settings, stack, SECRET, GatewayMetrics())
+        async with serving(app) as url:
+            later = EmbeddedGateway(url, stack, app, gateway.settings, gateway.client)
+            await gateway.stack.broker.__aexit__(None, None, None)
+            answer = await later.order(key="k-1")
+            assert (answer.status, answer.body["status"]) == (202, "confirmed")
+            assert answer.body["order_id"] == first.body["order_id"]
+            assert (await later.order(key="k-1", quantity=2)).problem == "key-reused"
+            fresh = await later.order(key="k-2")
+            assert (fresh.status, fresh.problem) == (503, "broker-unavailable")
+            await gateway.stack.broker.__aenter__()
+
+
 @pytest.mark.parametrize(
     "key", ["", " ", "a b", "a,b", "k" * 256, '"open', 'mid"dle', '""', "ü", '"a', "a;b"]
 )
