@@ -84,12 +84,15 @@ async def test_a_second_gateway_gives_the_same_key_the_same_order_id(
         async with serving(app) as url:
             other = EmbeddedGateway(url, stack, app, gateway.settings, gateway.client)
             first, second = await gateway.order(key="k-1"), await other.order(key="k-1")
+            path = (await gateway.order(key="k-2")).headers["Location"]
+            await until(lambda: other.call("GET", path), lambda answer: answer.status == 200)
+            reused = await other.order(key="k-2", quantity=2)  # it was announced
+            assert (reused.status, reused.problem) == (422, "key-reused")
     assert first.body["order_id"] == second.body["order_id"]
     gateway.drain()
-    path = first.headers["Location"]
     await until(lambda: gateway.call("GET", path), lambda a: a.body["status"] == "confirmed")
     [tv] = [sale for sale in await gateway.stack.ledger.sales() if sale.sku == "tv"]
-    assert tv.sold == 1
+    assert tv.sold == 2
 
 
 async def test_a_retry_of_a_confirmed_order_is_answered_with_it_though_the_broker_is_away(
