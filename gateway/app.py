@@ -26,6 +26,7 @@ from gateway.http.problems import problems
 from gateway.http.sse import EventStreams
 from gateway.http.tracing import TracedPublisher, traced
 from gateway.intake.accept_order import IntakeParts, OrderIntake
+from gateway.intake.earlier_attempts import EarlierAttempts
 from gateway.intake.retry_after import RetryAfter
 from gateway.routes import add_routes
 from gateway.routes.order_events import tell_progress
@@ -82,7 +83,7 @@ def create_context(
     announcements = Announcements(
         stack.broker,
         stack.topology.outcomes,
-        AnnouncedState(orders, sales, drain, arrivals, changes),
+        AnnouncedState(orders, sales, backlog, drain, arrivals, changes),
         lookup=ledger_lookup,
         metrics=metrics,
     )
@@ -95,11 +96,18 @@ def create_context(
             exchange=stack.topology.orders,
             sales=sales,
             orders=orders,
+            earlier_attempts=EarlierAttempts(
+                orders,
+                sales,
+                queue_position,
+                ledger_lookup,
+                queries=settings.status_queries,
+                seconds=settings.status_seconds,
+            ),
             announcements=announcements,
             retry_after=RetryAfter(backlog, drain),
         ),
         secret=secret,
-        most_orders=settings.status_orders,
     )
     metrics.registry.register(BrokerCollector(stack.broker))
     metrics.registry.register(SalesCollector(sales))
@@ -134,7 +142,7 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
     """Keep the gateway's state and its streams up to date while the application runs."""
     context = app[CONTEXT]
     await context.sales.read()
-    await context.backlog.count()
+    await context.backlog.recount()
     followed = {
         "sales": context.sales.follow,
         "backlog": context.backlog.follow,

@@ -91,13 +91,15 @@ def decide(
         if outcome is None:
             sale = sales.get(order.sku)
             holds = held.get((order.sku, order.customer_id), 0)
-            reason = _refusal(order, sale, remaining.get(order.sku, 0), holds)
+            left = remaining.get(order.sku, 0)
+            reason = _refusal(order, sale, left, holds)
             if reason is None:
                 remaining[order.sku] -= order.quantity
                 held[order.sku, order.customer_id] = holds + order.quantity
                 outcome = Outcome(order, Status.CONFIRMED)
             else:
-                outcome = Outcome(order, Status.REJECTED, reason)
+                short = left if reason is Reason.NOT_ENOUGH_LEFT else None
+                outcome = Outcome(order, Status.REJECTED, reason, short)
             known[OrderId(order.id)] = outcome
         outcomes.append(outcome)
     return outcomes
@@ -112,6 +114,8 @@ def _refusal(order: Order, sale: Sale | None, remaining: int, holds: int) -> Rea
         return Reason.SALE_CLOSED
     if sale.customer_limit is not None and holds + order.quantity > sale.customer_limit:
         return Reason.CUSTOMER_LIMIT
-    if order.quantity > remaining:
+    if remaining <= 0:
         return Reason.SOLD_OUT
+    if order.quantity > remaining:
+        return Reason.NOT_ENOUGH_LEFT
     return None

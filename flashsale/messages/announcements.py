@@ -3,6 +3,7 @@
 import msgspec
 
 from flashsale.domain.order_states import Status
+from flashsale.domain.orders import Outcome
 from flashsale.messages.codec import decoder
 
 
@@ -15,13 +16,26 @@ class Taken(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True):
-    """The decision on an order. A failed order may have an id only."""
+    """The decision on an order, and the contents that were decided.
+
+    A failed order may have an id only. `remaining` is how many items were left if those were not
+    enough; a consumer of version 0.1.0 does not send it.
+    """
 
     id: str
     status: Status
     reason: str | None
     sku: str
     quantity: int
+    remaining: int | None = None
+
+
+def decision_on(outcome: Outcome) -> Decision:
+    """Return the decision that an outcome stands for."""
+    order = outcome.order
+    return Decision(
+        order.id, outcome.status, outcome.reason, order.sku, order.quantity, outcome.remaining
+    )
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):

@@ -105,6 +105,12 @@ class Settings(_FromEnvironment):
         description="port of `/metrics`. Unset: gateway and `run` 9090, consumer 9091, services"
         " 9092",
     )
+    customer_id_casefold: bool = Field(
+        False,
+        description="whether customer ids that differ only in case, `Alice@x` and `alice@x` for"
+        " example, are one customer; the same for every gateway, and not to be changed during a"
+        " sale",
+    )
     status_orders: int = Field(
         200_000,
         ge=1_000,

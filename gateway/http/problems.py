@@ -93,7 +93,7 @@ _REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
     SaleClosed: ("sale-closed", "This sale is over."),
     SoldOut: ("sold-out", "Every item of this sale is sold."),
     KeyReused: ("key-reused", "Use a new key for a new order."),
-    QueueIsFull: ("queue-full", "Your order was not taken. Come back."),
+    QueueIsFull: ("queue-full", "This attempt was not taken. Come back."),
     OutcomeUnknown: (
         "broker-unavailable",
         "Look the order up by its id, or send it again with the same Idempotency-Key: that"
@@ -101,6 +101,10 @@ _REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
     ),
     LedgerAway: ("ledger-unavailable", "Try again."),
 }
+
+_EARLIER_UNKNOWN = (
+    " It is not known what became of an earlier attempt with this key: look it up by its order_id."
+)
 
 # The kinds of the errors that aiohttp raises by itself.
 _BY_STATUS: Mapping[int, ProblemKind] = {
@@ -149,12 +153,17 @@ def refusal_response(refusal: Refusal) -> JsonResponse:
     members: dict[str, Any] = {}
     if refusal.order_id is not None:
         members["order_id"] = refusal.order_id
+    if refusal.earlier_unknown:
+        members["earlier_attempt"] = "unknown"
     if isinstance(refusal, InvalidOrder):
         members["errors"] = refusal.errors
     headers = None
     if refusal.retry_after is not None:
         headers = {"Retry-After": _retry_after(refusal.retry_after)}
-    return _response(kind, detail.format_map(vars(refusal)), headers, members)
+    detail = detail.format_map(vars(refusal))
+    if refusal.earlier_unknown:
+        detail += _EARLIER_UNKNOWN
+    return _response(kind, detail, headers, members)
 
 
 def _response(

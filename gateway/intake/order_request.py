@@ -6,6 +6,7 @@ from typing import Any, NoReturn, get_type_hints
 
 import msgspec
 
+from flashsale.domain.customers import LONGEST_ID, normal_customer_id
 from flashsale.domain.orders import OrderRequest
 from gateway.intake.refusals import InvalidOrder, NotJson
 
@@ -16,8 +17,11 @@ _decode = msgspec.json.Decoder(OrderRequest).decode
 _PLAIN_QUOTES = 10
 
 
-def parse_order(body: bytes) -> OrderRequest:
-    """Return the order in a request's body. Raises `NotJson` or `InvalidOrder`."""
+def parse_order(body: bytes, *, casefold: bool = False) -> OrderRequest:
+    """Return the order in a request's body, its customer id in the normal form.
+
+    With `casefold` ids that differ only in case are the same. Raises `NotJson` or `InvalidOrder`.
+    """
     try:
         order = _decode(body)
     except msgspec.ValidationError:
@@ -26,7 +30,21 @@ def parse_order(body: bytes) -> OrderRequest:
         raise NotJson(str(error)) from error
     if body.count(b'"') > _PLAIN_QUOTES:
         _parse_strictly(body)  # msgspec takes the last of two fields with the same name
+    customer_id = normal_customer_id(order.customer_id, casefold=casefold)
+    if customer_id != order.customer_id:
+        _check_length(customer_id)
+        order = msgspec.structs.replace(order, customer_id=customer_id)
     return order
+
+
+def _check_length(customer_id: str) -> None:
+    if not customer_id:
+        detail = "has only spaces"
+    elif len(customer_id) > LONGEST_ID:
+        detail = f"has more than {LONGEST_ID} characters in its normal form (NFC)"
+    else:
+        return
+    raise InvalidOrder("Wrong: customer_id.", [{"field": "customer_id", "detail": detail}])
 
 
 def _parse_strictly(body: bytes) -> Any:

@@ -21,7 +21,9 @@ async def post_order(request: web.Request) -> JsonResponse:
     started = time.perf_counter()
     try:
         key = idempotency_key(request)
-        order_request = parse_order(await read_json_body(request))
+        order_request = parse_order(
+            await read_json_body(request), casefold=context.settings.customer_id_casefold
+        )
         order = await context.intake.accept(order_request, key)
     except Refusal as refusal:
         metrics.orders.add(kind_of(refusal))

@@ -32,7 +32,7 @@ class _Words:
     colour: str
 
 
-# QUANTITY and SKU are replaced by those of the order.
+# QUANTITY, SKU and REMAINING are replaced by those of the event.
 _CONFIRMED = _Words(
     "Your order is confirmed",
     "It's yours",
@@ -43,6 +43,14 @@ _SOLD_OUT = _Words(
     "Sold out: your order could not be filled",
     "Sold out",
     "You were in line for QUANTITY x SKU, but the last item went to somebody ahead of you."
+    " Nothing is charged.",
+    "#9a3412",
+)
+_NOT_ENOUGH = _Words(
+    "Not enough left: your order could not be filled",
+    "Not enough left",
+    "You ordered QUANTITY x SKU, but only REMAINING could still be had when it was your turn, so"
+    " nothing was sold to you. A smaller order may have more luck while the sale lasts."
     " Nothing is charged.",
     "#9a3412",
 )
@@ -60,7 +68,11 @@ _NOT_SOLD = _Words(
     " Nothing is charged.",
     "#9a3412",
 )
-_REJECTED = {Reason.SOLD_OUT: _SOLD_OUT, Reason.CUSTOMER_LIMIT: _LIMIT}
+_REJECTED = {
+    Reason.SOLD_OUT: _SOLD_OUT,
+    Reason.NOT_ENOUGH_LEFT: _NOT_ENOUGH,
+    Reason.CUSTOMER_LIMIT: _LIMIT,
+}
 
 _DATE = format_datetime(datetime(2000, 1, 1, tzinfo=UTC))  # replaced by the date of the event
 
@@ -126,6 +138,7 @@ class Stationery:
             .replace("RECIPIENT@invalid", to)
             .replace(_DATE, sent)
             .replace("QUANTITY", str(event.quantity))
+            .replace("REMAINING", str(event.remaining or "fewer"))
             # Last, as a sku may contain any of the words that are replaced above.
             .replace("SKU", event.sku)
         )

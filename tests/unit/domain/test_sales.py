@@ -67,8 +67,13 @@ def test_the_first_order_in_the_queue_gets_the_last_item() -> None:
 
 
 def test_an_order_too_large_for_the_rest_leaves_it_to_a_smaller_one() -> None:
-    outcomes = decide([an_order(quantity=3), an_order(quantity=2)], {"tv": Sale("tv", 2)}, {}, {})
-    assert [o.status for o in outcomes] == [Status.REJECTED, Status.CONFIRMED]
+    batch = [an_order(quantity=3), an_order(quantity=2), an_order()]
+    outcomes = decide(batch, {"tv": Sale("tv", 2)}, {}, {})
+    assert [(o.status, o.reason, o.remaining) for o in outcomes] == [
+        (Status.REJECTED, Reason.NOT_ENOUGH_LEFT, 2),
+        (Status.CONFIRMED, None, None),
+        (Status.REJECTED, Reason.SOLD_OUT, None),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,7 @@ def test_an_order_too_large_for_the_rest_leaves_it_to_a_smaller_one() -> None:
         (an_order(accepted_at=20.0), Reason.SALE_CLOSED),
         (an_order(accepted_at=15.0, quantity=3), Reason.CUSTOMER_LIMIT),
         (an_order(accepted_at=15.0, customer_id="regular"), Reason.CUSTOMER_LIMIT),
-        (an_order(accepted_at=15.0, quantity=2), Reason.SOLD_OUT),
+        (an_order(accepted_at=15.0, quantity=2), Reason.NOT_ENOUGH_LEFT),
     ],
 )
 def test_a_rejected_order_has_its_reason(order: Order, reason: Reason) -> None:

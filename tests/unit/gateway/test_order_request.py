@@ -33,6 +33,20 @@ def test_the_quantity_is_one_if_not_given() -> None:
     assert parse_order(b'{"sku": "tv-55", "customer_id": "c"}').quantity == 1
 
 
+def test_the_customer_id_of_an_order_has_the_normal_form() -> None:
+    body = '{"sku": "tv", "customer_id": " Zoe\u0308@x "}'.encode()
+    assert parse_order(body).customer_id == "Zo\u00eb@x"
+    assert parse_order(body, casefold=True).customer_id == "zo\u00eb@x"
+
+
+@pytest.mark.parametrize("customer", [" ", "\u3000\u2003", "\u0958" * 65, "\ufb03" * 43])
+def test_a_customer_id_that_is_empty_or_too_long_in_the_normal_form_is_422(customer: str) -> None:
+    body = json.dumps({"sku": "tv", "customer_id": customer}).encode()
+    with pytest.raises(InvalidOrder) as caught:
+        parse_order(body, casefold=True)
+    assert [error["field"] for error in caught.value.errors] == ["customer_id"]
+
+
 @pytest.mark.parametrize(
     "body",
     [

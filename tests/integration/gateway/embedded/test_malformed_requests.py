@@ -34,6 +34,7 @@ async def test_a_body_that_is_not_json_is_400(gateway: EmbeddedGateway, body: by
     [
         (b"[]", [""]),
         (b'{"sku": "tv", "customer_id": "c", "extra": 1}', ["extra"]),
+        (b'{"sku": "tv", "customer_id": "  \\u2003"}', ["customer_id"]),
         (b'{"sku": "tv", "customer_id": "c", "quantity": 0}', ["quantity"]),
         (b'{"sku": "tv", "customer_id": "c", "quantity": -1}', ["quantity"]),
         (b'{"sku": "tv", "customer_id": "c", "quantity": 1.5}', ["quantity"]),
