@@ -8,7 +8,11 @@ from http import HTTPStatus
 
 from aiohttp import HttpVersion11, web
 
+from gateway.http.common_headers import API, header_lines
+
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status} {status.phrase}" for status in HTTPStatus}
+_WITHOUT_BODY = frozenset({204, 304})
+_API_LINES = header_lines(API)
 
 
 class JsonResponse(web.StreamResponse):
@@ -24,15 +28,29 @@ class JsonResponse(web.StreamResponse):
         status: int = 200,
         headers: Mapping[str, str] | None = None,
         content_type: str = "application/json",
+        common: str = _API_LINES,
     ) -> None:
-        """Add `headers` to the usual ones. They must not hold anything that a client has sent."""
+        """Add `headers` to the `common` ones. They must not hold anything that a client has sent.
+
+        With the status 204 or 304 the body is not sent.
+        """
         # The base class's __init__ would create tables that nothing here fills. This is all that
         # aiohttp reads.
         self._status = status
         self._whole_body = body
         self._extra = headers
         self._type = content_type
+        self._common = common
         self._request: web.BaseRequest | None = None
+
+    @property
+    def extra(self) -> Mapping[str, str]:
+        """The headers beside the common ones."""
+        return self._extra or {}
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Add more headers. They must not hold anything that a client has sent, unchecked."""
+        self._extra = {**self.extra, **headers}
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Remember the request; `write_eof` does the writing."""
@@ -41,21 +59,22 @@ class JsonResponse(web.StreamResponse):
     @property
     def keep_alive(self) -> bool:
         """Whether the connection stays open after this response."""
-        return self._request is not None and self._request.keep_alive
+        request = self._request
+        return request is not None and request.keep_alive
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Write head and body. Raises `ConnectionError` if the client is gone."""
         request = self._request
         if request is None:
             return
-        body = b"" if request.method == "HEAD" else self._whole_body
+        without_body = request.method == "HEAD" or self._status in _WITHOUT_BODY
+        body = b"" if without_body else self._whole_body
         await request.writer.write_eof(self._head(request).encode() + body + data)
 
     def _head(self, request: web.BaseRequest) -> str:
-        head = (
-            f"{_STATUS_LINES[self.status]}\r\nContent-Type: {self._type}\r\n"
-            f"Content-Length: {len(self._whole_body)}\r\nDate: {_date(int(time.time()))}\r\n"
-        )
+        head = f"{_STATUS_LINES[self._status]}\r\nDate: {_date(int(time.time()))}\r\n{self._common}"
+        if self._status not in _WITHOUT_BODY:
+            head += f"Content-Type: {self._type}\r\nContent-Length: {len(self._whole_body)}\r\n"
         if self._extra is not None:
             for name, value in self._extra.items():
                 head += f"{name}: {value}\r\n"
