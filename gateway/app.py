@@ -2,10 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import cast
 
-import structlog
 from aiohttp import web
 
 from flashsale.broker import Publisher
@@ -26,8 +23,9 @@ from gateway.routes import add_routes
 from gateway.routes.order_events import tell_progress
 from gateway.routes.sale_events import tell_sales
 from gateway.routes.streams import keep_alive
-from gateway.server.acceptor import accept_connections
 from gateway.server.lifecycle import Lifecycle
+from gateway.server.serving import retire as retire
+from gateway.server.serving import serving as serving
 from gateway.server.supervisor import run_workers
 from gateway.state.announcements import AnnouncedState, Announcements
 from gateway.state.arrivals import ArrivalsBySecond
@@ -42,11 +40,7 @@ from gateway.state.rankings import Rankings
 from gateway.state.sales import KnownSales
 from gateway.state.sales_listing import SalesListing
 
-log = structlog.get_logger()
-
 METRICS_PORT = 9090
-_KEEP_ALIVE_SECONDS = 75
-_LAST_RESPONSES_SECONDS = 10
 
 
 def create_app(
@@ -152,44 +146,6 @@ async def _gauge(context: Context) -> None:
         metrics.backlog.set(context.backlog.ready)
         metrics.remembered.set(len(context.orders))
         await asyncio.sleep(SAMPLE_SECONDS)
-
-
-@asynccontextmanager
-async def serving(app: web.Application) -> AsyncIterator[str]:
-    """Serve the application, and yield its URL. At the end, answer the requests that have come.
-
-    Raises `OSError` if the port is taken.
-    """
-    settings = app[CONTEXT].settings
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        auto_decompress=False,
-        keepalive_timeout=_KEEP_ALIVE_SECONDS,
-        shutdown_timeout=_LAST_RESPONSES_SECONDS,
-    )
-    await runner.setup()
-    try:
-        with accept_connections(
-            settings.gateway_host,
-            settings.gateway_port,
-            cast("web.Server", runner.server),  # set by setup()
-            reuse_port=settings.gateway_workers > 1,
-        ) as (host, port):
-            url = f"http://{host}:{port}"
-            log.info("gateway listens", url=url)
-            yield url
-    finally:
-        await runner.cleanup()
-
-
-async def retire(app: web.Application) -> None:
-    """Become unready, and serve on until the load balancer has noticed."""
-    context = app[CONTEXT]
-    context.lifecycle.stop()
-    log.info("gateway stops", seconds=context.settings.shutdown_seconds)
-    await asyncio.sleep(context.settings.shutdown_seconds)
 
 
 async def gateway_secret(settings: Settings, stack: Stack) -> bytes:

@@ -131,6 +131,19 @@ class Settings(_FromEnvironment):
         description="how long a gateway that was told to stop still serves while `/readyz` says"
         " 503, so that the balancer turns away first",
     )
+    keep_alive_seconds: float = Field(
+        620.0,
+        gt=0,
+        le=86_400,
+        description="how long an idle connection stays open; longer than at the balancer, which is"
+        " 600 s at some clouds",
+    )
+    header_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="how long the headers of a request may take from their first byte",
+    )
     services: str = Field(
         "all",
         pattern=r"^[a-z][a-z0-9_-]*(,[a-z][a-z0-9_-]*)*$",

@@ -5,10 +5,14 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import HttpVersion11, web
 
 from gateway.http.common_headers import API, header_lines
+
+if TYPE_CHECKING:
+    from gateway.server.connection import Connection
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status} {status.phrase}" for status in HTTPStatus}
 _WITHOUT_BODY = frozenset({204, 304})
@@ -60,7 +64,9 @@ class JsonResponse(web.StreamResponse):
     def keep_alive(self) -> bool:
         """Whether the connection stays open after this response."""
         request = self._request
-        return request is not None and request.keep_alive
+        if request is None or not request.keep_alive:
+            return False
+        return not cast("Connection", request.protocol).closes
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Write head and body. Raises `ConnectionError` if the client is gone."""
@@ -69,20 +75,25 @@ class JsonResponse(web.StreamResponse):
             return
         without_body = request.method == "HEAD" or self._status in _WITHOUT_BODY
         body = b"" if without_body else self._whole_body
-        await request.writer.write_eof(self._head(request).encode() + body + data)
+        head = self._lines()
+        if not self.keep_alive:
+            head += "Connection: close\r\n"
+        elif request.version < HttpVersion11:
+            head += "Connection: keep-alive\r\n"
+        await request.writer.write_eof(f"{head}\r\n".encode() + body + data)
 
-    def _head(self, request: web.BaseRequest) -> str:
+    def last_bytes(self) -> bytes:
+        """Return the response as it is sent if no request is there, before a connection closes."""
+        return f"{self._lines()}Connection: close\r\n\r\n".encode() + self._whole_body
+
+    def _lines(self) -> str:
         head = f"{_STATUS_LINES[self._status]}\r\nDate: {_date(int(time.time()))}\r\n{self._common}"
         if self._status not in _WITHOUT_BODY:
             head += f"Content-Type: {self._type}\r\nContent-Length: {len(self._whole_body)}\r\n"
         if self._extra is not None:
             for name, value in self._extra.items():
                 head += f"{name}: {value}\r\n"
-        if not self.keep_alive:
-            head += "Connection: close\r\n"
-        elif request.version < HttpVersion11:
-            head += "Connection: keep-alive\r\n"
-        return head + "\r\n"
+        return head
 
 
 @lru_cache(maxsize=2)
