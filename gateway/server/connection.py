@@ -19,18 +19,23 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+_LINGER_SECONDS = 1.0
+_Finished = tuple[web.StreamResponse, bool]
+
 _LINE_ENDS = b"\r\n"  # RFC 9112 2.2: some clients send one after a body
 
 
 class Connection(web.RequestHandler):
     """A connection. Every answer that it sends by itself is a problem, too."""
 
-    __slots__ = ("_all", "_last")
+    __slots__ = ("_all", "_last", "_lingers", "_lost")
 
     def __init__(self, server: web.Server, connections: "Connections", **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._all = connections
         self._last = False
+        self._lingers = False
+        self._lost: asyncio.Future[None] | None = None
 
     @property
     def closes(self) -> bool:
@@ -77,10 +82,11 @@ class Connection(web.RequestHandler):
             self._all.part_came(self)
 
     def refuse(self, problem: Problem) -> None:
-        """Send a problem in place of an answer, and close."""
+        """Send a problem, though no request is whole, and close."""
         if self.transport is not None:
             self.transport.write(problem.response().last_bytes())
-        self.force_close()
+        self._end_answers()
+        self._loop.call_later(_LINGER_SECONDS, self.force_close)
 
     def handle_error(
         self,
@@ -101,7 +107,7 @@ class Connection(web.RequestHandler):
             problem = Problem("internal", "The failure was logged.")
         if request.writer.output_size > 0:
             raise ConnectionError("a part of another answer was sent")
-        self._last = True
+        self._last = self._lingers = True
         response = problem.response()
         self._all.answered("other", response.status)
         return response
@@ -116,11 +122,34 @@ class Connection(web.RequestHandler):
 
     def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
+    ) -> Coroutine[Any, Any, _Finished]:
         """Send an answer. An error of aiohttp that no middleware has seen becomes a problem."""
         if isinstance(resp, web.HTTPException):
             # The body that comes, or does not, after an `Expect` that was refused is not read.
             self._last = True
             resp = http_problem(resp).response()
             self._all.answered(request.method, resp.status)
-        return super().finish_response(request, resp, start_time)
+        finishing = super().finish_response(request, resp, start_time)
+        return self._linger_after(finishing) if self._lingers else finishing
+
+    async def _linger_after(self, finishing: Coroutine[Any, Any, _Finished]) -> _Finished:
+        finished = await finishing
+        self._end_answers()
+        self._lost = self._loop.create_future()
+        await asyncio.wait((self._lost,), timeout=_LINGER_SECONDS)
+        return finished
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note that the connection is gone."""
+        super().connection_lost(exc)
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_result(None)
+
+    def _end_answers(self) -> None:
+        """End the answers and drop what comes.
+
+        To close at once with bytes unread is a reset, by which the client may lose the answer.
+        """
+        self.close()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write_eof()

@@ -113,11 +113,12 @@ def test_connections_that_wait_at_the_end_are_accepted_and_later_ones_are_not(
 ) -> None:
     async def main() -> None:
         listening = accept_connections("127.0.0.1", 0, greeter, handshake_seconds=0.2)
+        late: list[socket.socket] = []
         with ExitStack() as exits:
             async with listening as address:
                 # Nothing is accepted before the next turn of the loop.
                 exits.enter_context(waiting(address, WAITING))
-                asyncio.get_running_loop().call_later(0.1, connect_late, address, late := [])
+                asyncio.get_running_loop().call_later(0.1, connect_late, address, late)
             await until(lambda: greeter.accepted == WAITING)
             with late[0], pytest.raises(ConnectionRefusedError):
                 # The kernel sends the first packet again after a second.
