@@ -9,10 +9,12 @@ from flashsale.broker import Publisher
 from flashsale.observability.broker_metrics import BrokerCollector
 from flashsale.observability.gateway_metrics import GatewayMetrics, SalesCollector
 from flashsale.observability.monitoring import monitored
+from flashsale.runtime.addresses import parse_origins
 from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, installed_ranking, open_stack, require_shared_broker
 from gateway.context import CONTEXT, Context
+from gateway.http.cors import Cors, cross_origin
 from gateway.http.json_body import MAX_BODY_BYTES
 from gateway.http.problems import problems
 from gateway.http.sse import EventStreams
@@ -48,9 +50,11 @@ def create_app(
 ) -> web.Application:
     """Build the gateway on an open stack; `secret` makes the ids of keyed orders."""
     app = web.Application(middlewares=[problems(metrics.requests)], client_max_size=MAX_BODY_BYTES)
+    context = app[CONTEXT] = create_context(settings, stack, secret, metrics)
+    if context.cors:
+        app.middlewares.insert(0, cross_origin(context.cors))
     if stack.tracing is not None:
         app.middlewares.insert(0, traced(stack.tracing))
-    app[CONTEXT] = create_context(settings, stack, secret, metrics)
     add_routes(app)
     app.cleanup_ctx.append(_follow)
     return app
@@ -98,6 +102,7 @@ def create_context(
         broker=stack.broker,
         background=stack.background,
         lifecycle=Lifecycle(),
+        cors=Cors(parse_origins(settings.cors_origins)),
         drain=drain,
         queue_position=queue_position,
         backlog=backlog,

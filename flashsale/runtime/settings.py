@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from flashsale.broker.registry import adapter_of
+from flashsale.runtime.addresses import Origins
 from flashsale.runtime.errors import SettingsError as SettingsError
 from flashsale.runtime.installed import installed
 
@@ -143,6 +144,11 @@ class Settings(_FromEnvironment):
         gt=0,
         le=600,
         description="how long the headers of a request may take from their first byte",
+    )
+    cors_origins: Origins = Field(
+        "",
+        description="origins whose pages may order here, such as `https://shop.example`, with"
+        " commas between. Unset: none but the gateway's own",
     )
     services: str = Field(
         "all",

@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 from flashsale.domain.errors import FlashsaleError
 from flashsale.observability.gateway_metrics import RequestCounts
 from gateway.http.json_response import JsonResponse
+from gateway.http.options import allow, options_response
 from gateway.http.request_log import log_request, route_of
 from gateway.intake.refusals import (
     InvalidOrder,
@@ -197,9 +198,11 @@ def _retry_after(seconds: float) -> str:
 def http_problem(error: web.HTTPException) -> Problem:
     """Return the problem for an error that aiohttp raises by itself."""
     kind = _BY_STATUS.get(error.status, "bad-request" if error.status < 500 else "internal")
-    allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+    headers = None
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        headers = {"Allow": allow(error.allowed_methods)}
     # Its text may repeat what the client has sent.
-    return Problem(kind, HTTPStatus(_KINDS[kind][0]).phrase, headers=allow)
+    return Problem(kind, HTTPStatus(_KINDS[kind][0]).phrase, headers=headers)
 
 
 def problems(requests: RequestCounts) -> Middleware:
@@ -216,7 +219,7 @@ def problems(requests: RequestCounts) -> Middleware:
         except Problem as problem:
             response = problem.response()
         except web.HTTPException as error:
-            response = http_problem(error).response()
+            response = options_response(request, error) or http_problem(error).response()
         except Exception:
             # The top of a request: the log gets the traceback, the client only a general text.
             log.exception("request failed")
