@@ -9,7 +9,7 @@ from flashsale.broker import Publisher
 from flashsale.observability.broker_metrics import BrokerCollector
 from flashsale.observability.gateway_metrics import GatewayMetrics, SalesCollector
 from flashsale.observability.monitoring import monitored
-from flashsale.runtime.addresses import parse_origins
+from flashsale.runtime.addresses import parse_networks, parse_origins
 from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, installed_ranking, open_stack, require_shared_broker
@@ -17,6 +17,7 @@ from gateway.context import CONTEXT, Context
 from gateway.http.cors import Cors, cross_origin
 from gateway.http.json_body import MAX_BODY_BYTES
 from gateway.http.problems import problems
+from gateway.http.public_path import PublicPath, redirect
 from gateway.http.sse import EventStreams
 from gateway.http.tracing import TracedPublisher, traced
 from gateway.intake.accept_order import IntakeParts, OrderIntake
@@ -56,6 +57,8 @@ def create_app(
     if stack.tracing is not None:
         app.middlewares.insert(0, traced(stack.tracing))
     add_routes(app)
+    if settings.public_path:
+        app.add_routes([redirect(settings.public_path)])
     app.cleanup_ctx.append(_follow)
     return app
 
@@ -103,6 +106,7 @@ def create_context(
         background=stack.background,
         lifecycle=Lifecycle(),
         cors=Cors(parse_origins(settings.cors_origins)),
+        public_path=PublicPath(settings.public_path, parse_networks(settings.trusted_proxies)),
         drain=drain,
         queue_position=queue_position,
         backlog=backlog,

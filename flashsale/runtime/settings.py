@@ -11,7 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from flashsale.broker.registry import adapter_of
-from flashsale.runtime.addresses import Origins
+from flashsale.runtime.addresses import Networks, Origins, PublicPath
 from flashsale.runtime.errors import SettingsError as SettingsError
 from flashsale.runtime.installed import installed
 
@@ -149,6 +149,14 @@ class Settings(_FromEnvironment):
         "",
         description="origins whose pages may order here, such as `https://shop.example`, with"
         " commas between. Unset: none but the gateway's own",
+    )
+    public_path: PublicPath = Field(
+        "",
+        description="path at which a proxy shows the gateway to shoppers, such as `/flash`; with or"
+        " without it in the requests of the proxy",
+    )
+    trusted_proxies: Networks = Field(
+        "", description="networks of proxies whose `X-Forwarded-Prefix` counts, commas between"
     )
     services: str = Field(
         "all",

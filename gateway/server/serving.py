@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from gateway.context import CONTEXT
+from gateway.http.public_path import without_prefix
 from gateway.server.acceptor import accept_connections
 from gateway.server.connections import Connections
 
@@ -29,8 +30,11 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
     settings = context.settings
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_CANCELLED_SECONDS)
     await runner.setup()
+    server = cast("web.Server", runner.server)  # set by setup()
+    if settings.public_path:
+        server.request_factory = without_prefix(settings.public_path, server.request_factory)
     connections = Connections(
-        cast("web.Server", runner.server),  # set by setup()
+        server,
         context.lifecycle,
         context.metrics.requests,
         keep_alive_seconds=settings.keep_alive_seconds,
