@@ -28,11 +28,11 @@ _LINE_ENDS = b"\r\n"  # RFC 9112 2.2: some clients send one after a body
 class Connection(web.RequestHandler):
     """A connection. Every answer that it sends by itself is a problem, too."""
 
-    __slots__ = ("_all", "_last", "_lingers", "_lost")
+    __slots__ = ("_connections", "_last", "_lingers", "_lost")
 
     def __init__(self, server: web.Server, connections: "Connections", **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
-        self._all = connections
+        self._connections = connections
         self._last = False
         self._lingers = False
         self._lost: asyncio.Future[None] | None = None
@@ -40,7 +40,7 @@ class Connection(web.RequestHandler):
     @property
     def closes(self) -> bool:
         """Whether the connection closes after the answer that is sent next."""
-        return self._last or self._all.stopping
+        return self._last or self._connections.stopping
 
     def close_after_answer(self) -> None:
         """Close the connection after the next answer: the rest of the request can't be read."""
@@ -79,7 +79,7 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         # A whole request has ended the wait.
         if self.waits and data.strip(_LINE_ENDS):
-            self._all.part_came(self)
+            self._connections.part_came(self)
 
     def refuse(self, problem: Problem) -> None:
         """Send a problem, though no request is whole, and close."""
@@ -101,7 +101,7 @@ class Connection(web.RequestHandler):
         """
         if status < 500:
             problem = unreadable_problem(exc)
-            self._all.unreadable(type(exc).__name__, request.remote)
+            self._connections.unreadable(type(exc).__name__, request.remote)
         else:
             log.error("request failed", exc_info=exc)
             problem = Problem("internal", "The failure was logged.")
@@ -109,14 +109,14 @@ class Connection(web.RequestHandler):
             raise ConnectionError("a part of another answer was sent")
         self._last = self._lingers = True
         response = problem.response()
-        self._all.answered("other", response.status)
+        self._connections.answered("other", response.status)
         return response
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Log an error that no handler has seen; one in what the client sent is only counted."""
         error = kw.get("exc_info")
         if isinstance(error, (HttpProcessingError, web.RequestPayloadError)):
-            self._all.unreadable(type(error).__name__, self.peer)
+            self._connections.unreadable(type(error).__name__, self.peer)
         else:
             log.error("request failed", reason=args[0], exc_info=error)
 
@@ -128,15 +128,16 @@ class Connection(web.RequestHandler):
             # The body that comes, or does not, after an `Expect` that was refused is not read.
             self._last = True
             resp = http_problem(resp).response()
-            self._all.answered(request.method, resp.status)
+            self._connections.answered(request.method, resp.status)
         finishing = super().finish_response(request, resp, start_time)
         return self._linger_after(finishing) if self._lingers else finishing
 
     async def _linger_after(self, finishing: Coroutine[Any, Any, _Finished]) -> _Finished:
         finished = await finishing
         self._end_answers()
-        self._lost = self._loop.create_future()
-        await asyncio.wait((self._lost,), timeout=_LINGER_SECONDS)
+        if self.connected:
+            self._lost = self._loop.create_future()
+            await asyncio.wait((self._lost,), timeout=_LINGER_SECONDS)
         return finished
 
     def connection_lost(self, exc: BaseException | None) -> None:

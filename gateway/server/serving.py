@@ -8,6 +8,7 @@ from typing import cast
 import structlog
 from aiohttp import web
 
+from flashsale.runtime.background import cancelled
 from gateway.context import CONTEXT
 from gateway.http.public_path import without_prefix
 from gateway.server.acceptor import accept_connections
@@ -55,8 +56,7 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
     finally:
         context.lifecycle.stop()
         await connections.close(_LAST_ANSWERS_SECONDS)
-        watching.cancel()
-        await asyncio.wait((watching,))
+        await cancelled(watching)
         await runner.cleanup()
 
 
