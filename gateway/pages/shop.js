@@ -30,7 +30,8 @@ let ticket = null; // {number}
 // ---- the sale
 
 async function start() {
-  const { sales } = await json("/sales");
+  const { sales } = await json("sales");
+  sales.sort(byInterest);
   sku = new URLSearchParams(location.search).get("sku") ?? sales[0]?.sku ?? "";
   if (!sku) {
     $("sku").textContent = "No sale today";
@@ -39,13 +40,7 @@ async function start() {
   }
   document.title = `${sku}: flash sale`;
   $("sku").textContent = sku;
-  for (const other of sales.filter((s) => s.sku !== sku).slice(0, 20)) {
-    const link = document.createElement("a");
-    link.href = `/?sku=${encodeURIComponent(other.sku)}`;
-    link.textContent = other.sku;
-    $("others").append(link);
-    $("others").hidden = false;
-  }
+  showOthers(sales.filter((other) => other.sku !== sku));
   $("customer").value = remembered("customer") ?? "";
   order = remembered(`order ${sku}`);
   watchSale();
@@ -54,8 +49,39 @@ async function start() {
   else if (order) send();
 }
 
+// Sort sales: those that are open, then the next ones to open, then those that ended last.
+function byInterest(one, other) {
+  const rank = { open: 0, scheduled: 1, sold_out: 2, closed: 2 };
+  const key = ({ state, opens_at, closes_at }) => ({
+    open: -Date.parse(opens_at ?? 0),
+    scheduled: Date.parse(opens_at),
+    sold_out: -Date.now(),
+    closed: -Date.parse(closes_at),
+  })[state];
+  return rank[one.state] - rank[other.state] || key(one) - key(other);
+}
+
+function showOthers(others) {
+  $("sales").replaceChildren(...others.slice(0, 20).map((other) => {
+    const link = document.createElement("a");
+    link.href = `?sku=${encodeURIComponent(other.sku)}`;
+    link.textContent = other.sku;
+    const state = document.createElement("span");
+    state.textContent = {
+      open: "on sale now",
+      sold_out: "sold out",
+      scheduled: `begins at ${moment(other.opens_at)}`,
+      closed: "over",
+    }[other.state];
+    const item = document.createElement("li");
+    item.append(link, " ", state);
+    return item;
+  }));
+  $("others").hidden = others.length === 0;
+}
+
 function watchSale() {
-  const path = `/sales/${encodeURIComponent(sku)}`;
+  const path = `sales/${encodeURIComponent(sku)}`;
   const poll = async () => {
     try {
       showSale(await json(path));
@@ -79,11 +105,10 @@ function showSale(seen) {
   $("stock").textContent = `${number.format(sale.remaining)} of ${number.format(sale.stock)} left`;
   $("meter").max = Math.max(sale.stock, 1);
   $("meter").value = sale.remaining;
-  const opens = sale.opens_at && new Date(sale.opens_at).toLocaleString();
   say("state", {
     open: sale.customer_limit ? `At most ${sale.customer_limit} for each customer.` : "On sale now.",
     sold_out: "Sold out.",
-    scheduled: `The sale begins at ${opens}.`,
+    scheduled: `The sale begins at ${moment(sale.opens_at)}.`,
     closed: "This sale is over.",
   }[sale.state]);
   showForm();
@@ -122,7 +147,7 @@ async function send() {
   keep({ ...order, sent: true, unsure: order.unsure || order.sent });
   let answer;
   try {
-    answer = await fetch("/orders", {
+    answer = await fetch("orders", {
       method: "POST",
       headers: { "Content-Type": "application/json", "Idempotency-Key": order.key },
       body: JSON.stringify({ sku, customer_id: order.customer }),
@@ -169,7 +194,7 @@ function sendAgain(seconds, why) {
 
 function follow() {
   const mine = order;
-  const path = `/orders/${order.id}`;
+  const path = `orders/${order.id}`;
   const ended = (seen) => {
     stream.close();
     if (order === mine) showEnd(seen);
@@ -278,6 +303,10 @@ function show(headline, detail, place = "", mood = "") {
 function say(id, text) {
   // Change a text only if it is another one: a screen reader reads each change out.
   if ($(id).textContent !== text) $(id).textContent = text;
+}
+
+function moment(time) {
+  return new Date(time).toLocaleString();
 }
 
 function duration(seconds) {

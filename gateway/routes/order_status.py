@@ -81,7 +81,7 @@ async def get_order(request: web.Request) -> JsonResponse:
     """Answer with the order's state. With `Prefer: wait=N` wait up to N s for the decision."""
     context = request.app[CONTEXT]
     order = await find_order(request)
-    headers = {"Cache-Control": "no-store"}
+    headers: dict[str, str] = {}
     wait = _preferred_wait(request)
     if wait is not None:
         seconds = min(wait, context.settings.wait_seconds)

@@ -33,9 +33,8 @@ async def post_order(request: web.Request) -> JsonResponse:
         raise
     metrics.orders.add("accepted")
     metrics.accept_seconds.observe(time.perf_counter() - started)
-    return JsonResponse(
-        encode_receipt(context, order), 202, {"Location": f"/orders/{order.order_id}"}
-    )
+    location = f"{context.public_path.of(request)}/orders/{order.order_id}"
+    return JsonResponse(encode_receipt(context, order), 202, {"Location": location})
 
 
 ROUTES = [web.post("/orders", post_order)]

@@ -118,3 +118,20 @@ def test_any_body_is_an_order_or_is_refused(fields: dict[str, object]) -> None:
         assert parse_order(body).sku == fields["sku"]
     except Refusal:
         assert refusal_response(refusal_of(body)).status in (400, 422)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"sku": "tv", "customer_id": "c", "quantity": ' + b"9" * 5000 + b"}", "quantity"),
+        (b'{"sku": "tv", "customer_id": "c", "size": ' + b"9" * 5000 + b"}", "size"),
+    ],
+)
+def test_a_number_of_thousands_of_digits_is_a_wrong_field(body: bytes, field: str) -> None:
+    assert wrong_fields(body) == [field]
+
+
+def test_a_body_that_is_not_utf_8_is_told_in_plain_words() -> None:
+    refusal = refusal_of(b'{"sku": "tv", "customer_id": "\xff"}')
+    assert isinstance(refusal, NotJson)
+    assert refusal.detail == "The body is not UTF-8."

@@ -137,7 +137,7 @@ async def test_wrong_addresses_and_methods_are_problems(gateway: EmbeddedGateway
     assert (missing.status, missing.problem) == (404, "not-found")
     wrong = await gateway.call("DELETE", "/orders")
     assert (wrong.status, wrong.problem) == (405, "method-not-allowed")
-    assert wrong.headers["Allow"] == "POST"
+    assert wrong.headers["Allow"] == "OPTIONS, POST"
 
 
 async def test_an_unexpected_error_is_a_500_without_its_text(
