@@ -5,14 +5,11 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import Any
 
 from aiohttp import HttpVersion11, web
 
 from gateway.http.common_headers import API, header_lines
-
-if TYPE_CHECKING:
-    from gateway.server.connection import Connection
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status} {status.phrase}" for status in HTTPStatus}
 _WITHOUT_BODY = frozenset({204, 304})
@@ -66,7 +63,8 @@ class JsonResponse(web.StreamResponse):
         request = self._request
         if request is None or not request.keep_alive:
             return False
-        return not cast("Connection", request.protocol).closes
+        connection: Any = request.protocol  # a gateway.server.connection.Connection
+        return not connection.closes
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Write head and body. Raises `ConnectionError` if the client is gone."""

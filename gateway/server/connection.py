@@ -28,11 +28,12 @@ _LINE_ENDS = b"\r\n"  # RFC 9112 2.2: some clients send one after a body
 class Connection(web.RequestHandler):
     """A connection. Every answer that it sends by itself is a problem, too."""
 
-    __slots__ = ("_connections", "_last", "_lingers", "_lost")
+    __slots__ = ("_connections", "_last", "_lifecycle", "_lingers", "_lost")
 
     def __init__(self, server: web.Server, connections: "Connections", **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._connections = connections
+        self._lifecycle = connections.lifecycle
         self._last = False
         self._lingers = False
         self._lost: asyncio.Future[None] | None = None
@@ -40,7 +41,7 @@ class Connection(web.RequestHandler):
     @property
     def closes(self) -> bool:
         """Whether the connection closes after the answer that is sent next."""
-        return self._last or self._connections.stopping
+        return self._last or self._lifecycle.stopping
 
     def close_after_answer(self) -> None:
         """Close the connection after the next answer: the rest of the request can't be read."""
@@ -77,8 +78,9 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Read what has come, and remember since when a part of a request is here."""
         super().data_received(data)
+        waiter = self._waiter
         # A whole request has ended the wait.
-        if self.waits and data.strip(_LINE_ENDS):
+        if waiter is not None and not waiter.done() and data.strip(_LINE_ENDS):
             self._connections.part_came(self)
 
     def refuse(self, problem: Problem) -> None:

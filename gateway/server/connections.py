@@ -19,7 +19,7 @@ from gateway.server.lifecycle import Lifecycle
 _SWEEP_SECONDS = 1.0
 _CLOSE_SECONDS = 0.02
 # A client that has just connected is about to send its first request.
-_FIRST_REQUEST_SECONDS = 1.0
+_FIRST_REQUEST_SECONDS = 2.0
 
 
 class Connections:
@@ -39,7 +39,8 @@ class Connections:
         Close it as well if a request's head is not whole `header_seconds` after its first byte.
         """
         self._server = server
-        self._lifecycle = lifecycle
+        self.lifecycle = lifecycle
+        """Whether each answer from now on is the last one of its connection."""
         self._requests = requests
         self._header_seconds = header_seconds
         self._options: dict[str, Any] = {
@@ -58,11 +59,6 @@ class Connections:
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
         return Connection(self._server, self, **self._options)
-
-    @property
-    def stopping(self) -> bool:
-        """Whether each answer from now on is the last one of its connection."""
-        return self._lifecycle.stopping
 
     def part_came(self, connection: Connection) -> None:
         """Note that a part of a request's head is here, and nothing of a request before it."""

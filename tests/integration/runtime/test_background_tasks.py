@@ -35,6 +35,7 @@ GATEWAY = {
     "stream keep-alive",
     "gauges",
     "ops samples",
+    "slow connections",
 }
 CONSUMER = {"drain", "relay"}
 SERVICES = {"service loyalty", "service mail", "service ranking"}

@@ -59,7 +59,7 @@ class Shoppers:
 async def test_each_answer_of_a_gateway_that_stops_is_the_last_one_and_no_request_is_lost(
     shop: Shop, workers: str
 ) -> None:
-    with shop.start("gateway", gateway_workers=workers, shutdown_seconds="1") as gateway:
+    with shop.start("gateway", gateway_workers=workers, shutdown_seconds="2") as gateway:
         shop.ready(gateway)
         shoppers = Shoppers(shop.port)
         shopping = asyncio.gather(*(shoppers.shop() for _ in range(SHOPPERS)))
