@@ -140,7 +140,7 @@ def test_compose_starts_nothing_before_what_it_needs(tmp_path: Path) -> None:
     assert services["migrate"]["restart"] == "no"
 
 
-def test_without_an_env_file_compose_uses_the_values_of_the_example(tmp_path: Path) -> None:
+def test_compose_uses_the_values_of_the_example_without_an_env_file(tmp_path: Path) -> None:
     without = compose(tmp_path)
     shutil.copy(ROOT / ".env.example", tmp_path / ".env")
     assert compose(tmp_path) == without

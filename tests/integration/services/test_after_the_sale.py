@@ -141,7 +141,9 @@ async def test_kill_9_of_the_broker_in_the_middle_loses_no_event(
     assert {file.stem for file in folder.glob("*.eml")} == set(await shop.accepted_events())
 
 
-async def test_what_waits_for_its_retry_survives_kill_9_of_the_broker(node: RabbitNode) -> None:
+async def test_events_that_wait_for_their_retry_survive_kill_9_of_the_broker(
+    node: RabbitNode,
+) -> None:
     """The broker dies while it gives events back to their queue: none is lost."""
     topology = sale_topology(f"{unique('r')}.", 2000, "classic")
     work = f"{topology.orders}.work"

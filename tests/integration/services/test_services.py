@@ -299,7 +299,7 @@ async def test_dead_letters_can_be_dropped(bench: Bench) -> None:
         await bench.dead(service, 0)
 
 
-async def test_what_is_no_event_is_dead_at_once(bench: Bench) -> None:
+async def test_a_message_that_is_no_event_is_dead_at_once(bench: Bench) -> None:
     service = a_service()
     good = an_event()
     async with bench.running(service):
@@ -369,7 +369,7 @@ async def test_a_handler_that_hangs_is_one_failed_try(bench: Bench) -> None:
     assert tries == 2
 
 
-async def test_what_is_in_hand_is_finished_before_the_end(bench: Bench) -> None:
+async def test_a_worker_finishes_the_events_in_hand_before_it_ends(bench: Bench) -> None:
     begun = asyncio.Event()
     go_on = asyncio.Event()
 
