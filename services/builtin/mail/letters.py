@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 
 from flashsale.domain.order_states import Reason
 from flashsale.messages.events import OrderEvent
-from services.service import GiveUp
+from services.errors import GiveUp
 
 
 @dataclass(frozen=True)
