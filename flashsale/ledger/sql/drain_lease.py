@@ -1,4 +1,4 @@
-"""The one session that may write outcomes, and the lock that makes it the only one."""
+"""The lease of the drain: a session that holds an advisory lock and writes the outcomes."""
 
 import asyncio
 import hashlib
@@ -17,12 +17,12 @@ from flashsale.ledger.sql.sink import SqlSink
 
 _LOCK_RETRY_SECONDS = 0.25
 
-# A drain that is stopped, or cut off, loses its session and with it lock and power to write:
-# the lock and the writes are of one session, so there is no token to check and none to forget.
+# The lock and the writes belong to one session. A drain that is frozen or cut off loses the
+# session, and with it the lock and the ability to write, so no fencing token is needed.
 _SESSION = {
     "application_name": "flashsale drain",
-    # Every read here is by key. At the start of a sale the tables are empty, and a plan that
-    # scans them is cheapest; it would be kept, and cost more with every order sold.
+    # Every read here is by key. While the tables are empty, PostgreSQL would plan a scan and keep
+    # that plan, which would cost more with every order.
     "enable_seqscan": "off",
     "jit": "off",
     "idle_session_timeout": f"{LEASE_SECONDS}s",
@@ -35,7 +35,7 @@ _SESSION = {
 
 
 class SqlDrainLease:
-    """The right to decide orders, for as long as its session lives."""
+    """The right to decide orders, as long as the session lives."""
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
@@ -45,19 +45,19 @@ class SqlDrainLease:
         return SqlSink(self.transaction)
 
     async def touch(self) -> None:
-        """Keep the session alive while there is nothing to do. Raises `LedgerUnavailable`."""
+        """Keep the session alive while idle. Raises `LedgerUnavailable`."""
         async with self.transaction() as connection:
             await connection.execute(text("SELECT 1"))
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """Begin a transaction on the session that holds the lock, committed at the end.
+        """Begin a transaction on the session that holds the lock, and commit it at the exit.
 
-        Raises `LedgerError`, of which `LedgerUnavailable` if the session is lost.
+        Raises `LedgerError`: `LedgerUnavailable` if the session is lost.
         """
         with named_errors():
             if self._connection.invalidated:
-                # SQLAlchemy would connect again: to a session that does not hold the lock.
+                # SQLAlchemy would open another session, which does not hold the lock.
                 raise LedgerUnavailable("the session of this drain is lost")
             async with self._connection.begin():
                 yield self._connection
@@ -65,12 +65,12 @@ class SqlDrainLease:
 
 @asynccontextmanager
 async def hold_drain(engine: AsyncEngine, name: str) -> AsyncIterator[SqlDrainLease]:
-    """Wait until nobody else drains the sale of that name, then be its only drain.
+    """Wait until no other drain holds the lease of that name, and hold it until the exit.
 
     Raises `LedgerUnavailable`.
     """
     if engine.dialect.name != "postgresql":
-        # A SQLite file serves one process, and a process has one drain.
+        # One process uses a SQLite file, and a process has one drain.
         async with engine.connect() as connection:
             yield SqlDrainLease(await connection.execution_options(flashsale_writes=True))
         return
@@ -83,19 +83,19 @@ async def hold_drain(engine: AsyncEngine, name: str) -> AsyncIterator[SqlDrainLe
         await _lock(connection, name)
         yield SqlDrainLease(connection)
     finally:
-        # Ends the session, whatever state it is in, and frees the lock with it.
+        # End the session in any state it is in, which frees the lock.
         await asyncio.shield(_end(connection))
         await session.dispose()
 
 
 async def _lock(connection: AsyncConnection, name: str) -> None:
     key = int.from_bytes(hashlib.sha256(f"flashsale {name}".encode()).digest()[:8], signed=True)
-    # Asked again and again, as a statement that waits would hold back vacuum while it does.
-    ask = text("SELECT pg_try_advisory_lock(:key)").bindparams(bindparam("key", key))
+    # Poll, since a statement that waits for the lock would hold back vacuum.
+    try_lock = text("SELECT pg_try_advisory_lock(:key)").bindparams(bindparam("key", key))
     while True:
         with named_errors():
             async with connection.begin():
-                if await connection.scalar(ask):
+                if await connection.scalar(try_lock):
                     return
         await asyncio.sleep(_LOCK_RETRY_SECONDS)
 
@@ -109,4 +109,4 @@ async def _end(connection: AsyncConnection) -> None:
             await connection.invalidate()
             await connection.close()
     except LedgerUnavailable:
-        return  # it had ended already
+        return  # the session has ended already

@@ -1,4 +1,4 @@
-"""How a transaction begins, on PostgreSQL and on SQLite."""
+"""Begin transactions on PostgreSQL and on SQLite."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +10,7 @@ from flashsale.ledger.sql.engines.driver_errors import named_errors
 
 @asynccontextmanager
 async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection to read by. Raises `LedgerError`."""
+    """Open a connection for reading. Raises `LedgerError`."""
     with named_errors():
         async with engine.connect() as connection:
             yield connection
@@ -18,7 +18,7 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 @asynccontextmanager
 async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A transaction to write in, committed at the end. Raises `LedgerError`."""
+    """Begin a transaction for writing, and commit it at the exit. Raises `LedgerError`."""
     with named_errors():
         async with engine.connect() as connection:
             await connection.execution_options(flashsale_writes=True)

@@ -22,7 +22,7 @@ from tests.database import execute
 from tests.integration.services.bench import DO, Bench, Handler, a_service, an_event, do, tables
 
 
-async def test_an_event_reaches_the_services_that_asked_for_it(bench: Bench) -> None:
+async def test_an_event_reaches_the_services_with_its_topic(bench: Bench) -> None:
     confirmed, rejected = an_event(), an_event(status="rejected", reason="sold_out")
     heard: list[tuple[str, str]] = []
 
@@ -49,7 +49,7 @@ async def test_an_event_reaches_the_services_that_asked_for_it(bench: Bench) -> 
     )
 
 
-async def test_services_work_at_the_same_time(bench: Bench) -> None:
+async def test_services_work_in_parallel(bench: Bench) -> None:
     meeting = asyncio.Barrier(3)
 
     async def meet(event: OrderEvent, effects: Effects) -> None:
@@ -88,7 +88,7 @@ async def test_a_handler_that_fails_twice_succeeds_on_the_third_try(bench: Bench
     assert bench.counted("flashsale_service_handled_events_total") == 21
 
 
-async def test_a_poison_event_dies_alone_and_is_done_once_when_the_handler_is_mended(
+async def test_a_poison_event_dies_alone_and_is_done_once_after_a_replay(
     bench: Bench,
 ) -> None:
     poison, others = an_event(), [an_event() for _ in range(20)]
@@ -128,7 +128,7 @@ async def test_a_poison_event_dies_alone_and_is_done_once_when_the_handler_is_me
         await bench.done(poison, *others)
 
 
-async def test_dead_letters_can_be_dropped(bench: Bench) -> None:
+async def test_dead_events_can_be_dropped(bench: Bench) -> None:
     async def refuse(event: OrderEvent, effects: Effects) -> None:
         raise GiveUp("no such customer")
 
@@ -183,7 +183,7 @@ async def test_copies_of_an_event_take_effect_once(bench: Bench) -> None:
     assert set(runs.values()) == {1}, "not even the handler ran again"
 
 
-async def test_an_effect_that_is_refused_takes_no_other_with_it(bench: Bench) -> None:
+async def test_a_refused_effect_fails_no_other_event(bench: Bench) -> None:
     bad, others = an_event(), [an_event() for _ in range(20)]
 
     async def write(event: OrderEvent, effects: Effects) -> None:
@@ -200,7 +200,7 @@ async def test_an_effect_that_is_refused_takes_no_other_with_it(bench: Bench) ->
         assert await bench.stack.ledger.effects.done("probe", [bad.event_id]) == set()
 
 
-async def test_a_handler_that_hangs_is_one_failed_try(bench: Bench) -> None:
+async def test_a_handler_timeout_is_one_failed_attempt(bench: Bench) -> None:
     event = an_event()
     tries = 0
 
@@ -234,7 +234,7 @@ async def test_a_worker_finishes_the_events_in_hand_before_it_ends(bench: Bench)
     await bench.done(event)
 
 
-async def test_a_lost_session_is_no_reason_to_run_a_handler_again(
+async def test_a_lost_session_does_not_repeat_a_handler(
     bench: Bench, request: pytest.FixtureRequest
 ) -> None:
     """The database goes away between the handler and the record of it, and comes back."""
@@ -270,7 +270,7 @@ async def _terminate_sessions(server: PostgresServer, url: str) -> None:
         await connection.close()
 
 
-async def test_a_service_must_say_what_it_does() -> None:
+async def test_a_service_needs_either_handle_or_opened() -> None:
     with pytest.raises(ValueError, match="either handle or opened"):
         Service("nothing", ("order.#",), lambda event: event)
 
@@ -306,7 +306,7 @@ async def test_a_wrong_setting_of_a_service_stops_it_by_its_name(
             pass
 
 
-async def test_effects_that_meet_in_two_processes_are_written_once(bench: Bench) -> None:
+async def test_concurrent_effects_of_one_event_are_written_once(bench: Bench) -> None:
     book = bench.stack.ledger.effects
     await book.create_tables(tables)
     events = [an_event() for _ in range(200)]

@@ -1,4 +1,4 @@
-"""PostgreSQL as the ledger needs it."""
+"""The engine for PostgreSQL."""
 
 import math
 import time
@@ -9,15 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 _CONNECT_SECONDS = 5
 _COMMAND_SECONDS = 30
-_CONNECTIONS = 10  # with all in one process: gateway, relay and every service
-_SURE_SECONDS = 1.0
+_CONNECTIONS = 10  # enough for gateway, relay and all services in one process
+_IDLE_SECONDS = 1.0
 
 
 def postgres_engine(url: str, **session: str) -> AsyncEngine:
-    """An engine; `session` is what each of its sessions has set.
+    """Return an engine whose sessions have the settings `session`.
 
-    While tables are empty, scanning them is the cheapest plan; it would be kept, and cost more
-    with every row. Who reads by key alone sets `enable_seqscan="off"`.
+    For queries by key, set `enable_seqscan="off"`. Otherwise PostgreSQL plans a scan while the
+    tables are empty and keeps that plan, which costs more with every row.
     """
     engine = create_async_engine(
         url,
@@ -29,15 +29,15 @@ def postgres_engine(url: str, **session: str) -> AsyncEngine:
             "server_settings": {"application_name": "flashsale", "jit": "off", **session},
         },
     )
-    _ping_the_idle(engine)
+    _ping_idle_connections(engine)
     return engine
 
 
-def _ping_the_idle(engine: AsyncEngine) -> None:
-    """See that a connection still lives before it is used, unless it was used just now.
+def _ping_idle_connections(engine: AsyncEngine) -> None:
+    """Ping a connection before it is used, unless it was used within the last second.
 
-    SQLAlchemy's own `pool_pre_ping` asks every time, in three round trips: as many as a small
-    transaction takes.
+    SQLAlchemy's `pool_pre_ping` pings every time, in three round trips: as many as a small
+    transaction needs.
     """
 
     @event.listens_for(engine.sync_engine, "checkin")
@@ -48,11 +48,11 @@ def _ping_the_idle(engine: AsyncEngine) -> None:
     def on_checkout(connection: Any, record: Any, _: object) -> None:
         alive = not connection.driver_connection.is_closed()
         used_at = record.info.get("used_at", math.inf)
-        if alive and used_at < time.monotonic() - _SURE_SECONDS:
+        if alive and used_at < time.monotonic() - _IDLE_SECONDS:
             try:
                 alive = engine.dialect.do_ping(connection)
             except engine.dialect.dbapi.Error:  # type: ignore[union-attr]
                 alive = False
         if not alive:
-            # The pool connects again, and asks no more of this one.
+            # The pool discards this connection and opens another one.
             raise exc.DisconnectionError
