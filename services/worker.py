@@ -1,6 +1,7 @@
 """The worker of a service: take events from its queue, handle them, have their effects recorded."""
 
 import asyncio
+import math
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Worker:
         self._pause = Pause(self._service.name, context.metrics.paused.labels(self._service.name))
         self._pending: dict[str, PendingEvent] = {}
         self._none_pending = asyncio.Event()
+        self._end_by = math.inf
         self._running: set[asyncio.Task[None]] = set()
         self._handled = context.metrics.handled.labels(self._service.name)
         self._repeated = context.metrics.repeated.labels(self._service.name)
@@ -274,8 +276,10 @@ class Worker:
     async def _finish_pending(self, stop: asyncio.Event) -> None:
         """Wait until all events in hand are done or given up, after `stop` for at most 10 s."""
         await first_of(self._none_in_hand(), stop.wait())
-        if stop.is_set() and not await first_of(self._none_in_hand(), seconds=_SHUTDOWN_SECONDS):
-            log.warning("service stops with unfinished events", events=len(self._pending))
+        if stop.is_set():
+            now = time.monotonic()
+            self._end_by = min(self._end_by, now + _SHUTDOWN_SECONDS)
+            await first_of(self._none_in_hand(), seconds=self._end_by - now)
 
     async def _none_in_hand(self) -> None:
         while self._running:
@@ -285,6 +289,8 @@ class Worker:
 
     async def _cancel_handlers(self) -> None:
         """Cancel the handlers that still run, and record what they finish all the same."""
+        if self._pending:
+            log.warning("service stops with unfinished events", events=len(self._pending))
         for task in self._running:
             task.cancel()
         if self._running:

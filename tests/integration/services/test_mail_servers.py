@@ -89,8 +89,8 @@ async def test_a_server_that_limits_the_rate_gets_every_letter_once(
         async with mailing(bench, *events):
             await sent(bench, server, *events)
         assert server.refusals > 0, "it was never too fast: this tested nothing"
-        # Three windows of the server, and not the retries of single letters.
-        assert server.taken_at[-1] - server.taken_at[0] < 8
+        # A window of the server takes a second. There are four, and pauses between them.
+        assert server.taken_at[-1] - server.taken_at[0] < 15
     assert bench.counted("flashsale_service_retried_events_total", "mail") == 0
 
 

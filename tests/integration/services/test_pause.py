@@ -38,12 +38,13 @@ async def test_events_that_meet_an_absent_other_side_use_up_no_try(bench: Bench)
     other_side = OtherSide()
     service = a_service(other_side.handle, concurrency=4)
     events = [an_event() for _ in range(30)]
+    started = time.monotonic()
     async with bench.running(service):
         await bench.publish(*events)
         await bench.until(lambda: _true(bench.counted("flashsale_service_paused") == 1))
         # Four that met it at first, and then one for each pause.
         await bench.until(lambda: _true(sum(other_side.tries.values()) >= 4 + 5))
-        assert sum(other_side.tries.values()) <= 4 + 6
+        assert sum(other_side.tries.values()) <= 4 + (time.monotonic() - started) / 0.1
         other_side.away = False
         await bench.done(*events)
         await bench.until(lambda: _true(bench.counted("flashsale_service_paused") == 0))
