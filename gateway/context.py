@@ -8,6 +8,8 @@ from flashsale.broker import Broker
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.background import Background
 from flashsale.runtime.settings import Settings
+from gateway.http.cors import Cors
+from gateway.http.public_path import PublicPath
 from gateway.http.sse import EventStreams
 from gateway.intake.accept_order import OrderIntake
 from gateway.server.lifecycle import Lifecycle
@@ -33,6 +35,8 @@ class Context:
     broker: Broker
     background: Background
     lifecycle: Lifecycle
+    cors: Cors
+    public_path: PublicPath
     # What the gateway knows.
     drain: KnownDrain
     queue_position: QueuePosition

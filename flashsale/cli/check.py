@@ -70,7 +70,7 @@ def check_history(paths: Sequence[Path], json_file: Path | None) -> None:
     gc.disable()
     try:
         services = chosen_services(settings.services)
-        seen = HistorySummary(read_history(paths))
+        seen = HistorySummary(read_history(paths), casefold=settings.customer_id_casefold)
     except (HistoryError, SettingsError) as error:
         fail(str(error))
     if not seen.observations:

@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from flashsale.broker.registry import adapter_of
+from flashsale.runtime.addresses import Networks, Origins, PublicPath
 from flashsale.runtime.entry_points import installed
 from flashsale.runtime.errors import SettingsError as SettingsError
 
@@ -105,6 +106,12 @@ class Settings(_FromEnvironment):
         description="port of `/metrics`. Unset: gateway and `run` 9090, consumer 9091, services"
         " 9092",
     )
+    customer_id_casefold: bool = Field(
+        False,
+        description="whether customer ids that differ only in case, `Alice@x` and `alice@x` for"
+        " example, are one customer; the same for every gateway, and not to be changed during a"
+        " sale",
+    )
     status_orders: int = Field(
         200_000,
         ge=1_000,
@@ -134,6 +141,32 @@ class Settings(_FromEnvironment):
         le=300,
         description="seconds that a gateway serves requests after the signal to stop, while"
         " `/readyz` answers 503, so that the load balancer stops sending first",
+    )
+    keep_alive_seconds: float = Field(
+        620.0,
+        gt=0,
+        le=86_400,
+        description="how long an idle connection stays open; longer than at the balancer, which is"
+        " 600 s at some clouds",
+    )
+    header_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="how long the headers of a request may take from their first byte",
+    )
+    cors_origins: Origins = Field(
+        "",
+        description="origins whose pages may order here, such as `https://shop.example`, with"
+        " commas between. Unset: none but the gateway's own",
+    )
+    public_path: PublicPath = Field(
+        "",
+        description="path at which a proxy shows the gateway to shoppers, such as `/flash`; with or"
+        " without it in the requests of the proxy",
+    )
+    trusted_proxies: Networks = Field(
+        "", description="networks of proxies whose `X-Forwarded-Prefix` counts, commas between"
     )
     services: str = Field(
         "all",

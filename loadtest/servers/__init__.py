@@ -2,14 +2,17 @@
 
 from loadtest.servers.cluster import RabbitCluster, rabbitmq_cluster
 from loadtest.servers.installed import Installation, ServerNotFound
+from loadtest.servers.nginx import Nginx, nginx
 from loadtest.servers.ports import free_port
 from loadtest.servers.postgresql import PostgresServer, postgres
 from loadtest.servers.prometheus import Prometheus, prometheus
 from loadtest.servers.rabbitmq import RabbitNode, rabbitmq
 from loadtest.servers.server import Server, ServerDidNotStart
+from loadtest.servers.varnish import Varnish, varnish
 
 __all__ = [
     "Installation",
+    "Nginx",
     "PostgresServer",
     "Prometheus",
     "RabbitCluster",
@@ -17,9 +20,12 @@ __all__ = [
     "Server",
     "ServerDidNotStart",
     "ServerNotFound",
+    "Varnish",
     "free_port",
+    "nginx",
     "postgres",
     "prometheus",
     "rabbitmq",
     "rabbitmq_cluster",
+    "varnish",
 ]

@@ -34,7 +34,7 @@ class _Words:
     colour: str
 
 
-# {quantity} and {sku} are filled in for each order.
+# {quantity}, {sku} and {remaining} are filled in for each order.
 _CONFIRMED = _Words(
     "Your order is confirmed",
     "It's yours",
@@ -45,6 +45,14 @@ _SOLD_OUT = _Words(
     "Sold out: your order could not be filled",
     "Sold out",
     "You were in line for {quantity} x {sku}, but the last item went to somebody ahead of you."
+    " Nothing is charged.",
+    "#9a3412",
+)
+_NOT_ENOUGH = _Words(
+    "Not enough left: your order could not be filled",
+    "Not enough left",
+    "You ordered {quantity} x {sku}, but only {remaining} could still be had when it was your turn,"
+    " so nothing was sold to you. A smaller order may have more luck while the sale lasts."
     " Nothing is charged.",
     "#9a3412",
 )
@@ -62,7 +70,11 @@ _NOT_SOLD = _Words(
     " Nothing is charged.",
     "#9a3412",
 )
-_REJECTED = {Reason.SOLD_OUT: _SOLD_OUT, Reason.CUSTOMER_LIMIT: _LIMIT}
+_REJECTED = {
+    Reason.SOLD_OUT: _SOLD_OUT,
+    Reason.NOT_ENOUGH_LEFT: _NOT_ENOUGH,
+    Reason.CUSTOMER_LIMIT: _LIMIT,
+}
 
 _BLANK = re.compile(r"\{(\w+)\}")
 
@@ -156,7 +168,12 @@ class Stationery:
             f"To: {to}\r\n"
         )
         rest = template.filled(
-            {"order_id": event.order_id, "quantity": str(event.quantity), "sku": event.sku}
+            {
+                "order_id": event.order_id,
+                "quantity": str(event.quantity),
+                "remaining": str(event.remaining or "fewer"),
+                "sku": event.sku,
+            }
         )
         content = (headers + rest).encode("ascii")
         return Letter(event.event_id, self._from.addr_spec, to, content)

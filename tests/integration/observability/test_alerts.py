@@ -132,6 +132,17 @@ CASES = [
         },
     ),
     Case(
+        "FlashsaleClockSkew",
+        {'flashsale_clock_skew_seconds{instance="a"}': "0x10 60x30"},
+        {'flashsale_clock_skew_seconds{instance="a"}': "0.004 2 -0.9 0.9 " * 10},
+    ),
+    Case(
+        "FlashsaleClockSkew",
+        {'flashsale_clock_skew_seconds{instance="a"}': "-1.5x40"},
+        # Nothing is known while no drain runs.
+        {'flashsale_clock_skew_seconds{instance="a"}': "60x2 stale"},
+    ),
+    Case(
         "FlashsaleLoopLag",
         {
             'flashsale_loop_lag_seconds_bucket{job="gateway",le="0.25"}': "0+90x40",

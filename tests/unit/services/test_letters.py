@@ -79,6 +79,7 @@ def test_a_letter_has_a_text_and_an_html_part_with_the_same_words() -> None:
     ("reason", "subject", "words"),
     [
         ("sold_out", "Sold out: your order could not be filled", "somebody ahead of you"),
+        ("not_enough_left", "Not enough left: your order could not be filled", "only 3 could"),
         ("customer_limit", "Your order is over the limit for one customer", "still yours"),
         ("sale_closed", "Your order could not be filled", "was not open"),
         ("a reason of a later version", "Your order could not be filled", "was not open"),
@@ -87,7 +88,7 @@ def test_a_letter_has_a_text_and_an_html_part_with_the_same_words() -> None:
 def test_each_reason_of_a_rejection_has_its_own_letter(
     reason: str, subject: str, words: str
 ) -> None:
-    rejected = letter(status="rejected", reason=reason)
+    rejected = letter(status="rejected", reason=reason, quantity=5, remaining=3)
     assert parsed(rejected.content)["Subject"] == subject
     for part in parts(rejected.content).values():
         assert words in part
