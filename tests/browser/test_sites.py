@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
@@ -30,7 +30,7 @@ server {{
 class Site(Shop):
     """A gateway, and a site that is called by two names: the gateway allows one of them."""
 
-    port: int
+    port: int = field(kw_only=True)
 
     @property
     def allowed(self) -> str:
@@ -53,7 +53,7 @@ def shop(servers: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         site = servers.enter_context(nginx(SITE.format(url=f"http://127.0.0.1:{port}")))
     except ServerNotFound as error:
         pytest.skip(str(error))
-    shop = Site(f"http://127.0.0.1:{port}", site.port)
+    shop = Site(f"http://127.0.0.1:{port}", port=site.port)
     environment = {
         "FLASHSALE_DATABASE_URL": url,
         "FLASHSALE_GATEWAY_PORT": str(port),
