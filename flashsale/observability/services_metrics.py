@@ -1,6 +1,6 @@
 """The metrics of the services."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from flashsale.observability.process_metrics import ProcessMetrics, ProcessRegistry
 
@@ -33,6 +33,12 @@ class ServicesMetrics(ProcessMetrics):
         self.dead = Counter(
             "flashsale_service_dead_events",
             "Events moved to a dead queue",
+            ["service"],
+            registry=self.registry,
+        )
+        self.paused = Gauge(
+            "flashsale_service_paused",
+            "1 while a service takes no events because the other side of it is away",
             ["service"],
             registry=self.registry,
         )

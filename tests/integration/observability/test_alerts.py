@@ -45,6 +45,12 @@ CASES = [
         {'flashsale_service_dead_events_total{service="mail"}': "3x40"},
     ),
     Case(
+        "FlashsaleServicePaused",
+        {'flashsale_service_paused{service="mail",instance="a"}': "1x40"},
+        # A provider that limits the rate, and a service that waits for it again and again.
+        {'flashsale_service_paused{service="mail",instance="a"}': "1 1 1 1 0 " * 8},
+    ),
+    Case(
         "FlashsaleBacklogFull",
         {"flashsale_backlog_orders": "2000x40", "flashsale_backlog_limit_orders": "2000x40"},
         # Full for no more than five seconds at a time.
