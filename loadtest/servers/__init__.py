@@ -2,6 +2,7 @@
 
 from loadtest.servers.cluster import RabbitCluster, rabbitmq_cluster
 from loadtest.servers.installed import Installation, ServerNotFound
+from loadtest.servers.pgbouncer import PgBouncer, PoolMode, pgbouncer
 from loadtest.servers.ports import free_port
 from loadtest.servers.postgresql import PostgresServer, postgres
 from loadtest.servers.prometheus import Prometheus, prometheus
@@ -10,6 +11,8 @@ from loadtest.servers.server import Server, ServerDidNotStart
 
 __all__ = [
     "Installation",
+    "PgBouncer",
+    "PoolMode",
     "PostgresServer",
     "Prometheus",
     "RabbitCluster",
@@ -18,6 +21,7 @@ __all__ = [
     "ServerDidNotStart",
     "ServerNotFound",
     "free_port",
+    "pgbouncer",
     "postgres",
     "prometheus",
     "rabbitmq",

@@ -19,9 +19,9 @@ from flashsale.ledger.rankings import Buyer, RankingQuery
 from flashsale.ledger.sql import schema
 from flashsale.ledger.sql.books import audit
 from flashsale.ledger.sql.bulk import among
-from flashsale.ledger.sql.drain_lease import SqlDrainLease, hold_drain
+from flashsale.ledger.sql.drain_lease import SqlDrainLease, hold_drain, hold_only_drain
 from flashsale.ledger.sql.effects import SqlEffectStore
-from flashsale.ledger.sql.engines.postgresql import postgres_engine
+from flashsale.ledger.sql.engines.postgresql import Postgres
 from flashsale.ledger.sql.engines.sqlite import sqlite_engine
 from flashsale.ledger.sql.holdings import holdings
 from flashsale.ledger.sql.outbox import SqlOutbox
@@ -34,9 +34,15 @@ from flashsale.ledger.totals import Totals
 class SqlLedger:
     """The ledger in PostgreSQL or SQLite. See `flashsale.ledger.port.Ledger`."""
 
-    def __init__(self, engine: AsyncEngine, by_key: AsyncEngine) -> None:
-        """`by_key` is for what reads by key only, however large the tables are."""
+    def __init__(
+        self, engine: AsyncEngine, by_key: AsyncEngine, database: Postgres | None = None
+    ) -> None:
+        """`by_key` is for what reads by key only, however large the tables are.
+
+        There is no `database` if it is a SQLite file.
+        """
         self._engine = engine
+        self._database = database
         self.outbox = SqlOutbox(engine, by_key)
         self.effects = SqlEffectStore(by_key)
 
@@ -127,19 +133,21 @@ class SqlLedger:
 
     def hold_drain(self, name: str) -> AbstractAsyncContextManager[SqlDrainLease]:
         """Wait until nobody else drains the sale of that name, then be its only drain."""
-        return hold_drain(self._engine, name)
+        if self._database is None:
+            return hold_only_drain(self._engine)
+        return hold_drain(self._database, self._engine, name)
 
 
 @asynccontextmanager
 async def open_ledger(url: str) -> AsyncIterator[Ledger]:
     """Open the ledger at `postgresql+asyncpg://...` or `sqlite+aiosqlite:///FILE`."""
-    if url.startswith("sqlite"):
+    database = None if url.startswith("sqlite") else Postgres(url)
+    if database is None:
         engine = by_key = sqlite_engine(url)
     else:
-        engine = postgres_engine(url)
-        by_key = postgres_engine(url, enable_seqscan="off")
+        engine, by_key = database.engine(), database.by_key()
     try:
-        yield SqlLedger(engine, by_key)
+        yield SqlLedger(engine, by_key, database)
     finally:
         await engine.dispose()
         await by_key.dispose()

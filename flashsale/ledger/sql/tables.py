@@ -1,6 +1,7 @@
 """The tables. Times are Unix seconds; ids are 32 hexadecimal digits."""
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Double,
@@ -112,4 +113,19 @@ secrets = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("value", String(128), nullable=False),
+)
+
+# Who may decide the orders of a sale. Only PostgreSQL has rows here: a SQLite file has one process.
+drain_leases = Table(
+    "drain_leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # One higher at each takeover. A drain writes only while this is its own.
+    Column("epoch", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),
+    # The holder's session; null behind a pooler, where no session is the holder's.
+    Column("backend_pid", Integer),
+    Column("backend_start", Double),
+    # By the clock of the database.
+    Column("expires_at", Double, nullable=False),
 )

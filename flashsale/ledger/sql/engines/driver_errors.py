@@ -16,6 +16,7 @@ from flashsale.ledger.errors import (
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _REFUSED_CLASSES = ("22", "23")  # data exception, integrity constraint violation
 _BUSY_CLASSES = ("40", "53", "55")  # rollback, insufficient resources, object not available
+_STATEMENT_POOLING = "transaction blocks not allowed in statement pooling mode"  # of PgBouncer
 _LOST_OF_THESE = ("53300",)  # too many connections: there is no session at all
 
 
@@ -32,6 +33,11 @@ def named_errors() -> Iterator[None]:
 
 def _named(error: DBAPIError) -> LedgerError:
     words = _in_words(error.orig or error)
+    if _STATEMENT_POOLING in words:
+        return LedgerUnavailable(
+            "the pooler in front of the database pools statements, which allows no transaction:"
+            " set its pool_mode to transaction or session"
+        )
     state = getattr(error.orig, "sqlstate", None) or ""
     if error.connection_invalidated or state in _LOST_OF_THESE:
         return LedgerUnavailable(words)
