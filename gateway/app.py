@@ -32,8 +32,7 @@ from gateway.server.supervisor import run_workers
 from gateway.state.announcements import AnnouncedState, Announcements
 from gateway.state.arrivals import ArrivalsBySecond
 from gateway.state.backlog import SAMPLE_SECONDS, Backlog
-from gateway.state.changes import StreamChanges
-from gateway.state.drain import KnownDrain
+from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.ops_samples import OpsSamples, SampleSources
 from gateway.state.orders import KnownOrders
@@ -41,6 +40,7 @@ from gateway.state.queue_position import QueuePosition
 from gateway.state.rankings import Rankings
 from gateway.state.sales import KnownSales
 from gateway.state.sales_listing import SalesListing
+from gateway.state.stream_changes import StreamChanges
 
 log = structlog.get_logger()
 

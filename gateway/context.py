@@ -13,8 +13,7 @@ from gateway.intake.accept_order import OrderIntake
 from gateway.server.lifecycle import Lifecycle
 from gateway.state.announcements import Announcements
 from gateway.state.backlog import Backlog
-from gateway.state.changes import StreamChanges
-from gateway.state.drain import KnownDrain
+from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.ops_samples import OpsSamples
 from gateway.state.orders import KnownOrders
@@ -22,6 +21,7 @@ from gateway.state.queue_position import QueuePosition
 from gateway.state.rankings import Rankings
 from gateway.state.sales import KnownSales
 from gateway.state.sales_listing import SalesListing
+from gateway.state.stream_changes import StreamChanges
 
 
 @dataclass(frozen=True, slots=True)

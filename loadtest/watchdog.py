@@ -9,6 +9,7 @@ into whatever session or process group they go.
 import os
 import secrets
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 MARKS = "LOADTEST_WATCHDOGS"
 """The variable with the marks of all processes that are to end this one, colons between."""
 
-_KILL_SECONDS = 10.0
+_CLEAN_UP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 
 _starting = Lock()
@@ -74,14 +75,20 @@ def _close(descriptor: int) -> None:
 def _watch(mark: str) -> None:
     """Wait until the pipe on standard input closes, and clean up."""
     folders = [line.rstrip("\n") for line in sys.stdin]
-    deadline = time.monotonic() + _KILL_SECONDS
-    while (left := list(_left(mark, folders))) and time.monotonic() < deadline:
-        for process in left:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, 9)
+    deadline = time.monotonic() + _CLEAN_UP_SECONDS
+    while time.monotonic() < deadline:
+        if left := list(_left(mark, folders)):
+            for process in left:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+        else:
+            # Children of a server that are not marked see its end a moment later, and may write
+            # a file until then: so try again.
+            for folder in folders:
+                shutil.rmtree(folder, ignore_errors=True)
+            if not any(map(os.path.exists, folders)):
+                return
         time.sleep(_POLL_SECONDS)
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _left(mark: str, folders: list[str]) -> Iterator["psutil.Process"]:

@@ -18,13 +18,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from multiprocessing.context import ForkServerContext, ForkServerProcess
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from threading import Lock
 
 from loadtest import watchdog
 from loadtest.processes import Process, own_environment
 
-__all__ = ["process", "run"]
+__all__ = ["prepare", "process", "run"]
 
 _IMPORTED = ("flashsale.cli.main", "gateway.app", "consumer.app", "services.app")
 _POLL_SECONDS = 0.01
@@ -108,6 +109,13 @@ def run(
         finally:
             started.kill()
         return subprocess.CompletedProcess(arguments, code, output.read_text(), errors.read_text())
+
+
+def prepare() -> None:
+    """Start the server of forks, whose socket is in the folder of temporary files for good."""
+    watchdog.start()
+    _server()
+    ensure_running()
 
 
 def _start(

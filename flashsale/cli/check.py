@@ -1,4 +1,4 @@
-"""`flashsale check`: do the books balance, and were the promises kept?"""
+"""`flashsale check`: audit the books, and judge a sale by its history."""
 
 import asyncio
 import gc
@@ -21,27 +21,28 @@ from flashsale.runtime.stack import topology_of
 if TYPE_CHECKING:
     from services.service import AnyService
 
-_MOST_SHOWN = 20
+_MAX_SHOWN = 20
 
 
 def check(
     history: Annotated[
         list[Path] | None,
         typer.Option(
-            help="What was seen of the sale: a file of JSON lines, or a folder of such. Can be"
-            " given several times. With it every promise is judged, and not the books alone."
+            help="History of the sale: a file of JSON lines, or a folder of such files. May be"
+            " given several times. With it, every promise is judged, not only the books."
         ),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the verdict on a history there, too.")
+        Path | None,
+        typer.Option("--json", help="Also write the verdict to this file."),
     ] = None,
 ) -> None:
-    """Do the books balance? Exit code 1, and the rows that are wrong, if they do not."""
+    """Check that the books balance. If not, print the wrong rows and exit with code 1."""
     if history:
         check_history(history, json_file)
         return
     if json_file is not None:
-        fail("--json is for the verdict on a history: give --history, too")
+        fail("--json writes the verdict on a history: give --history, too")
 
     async def audit(ledger: Ledger) -> Books:
         await ledger.verify_schema()
@@ -57,14 +58,15 @@ def check(
 
 
 def check_history(paths: Sequence[Path], json_file: Path | None) -> None:
-    """Judge a sale by what was seen of it, and say so; exit code 1 if a promise was broken.
+    """Judge a sale by its history, and print the verdict.
 
-    The same if orders still wait, or events: then it is too early to judge.
+    Exits with code 1 if a promise was broken, or if orders or events still wait, since it is too
+    early to judge then.
     """
     from services.installed import chosen_services
 
     settings = settings_or_fail()
-    # Of a million observations none is garbage, and to look for it took half of the time.
+    # A million observations stay in memory, and the garbage collector would double the time.
     gc.disable()
     try:
         services = chosen_services(settings.services)
@@ -72,29 +74,29 @@ def check_history(paths: Sequence[Path], json_file: Path | None) -> None:
     except (HistoryError, SettingsError) as error:
         fail(str(error))
     if not seen.observations:
-        fail(f"{', '.join(map(str, paths))}: a history without a line: nothing can be told by it")
+        fail(f"{', '.join(map(str, paths))}: a history without a line can't be judged")
     found: list[tuple[Holdings, Backlog]] = []
 
-    async def go(_: asyncio.Event) -> None:
-        # The queues first: what leaves them meanwhile is then found in the ledger, not nowhere.
-        waiting = await _waiting(settings, services)
+    async def read(_: asyncio.Event) -> None:
+        # The queues first, so that an order that leaves its queue meanwhile is in the ledger.
+        waiting = await _backlog(settings, services)
         async with open_ledger(settings.database_url) as ledger:
             await ledger.verify_schema()
             totals = {service.name: service.totals for service in services if service.totals}
             found.append((await ledger.holdings(seen.skus, totals), waiting))
 
-    run(go)
-    duties = [_duty(service) for service in services]
-    verdict = judge(seen, *found[0], duties, settings.drain_rate)
+    run(read)
+    expected = [_expected_effects(service) for service in services]
+    verdict = judge(seen, *found[0], expected, settings.drain_rate)
     if json_file is not None:
         try:
             json_file.write_bytes(msgspec.json.format(msgspec.json.encode(verdict)) + b"\n")
         except OSError as error:
             fail(f"--json {json_file}: {error.strerror}")
-    _tell(verdict)
+    _print_verdict(verdict)
 
 
-def _duty(service: "AnyService") -> ExpectedEffects:
+def _expected_effects(service: "AnyService") -> ExpectedEffects:
     patterns = [topic.split(".") for topic in service.topics]
 
     def wants(topic: str) -> bool:
@@ -103,8 +105,8 @@ def _duty(service: "AnyService") -> ExpectedEffects:
     return ExpectedEffects(service.name, wants, service.totals.per_item if service.totals else 1)
 
 
-async def _waiting(settings: Settings, services: Sequence["AnyService"]) -> Backlog:
-    """What waits on the broker. An embedded one is gone with its process, and all it had."""
+async def _backlog(settings: Settings, services: Sequence["AnyService"]) -> Backlog:
+    """Return the messages that wait on the broker. An embedded broker ended with its process."""
     from services.queues import retry_queue, services_topology, work_queue
 
     if settings.embedded:
@@ -124,12 +126,12 @@ async def _waiting(settings: Settings, services: Sequence["AnyService"]) -> Back
     return Backlog(orders, events)
 
 
-def _tell(verdict: Verdict) -> None:
+def _print_verdict(verdict: Verdict) -> None:
     for rule, lines in verdict.violations.items():
-        for line in lines[:_MOST_SHOWN]:
+        for line in lines[:_MAX_SHOWN]:
             print(f"{rule}: {line}")
-        if len(lines) > _MOST_SHOWN:
-            print(f"{rule}: ... and {len(lines) - _MOST_SHOWN} more")
+        if len(lines) > _MAX_SHOWN:
+            print(f"{rule}: ... and {len(lines) - _MAX_SHOWN} more")
     words = (
         f"{verdict.asked} orders sent, {verdict.accepted} accepted, {verdict.orders} decided,"
         f" {verdict.confirmed} confirmed"

@@ -10,7 +10,7 @@ from flashsale import __version__
 from flashsale.broker.topology_diagram import mermaid, tables
 from flashsale.cli import run
 from flashsale.cli.check import check
-from flashsale.cli.dead import dead_app
+from flashsale.cli.dead_letters import dead_app
 from flashsale.cli.demo import demo
 from flashsale.cli.ledger_command import with_ledger
 from flashsale.cli.sale import sale_app

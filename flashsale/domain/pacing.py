@@ -1,4 +1,4 @@
-"""The pace of the drain: when may how many more orders go to the database?"""
+"""The pace of the drain: sliding windows and a steady beat that limit the released orders."""
 
 import math
 from collections import deque
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class _Limit:
-    """At most `most` releases in a window, counted from the release number `first` on."""
+    """A limit of `most` orders in a window. It counts from the release number `first` on."""
 
     most: int
     since: float
@@ -16,21 +16,20 @@ class _Limit:
 
 
 class Window:
-    """The releases of the last `seconds`, held against a limit that may change.
+    """The releases of the last `seconds` and their limit, which may change.
 
-    A lower limit counts only what is released after it was set, so that every window that begins
-    later holds it; the limit before it still holds for the windows that began earlier. A higher
-    limit counts everything. So no window ever sees more than the highest limit that was in force
-    while it was open.
+    A lower limit counts only the orders released after it was set, and holds in every window that
+    begins later. The limit before it still holds in windows that began earlier. A higher limit
+    counts all orders. So no window has more orders than the highest limit during that window.
     """
 
     def __init__(self, seconds: float, limit: int) -> None:
-        """Allow `limit` releases in any `seconds`."""
+        """Allow `limit` orders in any window of `seconds`."""
         self.seconds = seconds
         self._releases: deque[tuple[float, int]] = deque()
         self._first = 0  # the number of the oldest release in the deque
-        # The oldest first, each lower than the one before. There is one, but for one window's
-        # length after a lowering.
+        # The oldest first, each lower than the one before. There is only one, except during one
+        # window after a decrease.
         self._limits = [_Limit(limit, -math.inf, 0)]
 
     @property
@@ -47,12 +46,12 @@ class Window:
         self._limits.append(new)
 
     def room(self, now: float) -> int:
-        """Return how many more releases fit at `now`."""
+        """Return how many more orders fit at `now`."""
         self._forget(now)
         return min(limit.most - limit.total for limit in self._limits)
 
     def opens_at(self, now: float, count: int) -> float:
-        """Return when `count` more will fit if nothing is added: `now` if they fit already."""
+        """Return when `count` more orders fit if nothing is added: `now` if they fit already."""
         self._forget(now)
         return max(self._opens_at(limit, now, count) for limit in self._limits)
 
@@ -74,33 +73,33 @@ class Window:
         return math.inf
 
     def _forget(self, now: float) -> None:
-        # A release exactly one window ago still counts: closed windows hold the limit as well.
+        # A release exactly one window ago still counts, so that closed windows obey the limit, too.
         while self._releases and self._releases[0][0] + self.seconds < now:
             _, count = self._releases.popleft()
             for limit in self._limits:
                 if limit.first <= self._first:
                     limit.total -= count
             self._first += 1
-        # Every window that is still open began after the next lowering.
+        # All open windows began after the next decrease.
         while len(self._limits) > 1 and self._limits[1].since + self.seconds < now:
             del self._limits[0]
 
 
 class Pacer:
-    """Lets at most `rate` orders go in any one-second window, evenly spread, wasting no room.
+    """Releases at most `rate` orders in any second, evenly spread, and close to that rate.
 
-    Three rules hold at once. Any second: at most `rate`. Any 100 ms: at most a tenth of it plus
-    one batch. And a steady beat, a batch of n every n/rate seconds, which may make up for at
-    most 50 ms lost to a late wake-up; what was missed before that is gone.
+    Three rules hold together. In any second: at most `rate` orders. In any 100 ms: at most a tenth
+    of the rate plus one batch. And a steady beat: a batch of n orders takes n/rate seconds. The
+    beat makes up for at most 50 ms after a late wake-up; earlier lost time is not made up for.
 
-    A token bucket would not do: with a burst of b it admits rate + b in a second. A fixed window
-    would not either: it admits 2 x rate across its boundary.
+    A token bucket with a burst of b admits rate + b orders in a second. A fixed window admits
+    2 x rate across its boundary.
 
-    It reads no clock: `now` is in seconds on one monotonic clock and comes as an argument.
+    It reads no clock: `now` is in seconds of one monotonic clock.
     """
 
-    # The database sees a release a moment after `now` was read, and that moment varies. Keeping
-    # each window half a millisecond longer than a second costs 0.05 % and covers the variation.
+    # An order reaches the database shortly after `now`, and this delay varies. Windows that are
+    # half a millisecond longer cost 0.05 % of the rate and cover the variation.
     _MARGIN = 0.0005
     _CATCH_UP = 0.05
 
@@ -121,9 +120,9 @@ class Pacer:
     def change(self, rate: int, now: float, batch: int | None = None) -> None:
         """Pace to another rate from `now` on, in batches of at most `batch` orders.
 
-        Any second that begins after a lowering holds the new rate, and no second sees more than
-        the larger one after a raise. Without `batch` it stays, but for a rate that is lower.
-        Raises `ValueError` as the constructor does.
+        After a decrease, the new rate holds in any second that begins later. After an increase, no
+        second has more orders than the new rate. Without `batch`, the batch stays, but is at most
+        the rate. Raises `ValueError` unless 1 <= batch <= rate.
         """
         batch = min(self.batch, rate) if batch is None else batch
         _check(rate, batch)
@@ -131,17 +130,17 @@ class Pacer:
         self.batch = batch
         self._second.change(rate, now)
         self._tenth.change(_tenth_of(rate, batch), now)
-        # A batch of before takes its time at the higher of both rates.
+        # The last batch takes its time at the higher of both rates.
         self._next_beat = min(self._next_beat, self._beat_began + self._beat_orders / rate)
 
     def delay(self, now: float, count: int = 1) -> float:
-        """Return the seconds from `now` until `count` more orders may go; 0 for at once."""
+        """Return the seconds from `now` until `count` more orders may be released; 0 for now."""
         count = min(count, self.batch)
         second, tenth = (w.opens_at(now, count) for w in (self._second, self._tenth))
         return max(0.0, self._next_beat - now, second - now, tenth - now)
 
     def take(self, now: float, wanted: int) -> int:
-        """Release up to `wanted` orders at `now`, and return how many: 0 if it is too early."""
+        """Release up to `wanted` orders at `now`; return how many: 0 if it is too early."""
         if now < self._next_beat:
             return 0
         count = min(wanted, self.batch, self._second.room(now), self._tenth.room(now))
@@ -156,9 +155,9 @@ class Pacer:
 
 
 def batch_of(rate: int, largest: int | None) -> int:
-    """Return how many orders go in one transaction at that rate: a fortieth of a second's.
+    """Return the batch size at that rate: a fortieth of it, or `largest` if given.
 
-    `largest`, if given, is used instead, as far as the rate allows it.
+    It is at least 1 and at most the rate.
     """
     return max(1, rate // 40) if largest is None else min(largest, rate)
 

@@ -1,6 +1,6 @@
-"""The ledger: its port, its errors, and `open_ledger`, which opens it by SQLAlchemy."""
+"""The ledger: its port, its errors, and `open_ledger`."""
 
-from flashsale.ledger.books import Books
+from flashsale.ledger.balance_report import Books
 from flashsale.ledger.effects import Effects, Journey
 from flashsale.ledger.errors import (
     LedgerBusy,
@@ -10,6 +10,7 @@ from flashsale.ledger.errors import (
     SchemaOutdated,
 )
 from flashsale.ledger.holdings import Decided, Holdings, Tally
+from flashsale.ledger.outbox_events import Relayed, Send, Unsent
 from flashsale.ledger.port import (
     LEASE_SECONDS,
     Audit,
@@ -27,7 +28,6 @@ from flashsale.ledger.port import (
 from flashsale.ledger.rankings import Buyer, RankingQuery
 from flashsale.ledger.sql.ledger import open_ledger
 from flashsale.ledger.totals import Totals
-from flashsale.ledger.unsent import Relayed, Send, Unsent
 
 __all__ = [
     "LEASE_SECONDS",

@@ -1,4 +1,4 @@
-"""What a handler wants changed for one event, and how far the services of an order have come."""
+"""The effects of a handler for one event, and the progress of the services of an order."""
 
 from dataclasses import dataclass
 
@@ -6,29 +6,32 @@ Value = str | int | float | None
 
 
 class Effects:
-    """Collects what a handler wants changed in the database for one event.
+    """Collects the statements of a handler for one event.
 
-    All of it is written in one transaction, once, or nothing is.
+    All of them run in one transaction, once for each event, or none does.
     """
 
     def __init__(self, event_id: str, order_id: str) -> None:
-        """Collect for the event of that id, which tells of that order."""
+        """Collect the effects of an event and its order."""
         self.event_id = event_id
         self.order_id = order_id
         self.statements: list[tuple[str, dict[str, Value]]] = []
 
     def run(self, statement: str, **values: Value) -> None:
-        """Have this SQL run in the transaction that marks the event as done.
+        """Run this SQL in the transaction that marks the event as done.
 
-        Its `:name`s are bound to `values`. Transactions hold many events at once, in any order;
-        the same statement with other values is cheap.
+        `values` are bound to its `:name` parameters. One transaction has the effects of many
+        events, in any order. It is cheap to repeat a statement with other values.
         """
         self.statements.append((statement, values))
 
 
 @dataclass(frozen=True)
 class Journey:
-    """An order's way from its 202 to its last service, and how many were done. Unix seconds."""
+    """The times of an order from its 202 to its last service, in Unix seconds.
+
+    `services` counts the services that are done with it.
+    """
 
     order_id: str
     accepted_at: float

@@ -1,22 +1,22 @@
-"""How the database may fail us, told apart by what is to be done about it."""
+"""Errors of the database, one class for each remedy."""
 
 from flashsale.domain.errors import FlashsaleError
 
 
 class LedgerError(FlashsaleError):
-    """The ledger did not do what it was asked."""
+    """A request to the ledger failed."""
 
 
 class LedgerUnavailable(LedgerError):
-    """The database, or our session on it, is gone: connect again. A commit may have happened."""
+    """The database or the session is lost. Connect again; a commit may have happened."""
 
 
 class LedgerBusy(LedgerError):
-    """Nothing was written, for a passing reason (deadlock, lock, full disk): the same again."""
+    """Nothing was written, for a temporary reason (deadlock, lock, full disk). Try again."""
 
 
 class LedgerRefused(LedgerError):
-    """Nothing was written, and the same would be refused again."""
+    """Nothing was written, and a repeated attempt would fail again."""
 
 
 class SchemaOutdated(LedgerError):

@@ -1,4 +1,4 @@
-"""What a ledger holds of some sales, as an audit reads it."""
+"""The contents of a ledger about some sales, as an audit reads them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Decided(NamedTuple):
-    """An order of the ledger. Of a failed one nothing but its id may be known: the rest is empty.
+    """An order of the ledger. If only the id of a failed order is known, the rest is empty.
 
     `status` is `confirmed`, `rejected` or `failed`.
     """
@@ -19,12 +19,12 @@ class Decided(NamedTuple):
 
 
 SkuAndCustomer = tuple[str, str]
-"""A sku and a customer of it; the sku is empty where all sales count together."""
+"""A sku and a customer. The sku is empty if a service counts all sales together."""
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What a service has added up for each buyer, and the items of the orders it has done."""
+    """The totals of a service for each buyer, and the items of the orders it has done."""
 
     counted: Mapping[SkuAndCustomer, int] = field(default_factory=dict)
     done: Mapping[SkuAndCustomer, int] = field(default_factory=dict)
@@ -32,17 +32,17 @@ class Tally:
 
 @dataclass(frozen=True)
 class Holdings:
-    """What the ledger holds of some sales, and of the failed orders, whose sale is not known."""
+    """The contents of the ledger about some sales, and all orders whose sale is not known."""
 
     orders: Sequence[Decided] = ()
     broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The rows of its books that should not be so, by rule."""
+    """The rows that break a rule of the books, by rule."""
     effects: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """The orders for which each service has done its work, one for each event that it has done.
+    """The order ids of the events that each service has done.
 
-    An effect of an event that is not its order's own stands here under the id of that event.
+    An effect whose event is not the order's own is here under the id of that event.
     """
     unsent: frozenset[str] = frozenset()
-    """The orders with an event that the broker does not have yet."""
+    """The ids of orders with an event that is not sent yet."""
     tallies: Mapping[str, Tally] = field(default_factory=dict)
-    """By service, of those that add up."""
+    """The tallies of the services that declare totals, by service."""

@@ -1,7 +1,6 @@
-"""The ledger as the other rooms see it: small protocols, and one that is made of them.
+"""The port of the ledger: small protocols, and `Ledger`, which combines them.
 
-Every method may raise `LedgerError`: `LedgerUnavailable` if the database is gone, and the errors
-that a method names.
+Every method may raise `LedgerUnavailable`, and the errors that its docstring names.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,43 +12,43 @@ from sqlalchemy import MetaData
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, Verdict
-from flashsale.ledger.books import Books
+from flashsale.ledger.balance_report import Books
 from flashsale.ledger.effects import Effects, Journey
 from flashsale.ledger.holdings import Holdings
+from flashsale.ledger.outbox_events import Relayed, Send
 from flashsale.ledger.rankings import Buyer, RankingQuery
 from flashsale.ledger.totals import Totals
-from flashsale.ledger.unsent import Relayed, Send
 
 LEASE_SECONDS = 10
-"""How long a frozen drain keeps its lease. A drain that has nothing to do touches it earlier."""
+"""How long a frozen drain keeps its lease. An idle drain touches its lease earlier."""
 
 
 class Sales(Protocol):
-    """The sales there are."""
+    """The sales of the shop."""
 
     async def create_sale(self, sale: Sale) -> None:
-        """Add a sale. Raises `LedgerRefused` if there is one of this sku."""
+        """Add a sale. Raises `LedgerRefused` if the sku has a sale already."""
 
     async def sales(self) -> list[Sale]:
-        """Return all sales, by sku."""
+        """Return all sales, sorted by sku."""
 
 
 class Orders(Protocol):
-    """What became of orders."""
+    """The outcomes of orders."""
 
     async def find(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
-        """Return what was decided about these orders, as far as anything was."""
+        """Return the outcomes of those of these orders that are decided."""
 
     async def outcomes(self, sku: str) -> dict[str, Outcome]:
         """Return every decided order of a sale, and every failed one, by id."""
 
 
 class Sink(Protocol):
-    """What a drain delivers its batches to."""
+    """The target of the batches of a drain."""
 
     @property
     def steps(self) -> Mapping[str, float]:
-        """Seconds that each step of the last batch took."""
+        """The duration of each step of the last batch, in seconds."""
 
     async def sell(
         self,
@@ -58,103 +57,103 @@ class Sink(Protocol):
         replayed: Sequence[str] = (),
         traceparents: Mapping[str, str] | None = None,
     ) -> Verdict:
-        """Decide a batch at Unix time `now`; the same batch again gives the same outcomes.
+        """Decide a batch at Unix time `now`. A repeated batch gets the same outcomes.
 
-        Those `replayed` had failed, and an operator has them tried again. `traceparents`, by order
-        id, are the traces that the events of traced orders will be part of. Raises `LedgerBusy` or
-        `LedgerRefused`, when nothing was written, or `LedgerUnavailable`, when it may have been.
+        `replayed` are the ids of failed orders that an operator has replayed. `traceparents` are
+        written with the events of traced orders, by order id. Raises `LedgerBusy` or
+        `LedgerRefused` if nothing was written, `LedgerUnavailable` if something may be written.
         """
 
     async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
-        """Record that an order could not be decided, unless it was. Raises as `sell` does."""
+        """Record an order as failed, unless it is decided. Raises the errors of `sell`."""
 
 
 class DrainLease(Protocol):
-    """The right to drain a sale. Whoever has lost it can write no outcome."""
+    """The right to drain a sale. After it is lost, its sink can't write."""
 
     def open_sink(self) -> Sink:
-        """Return the ledger's own sink, which can write only while this lease is held."""
+        """Return a sink that can write only while this lease is held."""
 
     async def touch(self) -> None:
-        """Keep the lease while there is nothing to do, at least once in `LEASE_SECONDS`."""
+        """Keep the lease while idle. Call this at least once in `LEASE_SECONDS`."""
 
 
 class Leases(Protocol):
-    """Leases of the right to drain, one at a time for each name."""
+    """Leases to drain. Each name has one holder at a time."""
 
     def hold_drain(self, name: str) -> AbstractAsyncContextManager[DrainLease]:
-        """Wait until nobody else drains the sale of that name, then be its only drain."""
+        """Wait until no other drain holds the lease of that name, and hold it until the exit."""
 
 
 class Outbox(Protocol):
-    """Events that were written with their orders, until the broker has them."""
+    """Events that are written together with their orders and wait to be published."""
 
     async def relay(self, limit: int, until: float, send: Send) -> Relayed:
-        """Send up to `limit` of the oldest unsent events, and record what the broker has.
+        """Send up to `limit` of the oldest unsent events, and mark the confirmed ones as sent.
 
-        `until` is the latest moment at which they were decided, in Unix seconds. Dying after `send`
-        leaves them unsent: they are sent again, under the same ids.
+        Only events of orders decided until `until`, in Unix seconds, are sent. After a crash
+        between `send` and the mark, events are sent again under the same ids.
         """
 
     async def prune(self, before: float) -> int:
-        """Delete some of the events that were made and sent before that moment; return how many.
+        """Delete some of the sent events created before `before`; return how many.
 
-        The count is kept, so that the books still balance.
+        `before` is in Unix seconds. The ledger keeps the count, so that the books still balance.
         """
 
     async def send_again(self, services: int) -> int:
-        """Take for unsent what fewer than so many services have done; return how many events."""
+        """Mark events as unsent that fewer than `services` have done; return how many."""
 
 
 class EffectStore(Protocol):
-    """Which service has done which event."""
+    """The effects of services: which service has done which event."""
 
     async def create_tables(self, tables: MetaData) -> None:
-        """Create those of a service's own tables that are missing."""
+        """Create the missing ones of a service's own tables."""
 
     async def done(self, service: str, event_ids: Collection[str]) -> set[str]:
-        """Return those of these events that the service has done."""
+        """Return the ids among `event_ids` of events that the service has done."""
 
     async def take_effect(self, service: str, wanted: Sequence[Effects]) -> int:
-        """Apply in one transaction what is not done yet; return of how many events.
+        """Apply the effects of events that are not done, in one transaction; return how many.
 
-        Raises `LedgerBusy` or `LedgerRefused`, when nothing was written.
+        Raises `LedgerBusy` or `LedgerRefused` if nothing was written.
         """
 
     async def journeys(self, sku: str) -> list[Journey]:
-        """Return one for every confirmed order of a sale that a service has done anything for."""
+        """Return the journeys of the confirmed orders of a sale that any service has done."""
 
 
 class Rankings(Protocol):
-    """The top buyers of sales, as a service has ranked them."""
+    """The top buyers of sales, from the table of a service."""
 
     async def top_buyers(self, query: RankingQuery, sku: str, at_most: int) -> list[Buyer]:
-        """Return the top buyers of a sale; nobody if the service has no table yet."""
+        """Return the top buyers of a sale; an empty list if the service has no table yet."""
 
 
 class Audit(Protocol):
-    """What the promises are held against."""
+    """The figures that an audit needs."""
 
     async def audit(self) -> Books:
-        """Go through the books, all tables as they are at one moment."""
+        """Check the rules of the books, on one snapshot of all tables."""
 
     async def holdings(
         self, skus: Collection[str], totals: Mapping[str, Totals] | None = None
     ) -> Holdings:
-        """Return what is to be judged of these sales, and of the books as a whole.
+        """Return the contents of the ledger about these sales, on one snapshot of all tables.
 
-        `totals`, by service, are the figures that services add up.
+        `totals` are the declared totals by service.
         """
 
 
 class Schema(Protocol):
-    """The tables' version."""
+    """The version of the tables."""
 
     async def migrate(self) -> str:
-        """Bring the tables to this version; return the revision they are at then."""
+        """Upgrade the tables to this version; return their revision."""
 
     async def verify_schema(self) -> None:
-        """Raise `SchemaOutdated` unless the tables are those of this version."""
+        """Raise `SchemaOutdated` unless the tables are at the revision of this version."""
 
 
 class Ledger(Sales, Orders, Leases, Rankings, Audit, Schema, Protocol):
@@ -162,11 +161,11 @@ class Ledger(Sales, Orders, Leases, Rankings, Audit, Schema, Protocol):
 
     @property
     def outbox(self) -> Outbox:
-        """The events that are to be sent."""
+        """The events that wait to be published."""
 
     @property
     def effects(self) -> EffectStore:
-        """What the services have done."""
+        """The effects of the services."""
 
     async def secret(self) -> bytes:
-        """Return the secret of the order ids: made by the first caller, the same for all after."""
+        """Return the secret of the order ids. The first caller creates it."""

@@ -1,4 +1,4 @@
-"""What a service declares about the figures that it adds up, so that an audit can check them."""
+"""The totals that a service declares, so that an audit can check them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,10 +8,10 @@ from sqlalchemy import Column
 
 @dataclass(frozen=True)
 class Totals:
-    """Columns of a service's own table: what it has added up for each customer.
+    """Columns of a service's own table with a total for each customer.
 
-    `sku` is None if one total counts all sales together. An audit holds `total` against the items
-    of the confirmed orders that the service has done, `per_item` for each of them.
+    `sku` is None if a total counts all sales together. An audit compares `total` with `per_item`
+    times the items of the confirmed orders that the service has done.
     """
 
     customer: Column[Any]

@@ -1,4 +1,4 @@
-"""The message contract of what follows a sale: the events that services get."""
+"""Events: the messages to services about decided orders."""
 
 import os
 from typing import Annotated, Literal
@@ -19,11 +19,11 @@ def new_event_id() -> str:
 
 
 class OrderEvent(msgspec.Struct, frozen=True):
-    """An order was decided: the JSON body of a message on the exchange of events.
+    """A decided order: the JSON body of a message on the exchange of events.
 
-    `event_id` is the event's own, and the message's id; it is the same in every copy. `order_id` is
-    the order that was decided: an earlier version sent events without it, under the order's id.
-    Moments are Unix seconds.
+    `event_id` is the id of the event and of its message, the same in every copy. `order_id` is the
+    id of the order. Version 0.1.0 sends events without it, whose `event_id` is that of the order.
+    Times are Unix seconds.
     """
 
     event_id: Annotated[str, Meta(pattern=EVENT_ID_PATTERN)]
@@ -47,10 +47,10 @@ class OrderEvent(msgspec.Struct, frozen=True):
 
 
 def event_topic(status: str, sku: str) -> str:
-    """The routing key of an event. A sku may hold dots: `order.confirmed.#` is every sku."""
+    """Return the routing key of an event. A sku may contain dots: `order.confirmed.#` is any."""
     return f"order.{status}.{sku}"
 
 
 encode_event = msgspec.json.Encoder().encode
 decode_event = decoder(msgspec.json.Decoder(OrderEvent))
-"""Read an event; fields of later versions are passed over. Raises `MessageError`."""
+"""Decode an event, and ignore fields of later versions. Raises `MessageError`."""

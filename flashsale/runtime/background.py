@@ -1,4 +1,4 @@
-"""Supervised background work: no long-running task of a process ends unnoticed."""
+"""Supervise background tasks, so that the end of a long-running task is always noticed."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -16,28 +16,28 @@ from flashsale.domain.errors import FlashsaleError, sole_error
 log = structlog.get_logger()
 
 Work = Callable[[], Coroutine[Any, Any, None]]
-"""Start a task's work from its beginning, as often as it is called. It is to run for ever."""
+"""Starts the work of a task from its beginning. The work should run for ever."""
 
 _FIRST_RESTART_SECONDS = 1.0
 _LAST_RESTART_SECONDS = 30.0
-# A task that is started again counts as failing until it has run for this long.
+# A restarted task counts as failing until it has run for this long.
 _STEADY_SECONDS = 2.0
 
 
 class BackgroundTaskEnded(FlashsaleError):
-    """A task ended that its process can't do without. Its error is the cause."""
+    """An essential task ended. Its error is the cause."""
 
 
 class Background(Collector):
-    """The background tasks of one process. Leaving it cancels them.
+    """The background tasks of one process. The exit of the context cancels them.
 
-    A task that ends by itself, whether by an error, a cancellation or a return, is logged with its
-    traceback and named in `troubles`, which `/readyz` and `/healthz` show. It is then started
-    again with back-off, or ends the process if it was started as `essential`.
+    If a task ends by an error, a cancellation or a return, its traceback is logged, and `troubles`
+    names it for `/readyz` and `/healthz`. The task is then restarted with back-off. The end of an
+    `essential` task ends the process.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        """Count failures in the registry, if one is given."""
+        """Register the metrics of failures, if a registry is given."""
         self._supervisors: dict[str, asyncio.Task[None]] = {}
         self._troubles: dict[str, str] = {}
         self._failures: dict[str, int] = {}
@@ -54,10 +54,11 @@ class Background(Collector):
         until: asyncio.Event | None = None,
         essential: bool = False,
     ) -> asyncio.Task[None]:
-        """Run `work` under supervision, and return its supervisor: cancel that to end the work.
+        """Run `work` under supervision, and return its supervisor. Cancel that to end the work.
 
-        Names are unique within a process. Work that returns after `until` was set is done. The
-        end of `essential` work raises `BackgroundTaskEnded` where this was entered.
+        `name` is unique within a process; raises `ValueError` otherwise. Work that returns after
+        `until` is set is done. The end of `essential` work raises `BackgroundTaskEnded` at the exit
+        of this context.
         """
         if name in self._supervisors:
             raise ValueError(f"there is a background task {name!r} already")
@@ -71,11 +72,11 @@ class Background(Collector):
         return supervisor
 
     def troubles(self) -> Mapping[str, str]:
-        """Return why tasks are failing now, by name. May be called from any thread."""
+        """Return the errors of the tasks that fail now, by name. May be called from any thread."""
         return dict(self._troubles)
 
     def collect(self) -> Iterator[Metric]:
-        """Return what Prometheus asks for."""
+        """Return the metrics."""
         failures = CounterMetricFamily(
             "flashsale_background_task_failures",
             "Background tasks that ended by themselves",
@@ -105,7 +106,7 @@ class Background(Collector):
         await cancelled(*self._supervisors.values())
         if self._fatal is not None:
             if kind is asyncio.CancelledError and self._owner is not None:
-                self._owner.uncancel()  # the cancellation was ours
+                self._owner.uncancel()  # `_end_process` had cancelled it
             raise self._fatal from self._fatal.__cause__
 
     def _forget(self, name: str) -> None:
@@ -168,7 +169,7 @@ async def cancelled(*tasks: asyncio.Task[None]) -> None:
 
 
 async def _begin(work: Work) -> None:
-    # Called in here, so that an error of the call itself is the task's error, too.
+    # Call it inside the task, so that an error of the call is an error of the task.
     await work()
 
 

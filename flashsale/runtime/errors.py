@@ -1,4 +1,4 @@
-"""The error of settings, and of what is installed beside the gateway."""
+"""The error of settings and of installed packages."""
 
 from flashsale.domain.errors import FlashsaleError
 

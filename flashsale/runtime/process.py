@@ -1,4 +1,4 @@
-"""How every process of ours runs: on uvloop, until a signal, its errors one clear line."""
+"""Run a process on uvloop until a signal, and print an expected error as one line."""
 
 import asyncio
 import gc
@@ -24,13 +24,13 @@ log = structlog.get_logger()
 
 Main = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
-# What to do about each, in the order in which they are looked for.
+# The message of each error. The first class that matches counts.
 _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (SettingsError, "{error}"),
     (TracingUnavailable, "{error}"),
     (BackgroundTaskEnded, "{error}"),
     (SchemaOutdated, "{error}: run `flashsale migrate`"),
-    (TopologyMismatch, "the broker holds something else of that name: {error}; delete it there,"
+    (TopologyMismatch, "the broker has something else of that name: {error}; delete it there,"
      " or set FLASHSALE_BROKER_PREFIX"),
     (BrokerUnavailable, "no broker at FLASHSALE_BROKER_URL: {error}"),
     (QueueFull, "{error}; try again when it has drained"),
@@ -43,9 +43,9 @@ _EXPECTED = tuple(kind for kind, _ in _ADVICE)
 
 
 def run(main: Main) -> None:
-    """Run until `main` is done; SIGTERM and SIGINT set the event that it is given.
+    """Run `main` until it returns. SIGTERM and SIGINT set the event that is passed to it.
 
-    A second signal ends the process at once. An expected failure is one line and exit code 1.
+    A second signal ends the process at once. An expected error prints one line; exit code 1.
     """
     with (
         expected_failures_in_one_line(),
@@ -56,7 +56,7 @@ def run(main: Main) -> None:
 
 @contextmanager
 def expected_failures_in_one_line() -> Iterator[None]:
-    """Turn an expected failure into one line of advice and exit code 1."""
+    """Print an expected error as one line of advice, and exit with code 1."""
     try:
         yield
     except Exception as error:
@@ -67,7 +67,7 @@ def expected_failures_in_one_line() -> Iterator[None]:
 
 
 def settings_or_fail() -> Settings:
-    """The settings of the environment, the log set up by them; a wrong one ends the process."""
+    """Load the settings and set up the log by them. A wrong setting ends the process."""
     with expected_failures_in_one_line():
         loaded = load_settings()
     configure_logs(loaded.log_format)
@@ -77,19 +77,19 @@ def settings_or_fail() -> Settings:
 
 
 def advice(error: Exception) -> str:
-    """The one line that says what is wrong and what to do."""
+    """Return one line with the error and its remedy."""
     text = next(text for kind, text in _ADVICE if isinstance(error, kind))
     return text.format(error=error)
 
 
 def fail(message: str) -> NoReturn:
-    """Say one line and exit with code 1."""
+    """Print one line to stderr and exit with code 1."""
     print(f"flashsale: {' '.join(message.split())}", file=sys.stderr)
     raise SystemExit(1)
 
 
 async def _until_signal(main: Main) -> None:
-    # What was imported stays; collecting it again and again costs a spike its tail latency.
+    # Imported modules stay, and collecting them again and again would add to the tail latency.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
@@ -108,6 +108,6 @@ async def _until_signal(main: Main) -> None:
 
 
 def _allow_many_connections() -> None:
-    # The soft limit is often 1,024, for programs that know no better than select().
+    # The soft limit is often 1,024, for programs that use select().
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

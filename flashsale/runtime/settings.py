@@ -1,4 +1,4 @@
-"""Environment -> typed, validated settings. `docs/settings.md` has its table."""
+"""Typed, validated settings from the environment. `docs/settings.md` has their table."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from flashsale.broker.registry import adapter_of
+from flashsale.runtime.entry_points import installed
 from flashsale.runtime.errors import SettingsError as SettingsError
-from flashsale.runtime.installed import installed
 
 PREFIX = "FLASHSALE_"
 
 GROUP = "flashsale.settings"
-"""The entry points by which installed services name their settings, each a `ServiceSettings`."""
+"""The group of entry points that name the `ServiceSettings` of installed services."""
 
 Loaded = TypeVar("Loaded", bound=BaseSettings)
 
@@ -31,22 +31,23 @@ class _FromEnvironment(BaseSettings):
 
 
 class ServiceSettings(_FromEnvironment):
-    """The base of a service's own settings, from `FLASHSALE_...` in the environment, too."""
+    """The base class of a service's own settings. They are variables `FLASHSALE_...`, too."""
 
 
 class Settings(_FromEnvironment):
-    """Every setting of the gateway itself, from `FLASHSALE_...` in the environment."""
+    """The settings of the gateway itself, from variables `FLASHSALE_...`."""
 
     broker_url: str = Field(
         "memory://",
-        description="`amqp://user:password@host:5672/` (or `amqps://`), several with commas between"
-        " for the nodes of a cluster; or `memory://`: a broker in this process, whose queued orders"
-        " do not survive it",
+        description="`amqp://user:password@host:5672/` (or `amqps://`), for a cluster several with"
+        " commas between; or `memory://`: a broker in this process, which loses queued orders when"
+        " the process ends",
     )
     broker_prefix: str = Field(
         "",
         pattern=r"^[A-Za-z0-9._-]{0,64}$",
-        description="in front of every queue and exchange, so that several sales share a broker",
+        description="prefix of the names of queues and exchanges, so that several sales can share a"
+        " broker",
     )
     database_url: str = Field(
         "sqlite+aiosqlite:///flashsale.db",
@@ -56,45 +57,47 @@ class Settings(_FromEnvironment):
     secret_key: SecretStr | None = Field(
         None,
         min_length=16,
-        description="makes the order ids of keyed orders; 16 characters or more, the same for"
-        " every gateway. Unset: a random one that the database keeps",
+        description="secret for the order ids of keyed orders; 16 characters or more, the same for"
+        " every gateway. Unset: a random secret in the database",
     )
     admin_token: SecretStr | None = Field(
         None,
         min_length=8,
-        description="opens the operator's page at `/ops`, as the password of any user; 8 characters"
-        " or more. Unset: there is no such page",
+        description="password of the operator's page at `/ops`, with any user name; 8 characters or"
+        " more. Unset: there is no such page",
     )
     queue_max_length: int = Field(
-        2000, ge=1, le=10_000_000, description="orders that may wait; more are refused with 503"
+        2000, ge=1, le=10_000_000, description="most orders in the queue; more are refused with 503"
     )
     queue_type: Literal["classic", "quorum"] = Field(
-        "classic", description="type of RabbitMQ queue"
+        "classic", description="type of the queues in RabbitMQ"
     )
     drain_rate: int = Field(
         2000,
         ge=1,
         le=1_000_000,
-        description="orders a second that the database gets at the most, in any second",
+        description="most orders that go to the database in any second",
     )
     drain_batch: int | None = Field(
         None,
         ge=1,
         le=10_000,
-        description="orders in one transaction at the most, not over the drain rate. Unset: a"
-        " fortieth of the drain rate",
+        description="most orders in one transaction, up to the drain rate. Unset: a fortieth of the"
+        " drain rate",
     )
     publish_timeout_seconds: float = Field(
-        2.0, gt=0, le=60, description="how long a gateway waits for the broker's confirm"
+        2.0, gt=0, le=60, description="seconds that a gateway waits for the broker's confirm"
     )
-    gateway_host: str = Field("127.0.0.1", description="address the gateway listens on")
-    gateway_port: Port = Field(8080, description="port the gateway listens on; 0: any free one")
+    gateway_host: str = Field("127.0.0.1", description="address that the gateway listens on")
+    gateway_port: Port = Field(
+        8080, description="port that the gateway listens on; 0: any free one"
+    )
     gateway_workers: int = Field(
         1,
         ge=1,
         le=64,
-        description="processes of a gateway that share its port (`SO_REUSEPORT`), for more than one"
-        " core; `/metrics` sums them up",
+        description="processes of a gateway, to use more than one core; they share its port"
+        " (`SO_REUSEPORT`), and `/metrics` is their sum",
     )
     metrics_host: str = Field("127.0.0.1", description="address of `/metrics`")
     metrics_port: Port | None = Field(
@@ -106,46 +109,46 @@ class Settings(_FromEnvironment):
         200_000,
         ge=1_000,
         le=10_000_000,
-        description="orders that a gateway remembers; more than may wait, some 400 bytes each",
+        description="most orders in the memory of a gateway, about 400 bytes each; set more than"
+        " `FLASHSALE_QUEUE_MAX_LENGTH`",
     )
     status_seconds: float = Field(
-        600.0, gt=0, le=86_400, description="how long a gateway remembers an order that was decided"
+        600.0, gt=0, le=86_400, description="seconds that a gateway remembers a decided order"
     )
     status_queries: int = Field(
         100,
         ge=1,
         le=10_000,
-        description="queries a second at the most by which a gateway looks up orders that it does"
-        " not know, whatever arrives",
+        description="most database queries a second of a gateway for orders that are not in its"
+        " memory",
     )
     wait_seconds: float = Field(
-        30.0, gt=0, le=300, description="how long a request with `Prefer: wait` may wait"
+        30.0, gt=0, le=300, description="longest wait of a request with `Prefer: wait`, in seconds"
     )
     streams: int = Field(
-        20_000, ge=1, le=1_000_000, description="event streams that a gateway keeps open"
+        20_000, ge=1, le=1_000_000, description="most open event streams of a gateway"
     )
     shutdown_seconds: float = Field(
         1.0,
         ge=0,
         le=300,
-        description="how long a gateway that was told to stop still serves while `/readyz` says"
-        " 503, so that the balancer turns away first",
+        description="seconds that a gateway serves requests after the signal to stop, while"
+        " `/readyz` answers 503, so that the load balancer stops sending first",
     )
     services: str = Field(
         "all",
         pattern=r"^[a-z][a-z0-9_-]*(,[a-z][a-z0-9_-]*)*$",
-        description="what runs after a sale: names with commas between, `all` that are installed,"
-        " or `none`. Their queues stand before the first event, so that none is missed",
+        description="services after the sale: names with commas between, `all` for every installed"
+        " one, or `none`. Their queues are declared before the first event, so that they miss none",
     )
     outbox_seconds: float = Field(
-        86_400.0, gt=0, description="how long the outbox keeps an event that the broker has"
+        86_400.0, gt=0, description="seconds that the outbox keeps a sent event"
     )
-    log_format: Literal["console", "json"] = Field("console", description="form of the log")
+    log_format: Literal["console", "json"] = Field("console", description="format of the log")
     tracing: bool = Field(
         False,
-        description="whether to make spans of the way of an order, by OpenTelemetry, which"
-        " `flashsale-gateway[tracing]` installs. Its own variables say where they go and how many"
-        " are made",
+        description="whether to record OpenTelemetry spans; needs `flashsale-gateway[tracing]`. The"
+        " variables `OTEL_...` set the exporter and the sampler",
     )
 
     @field_validator("broker_url")
@@ -178,14 +181,14 @@ class Settings(_FromEnvironment):
 
     @property
     def embedded(self) -> bool:
-        """Whether the broker is in this process."""
+        """Whether the broker is inside this process."""
         return not adapter_of(self.broker_url).shared
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings, and check those of the installed services.
+    """Read the settings, and check those of the installed services, too.
 
-    Raises `SettingsError`, which names all that are wrong.
+    Raises `SettingsError`, which names every wrong setting.
     """
     wrong: list[str] = []
     for declared in installed_settings():
@@ -207,11 +210,11 @@ def load(declared: type[Loaded], **overrides: Any) -> Loaded:
     try:
         return declared(**{k: v for k, v in overrides.items() if v is not None})
     except ValidationError as error:
-        raise SettingsError("; ".join(_in_words(declared, error))) from error
+        raise SettingsError("; ".join(_messages(declared, error))) from error
 
 
 def installed_settings() -> list[type[BaseSettings]]:
-    """Return the settings of the installed services. Raises `SettingsError`."""
+    """Return the settings classes of the installed services. Raises `SettingsError`."""
     found: list[type[BaseSettings]] = []
     for name, declared in installed(GROUP).items():
         if not (isinstance(declared, type) and issubclass(declared, BaseSettings)):
@@ -221,14 +224,14 @@ def installed_settings() -> list[type[BaseSettings]]:
 
 
 def variables(declared: type[BaseSettings]) -> dict[str, FieldInfo]:
-    """Return the fields of a class of settings by the variables that they are read from."""
+    """Return the fields of a settings class by their environment variables."""
     prefix = _prefix(declared)
     return {prefix + name.upper(): field for name, field in declared.model_fields.items()}
 
 
 def unknown_settings(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return variables with our prefix that are no setting: a slip of the pen, most likely."""
-    known = {name for declared in _every_class() for name in variables(declared)}
+    """Return variables with our prefix that are no setting, probably misspelt ones."""
+    known = {name for declared in _settings_classes() for name in variables(declared)}
     return sorted(
         name
         for name in environment
@@ -238,7 +241,7 @@ def unknown_settings(environment: Mapping[str, str] = os.environ) -> list[str]:
     )
 
 
-def _every_class() -> list[type[BaseSettings]]:
+def _settings_classes() -> list[type[BaseSettings]]:
     return [Settings, *installed_settings()]
 
 
@@ -246,14 +249,14 @@ def _prefix(declared: type[BaseSettings]) -> str:
     return declared.model_config.get("env_prefix", "")
 
 
-def _in_words(declared: type[BaseSettings], error: ValidationError) -> Iterator[str]:
+def _messages(declared: type[BaseSettings], error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
         message = problem["msg"].removeprefix("Value error, ")
         if not problem["loc"]:
             yield message
             continue
         name = _prefix(declared) + str(problem["loc"][0]).upper()
-        # A URL may hold a password, a secret is one.
+        # Show no secret, and no URL, which may have a password in it.
         shown = (
             "..."
             if "SECRET" in name or "TOKEN" in name or "@" in str(problem["input"])
@@ -263,9 +266,9 @@ def _in_words(declared: type[BaseSettings], error: ValidationError) -> Iterator[
 
 
 def settings_table() -> str:
-    """Return the settings as a Markdown table, those of the installed services last."""
-    rows = ["| variable | default | what it is |", "|---|---|---|"]
-    for declared in _every_class():
+    """Return all settings as a Markdown table, with those of installed services last."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for declared in _settings_classes():
         for name, field in variables(declared).items():
             default = "" if field.default in (None, "") else f"`{field.default}`"
             rows.append(f"| `{name}` | {default} | {field.description} |")

@@ -1,4 +1,4 @@
-"""What stands behind every process: the broker with its topology, and the ledger."""
+"""Open the broker with its topology, and the ledger, for any process."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
@@ -10,7 +10,7 @@ from flashsale.broker.registry import adapter_of
 from flashsale.ledger import Ledger, RankingQuery, open_ledger
 from flashsale.observability.tracing import open_tracing
 from flashsale.runtime.background import Background
-from flashsale.runtime.installed import installed
+from flashsale.runtime.entry_points import installed
 from flashsale.runtime.settings import PREFIX, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stack:
-    """An open broker and an open ledger, and where spans go if they are wanted."""
+    """An open broker, an open ledger, and tracing if it is on."""
 
     broker: Broker
     ledger: Ledger
@@ -32,7 +32,7 @@ class Stack:
 async def open_stack(
     settings: Settings, process: str = "run", background: Background | None = None
 ) -> AsyncIterator[Stack]:
-    """Open all of it, for the process of that name.
+    """Open the stack for the process of that name.
 
     Background tasks run under `background`, or under one that ends with the stack.
 
@@ -55,15 +55,15 @@ async def open_stack(
 
 
 def topology_of(settings: Settings) -> Topology:
-    """What a sale has on the broker, without its services."""
+    """Return the topology of a sale without its services."""
     return sale_topology(settings.broker_prefix, settings.queue_max_length, settings.queue_type)
 
 
 def installed_topology(settings: Settings) -> Topology:
-    """Return what installed packages need on the broker before the first event goes there.
+    """Return the queues and bindings of installed packages, to declare before the first event.
 
-    Each names a function of the settings in the group of entry points `flashsale.topology`. Raises
-    `SettingsError`.
+    Each package names a function of the settings in the group of entry points
+    `flashsale.topology`. Raises `SettingsError`.
     """
     declared = Topology((), (), ())
     for declare in installed("flashsale.topology").values():
@@ -72,16 +72,16 @@ def installed_topology(settings: Settings) -> Topology:
 
 
 def installed_ranking() -> RankingQuery | None:
-    """Return the query of an installed service that ranks buyers, None if there is none.
+    """Return the query of an installed service that ranks buyers, or None.
 
-    Packages name it in the group of entry points `flashsale.rankings`. Raises `SettingsError`.
+    The service names it in the group of entry points `flashsale.rankings`. Raises `SettingsError`.
     """
     queries = installed("flashsale.rankings").values()
     return next((RankingQuery(query) for query in queries if isinstance(query, str)), None)
 
 
 def require_shared_broker(settings: Settings, process: str) -> None:
-    """Raise `SettingsError` if the broker is one that no other process can reach."""
+    """Raise `SettingsError` if no other process can reach the broker."""
     if settings.embedded:
         raise SettingsError(
             f"{PREFIX}BROKER_URL=memory://: `flashsale {process}` shares its broker with other"

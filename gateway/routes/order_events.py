@@ -53,14 +53,16 @@ async def tell_progress(context: Context) -> None:
     """Keep telling the streams of all orders that wait how the queue moves."""
     told: ProgressView | None = None
 
-    async def tell(_: str) -> None:
+    async def tell(_: str) -> bool:
         nonlocal told
         queue_position = context.queue_position
         speed = queue_position.drained_per_second(context.backlog.consumers)
         progress = ProgressView(queue_position.served, None if speed is None else round(speed, 1))
-        if progress != told:
-            told = progress
-            await context.streams.broadcast(_TOPIC, event("progress", _encode(progress)))
+        if progress == told:
+            return False
+        told = progress
+        await context.streams.broadcast(_TOPIC, event("progress", _encode(progress)))
+        return True
 
     await context.changes.progress.follow(tell)
 

@@ -7,7 +7,7 @@ from gateway.context import CONTEXT, Context
 from gateway.http.sse import event
 from gateway.routes.sales import find_sale, sale_view
 from gateway.routes.streams import listen, open_stream
-from gateway.state.changes import EVERY_SALE
+from gateway.state.stream_changes import EVERY_SALE
 
 _TOPIC_PREFIX = "sale "
 _encode = msgspec.json.Encoder().encode
@@ -27,15 +27,18 @@ async def tell_sales(context: Context) -> None:
     """Keep telling the streams of each sale what changed; a new state is told at once."""
     streams = context.streams
 
-    async def tell(sku: str) -> None:
-        topic = _TOPIC_PREFIX + sku
-        sale = context.sales.get(sku)
+    async def tell(sku: str) -> bool:
         if sku == EVERY_SALE:
             for watched in streams.topics():
                 if watched.startswith(_TOPIC_PREFIX):
                     context.changes.sale_changed(watched.removeprefix(_TOPIC_PREFIX))
-        elif sale is not None and streams.has(topic):
-            await streams.broadcast(topic, event("sale", _encode(sale_view(context, sale))))
+            return True
+        topic = _TOPIC_PREFIX + sku
+        sale = context.sales.get(sku)
+        if sale is None or not streams.has(topic):
+            return False
+        await streams.broadcast(topic, event("sale", _encode(sale_view(context, sale))))
+        return True
 
     await context.changes.sales.follow(tell)
 

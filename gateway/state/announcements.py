@@ -22,11 +22,11 @@ from flashsale.messages.announcements import (
 from flashsale.messages.codec import MessageError
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.state.arrivals import ArrivalsBySecond
-from gateway.state.changes import StreamChanges
-from gateway.state.drain import KnownDrain
+from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.orders import KnownOrder, KnownOrders
 from gateway.state.sales import KnownSales
+from gateway.state.stream_changes import StreamChanges
 
 log = structlog.get_logger()
 

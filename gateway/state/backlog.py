@@ -5,8 +5,8 @@ import asyncio
 import structlog
 
 from flashsale.broker import Broker, BrokerUnavailable
-from gateway.state.changes import StreamChanges
 from gateway.state.queue_position import QueuePosition
+from gateway.state.stream_changes import StreamChanges
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ import structlog
 
 from flashsale.domain.sales import Sale, sale_state
 from flashsale.ledger import LedgerError, LedgerUnavailable, Sales
-from gateway.state.changes import StreamChanges
+from gateway.state.stream_changes import StreamChanges
 
 log = structlog.get_logger()
 

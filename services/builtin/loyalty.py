@@ -8,7 +8,7 @@ from pydantic import Field
 from sqlalchemy import Column, Integer, MetaData, Table
 
 from services import Effects, Handle, OrderEvent, Service, ServiceSettings, Totals
-from services.builtin.columns import key
+from services.builtin.column_types import key
 from services.builtin.latency import delayed
 
 POINTS_PER_ITEM = 10

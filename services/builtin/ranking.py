@@ -8,7 +8,7 @@ from sqlalchemy import Column, Double, Index, Integer, MetaData, Table
 
 from flashsale.ledger import RankingQuery
 from services import Effects, Handle, OrderEvent, Service, ServiceSettings, Totals
-from services.builtin.columns import key
+from services.builtin.column_types import key
 from services.builtin.latency import delayed
 
 _tables = MetaData()

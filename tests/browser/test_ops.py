@@ -11,10 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Error, expect
 
 from loadtest.servers import free_port
-from tests.browser.test_shop import SCREENSHOTS, SECONDS, Shop, browser
+from tests.browser.test_shop import SCREENSHOTS, SECONDS, Shop
 from tests.processes import process
-
-__all__ = ["browser"]
 
 TOKEN = "let me in, please"
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
@@ -23,19 +22,6 @@ from tests.processes import process
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 PHONE: ViewportSize = {"width": 390, "height": 844}
 SECONDS = 1000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.skip("no Chromium here: install chromium")
-    with sync_playwright() as playwright:
-        # Its sandbox refuses to run as root; the pages are our own.
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @dataclass
@@ -197,7 +183,7 @@ def test_a_reload_keeps_the_place_in_line(page: Page, start_shop: StartShop) -> 
     assert headline(page) == "It is yours!"
 
 
-def test_without_event_streams_the_page_polls(page: Page, start_shop: StartShop) -> None:
+def test_the_page_polls_without_event_streams(page: Page, start_shop: StartShop) -> None:
     shop = start_shop(stock=100, drain_rate="1")
     for number in range(3):
         assert shop.order(f"c-{number}") == 202

@@ -11,6 +11,7 @@ import pytest
 from loadtest.servers import PostgresServer, RabbitNode, ServerNotFound, postgres, rabbitmq
 from tests.faults.linked import LinkedCluster, linked_cluster
 from tests.faults.scenario import Row, Scenario
+from tests.processes import prepare
 
 _COLUMNS = (
     *("fault", "seed", "offered", "accepted", "confirmed"),
@@ -32,6 +33,7 @@ def broken_database() -> Iterator[PostgresServer]:
 @contextmanager
 def small_disk() -> Iterator[None]:
     """Have what makes temporary folders make them on a small disk of their own."""
+    prepare()  # its folder is to outlive the disk
     folder = Path(tempfile.mkdtemp(prefix="flashsale-disk-"))
     folder.chmod(0o755)  # the database is another user's
     mount = ["mount", "-t", "tmpfs", "-o", f"size={_SMALL_DISK},mode=1777", "tmpfs", str(folder)]

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
-from flashsale.ledger.sql.books import audit
+from flashsale.ledger.sql.balance_check import audit
 from flashsale.ledger.sql.engines.driver_errors import named_errors
 from flashsale.ledger.sql.sell import as_outcome, as_sale
 from flashsale.ledger.sql.sink import SqlSink

@@ -1,4 +1,4 @@
-"""Many rows in one statement whose text never changes, on PostgreSQL and on SQLite."""
+"""Statements for many rows whose text never changes, for PostgreSQL and SQLite."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -13,7 +13,7 @@ Column = Sequence[Any] | float
 async def insert_columns(
     connection: AsyncConnection, table: Table, columns: Mapping[str, Column]
 ) -> None:
-    """Insert rows given by column; a number stands for a column that holds it in every row."""
+    """Insert rows given by column. A number is the value of its column in every row."""
     if connection.dialect.name == "postgresql":
         lists = frozenset(name for name, column in columns.items() if isinstance(column, Sequence))
         await connection.execute(_insert_unnested(table, tuple(columns), lists), dict(columns))
@@ -26,7 +26,7 @@ async def insert_columns(
 
 @lru_cache(maxsize=64)
 def _insert_unnested(table: Table, names: tuple[str, ...], lists: frozenset[str]) -> Insert:
-    # One plan for every batch size, and one parameter a column instead of one a value.
+    # One plan for every batch size, and one parameter for each column, not for each value.
     values = [
         func.unnest(bindparam(name, type_=ARRAY(table.c[name].type)))
         if name in lists
@@ -38,9 +38,9 @@ def _insert_unnested(table: Table, names: tuple[str, ...], lists: frozenset[str]
 
 @lru_cache(maxsize=64)
 def among(dialect: str, column: ColumnElement[str], name: str) -> ColumnElement[bool]:
-    """Whether the column's value is in the list that is passed as the parameter of that name."""
-    # Made once, and without the list: such an expression is a cycle, which would wait for the
-    # garbage collector.
+    """Return the condition that the column's value is in the list parameter of that name."""
+    # Cached, and without the list: each expression is a reference cycle, which only the garbage
+    # collector frees.
     if dialect == "postgresql":
         return column == any_(bindparam(name, type_=ARRAY(column.type)))
     return column.in_(bindparam(name, expanding=True))

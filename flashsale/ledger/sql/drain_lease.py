@@ -1,4 +1,4 @@
-"""The right to decide orders: one row for each sale, which every transaction of a drain checks."""
+"""The lease of the drain: a row with an epoch, which each transaction of the drain checks."""
 
 import asyncio
 import os
@@ -22,10 +22,11 @@ from flashsale.ledger.sql.transactions import writing
 _RETRY_SECONDS = 0.25
 _RELEASE_SECONDS = 1.0
 
-# A drain that is frozen inside a transaction holds the row of its lease. The server ends it.
+# A drain that is frozen in a transaction locks the row of its lease, until PostgreSQL ends it.
 _TRANSACTION = {"idle_in_transaction_session_timeout": f"{LEASE_SECONDS}s"}
 
-# A drain with a session of its own loses the lease with the session, at once if it is killed.
+# Without a pooler the lease ends with the session: at once if the process is killed, and after
+# these timeouts if it is frozen or cut off.
 _SESSION = {
     "idle_session_timeout": f"{LEASE_SECONDS}s",
     "tcp_keepalives_idle": f"{LEASE_SECONDS // 2}",
@@ -34,56 +35,69 @@ _SESSION = {
     "tcp_user_timeout": f"{LEASE_SECONDS * 1000}",
 }
 
-_NOW = "extract(epoch FROM clock_timestamp())::float8"
-_STARTED = "extract(epoch FROM backend_start)::float8"
-
 _MAKE_ROW = text(
     "INSERT INTO drain_leases (name, epoch, holder, expires_at) VALUES (:name, 0, '', 0)"
     " ON CONFLICT DO NOTHING"
 )
 
-# A holder with a session of its own has the lease as long as the session. Behind a pooler the
-# session says nothing, and the expiry counts; one that is too far ahead was written before the
-# clock of the server was set back. Another role's session is listed without its start.
-# SKIP LOCKED, as a statement that waits would hold back vacuum, and the holder, while it does.
+# Without a pooler the lease is free if the session of the holder has ended. (The start of another
+# role's session is not visible.) Behind a pooler the session says nothing about the holder, and the
+# lease is free if it has expired. A time far in the future means that the clock was set back.
+# SKIP LOCKED: a statement that waits would hold back vacuum, and the holder.
 _TAKE_OVER = text(
-    "UPDATE drain_leases SET epoch = epoch + 1, holder = :holder,"
-    f" expires_at = {_NOW} + {LEASE_SECONDS},"
-    " backend_pid = CASE WHEN :pooled THEN NULL ELSE pg_backend_pid() END,"
-    f" backend_start = (SELECT {_STARTED} FROM pg_stat_activity"
-    " WHERE NOT :pooled AND pid = pg_backend_pid())"
-    " WHERE name = (SELECT name FROM drain_leases AS lease WHERE name = :name AND"
-    " CASE WHEN backend_pid IS NULL"
-    f" THEN expires_at NOT BETWEEN {_NOW} AND {_NOW} + {2 * LEASE_SECONDS}"
-    " ELSE NOT EXISTS (SELECT FROM pg_stat_activity AS session"
-    " WHERE session.pid = lease.backend_pid AND"
-    " (session.backend_start IS NULL OR lease.backend_start IS NULL OR"
-    " extract(epoch FROM session.backend_start)::float8 = lease.backend_start))"
-    " END FOR UPDATE SKIP LOCKED)"
-    " RETURNING epoch"
-)
+    """
+    UPDATE drain_leases SET
+        epoch = epoch + 1,
+        holder = :holder,
+        expires_at = extract(epoch FROM clock_timestamp())::float8 + :seconds,
+        backend_pid = CASE WHEN :pooled THEN NULL ELSE pg_backend_pid() END,
+        backend_start = (
+            SELECT extract(epoch FROM backend_start)::float8
+            FROM pg_stat_activity WHERE pid = pg_backend_pid() AND NOT :pooled
+        )
+    WHERE name = (
+        SELECT name FROM drain_leases AS lease
+        WHERE name = :name AND CASE WHEN backend_pid IS NULL THEN
+            lease.expires_at - extract(epoch FROM clock_timestamp())::float8
+                NOT BETWEEN 0 AND 2 * :seconds
+        ELSE
+            NOT EXISTS (
+                SELECT FROM pg_stat_activity AS session
+                WHERE session.pid = lease.backend_pid AND (
+                    session.backend_start IS NULL
+                    OR lease.backend_start IS NULL
+                    OR extract(epoch FROM session.backend_start)::float8 = lease.backend_start
+                )
+            )
+        END
+        FOR UPDATE SKIP LOCKED
+    )
+    RETURNING epoch
+    """
+).bindparams(seconds=float(LEASE_SECONDS))
 
 _RENEW = text(
-    f"UPDATE drain_leases SET expires_at = {_NOW} + {LEASE_SECONDS}"
+    "UPDATE drain_leases"
+    " SET expires_at = extract(epoch FROM clock_timestamp())::float8 + :seconds"
     " WHERE name = :name AND epoch = :epoch"
-)
+).bindparams(seconds=float(LEASE_SECONDS))
 
 _GIVE_BACK = text("UPDATE drain_leases SET expires_at = 0 WHERE name = :name AND epoch = :epoch")
 
 
 @dataclass(frozen=True)
 class Term:
-    """One holder's time with the lease of a sale. Each takeover makes the epoch one higher."""
+    """One holder's time with a lease. Each takeover increases the epoch by one."""
 
     name: str
     epoch: int
 
 
 class SqlDrainLease:
-    """The right to decide orders, until another drain takes over."""
+    """The right to decide orders, until another drain takes it over."""
 
     def __init__(self, connection: AsyncConnection, term: Term | None = None) -> None:
-        """Write on this connection. There is no `term` where nobody else can be: on SQLite."""
+        """Write on this connection. `term` is None for SQLite, where no other drain can be."""
         self._connection = connection
         self._term = term
 
@@ -92,20 +106,20 @@ class SqlDrainLease:
         return SqlSink(self.transaction)
 
     async def touch(self) -> None:
-        """Keep the lease while there is nothing to do. Raises `LedgerUnavailable`."""
+        """Keep the lease while idle. Raises `LedgerUnavailable`."""
         async with self.transaction():
             pass
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """Begin a transaction that holds the lease, committed at the end.
+        """Begin a transaction that renews the lease, and commit it at the exit.
 
-        It locks the row of the lease, so nobody takes over before it has ended. Raises
-        `LedgerError`, of which `LedgerUnavailable` if the lease is lost.
+        The lease is locked, so no other drain takes it over before the transaction ends. Raises
+        `LedgerError`: `LedgerUnavailable` if the lease is lost.
         """
         with named_errors():
             if self._connection.invalidated:
-                # SQLAlchemy would connect again: to a session that does not hold the lease.
+                # SQLAlchemy would open another session, which does not hold the lease.
                 raise LedgerUnavailable("the session of this drain is lost")
             async with self._connection.begin():
                 if self._term is not None:
@@ -117,7 +131,7 @@ class SqlDrainLease:
 
 @asynccontextmanager
 async def hold_only_drain(engine: AsyncEngine) -> AsyncIterator[SqlDrainLease]:
-    """Be the drain of a SQLite file: it serves one process, and a process has one drain."""
+    """Hold the drain of a SQLite file: one process uses it, and a process has one drain."""
     async with engine.connect() as connection:
         yield SqlDrainLease(await connection.execution_options(flashsale_writes=True))
 
@@ -126,9 +140,9 @@ async def hold_only_drain(engine: AsyncEngine) -> AsyncIterator[SqlDrainLease]:
 async def hold_drain(
     database: Postgres, engine: AsyncEngine, name: str
 ) -> AsyncIterator[SqlDrainLease]:
-    """Wait until nobody else drains the sale of that name, then be its only drain.
+    """Wait until no other drain holds the lease of that name, and hold it until the exit.
 
-    The lease is given back by `engine`. Raises `LedgerError`.
+    Use `engine` to give the lease back. Raises `LedgerError`.
     """
     session = database.single("drain", _TRANSACTION, _SESSION)
     with named_errors():
@@ -140,7 +154,7 @@ async def hold_drain(
             term = await _take_over(connection, name, pooled)
         yield SqlDrainLease(connection, term)
     finally:
-        # Ends the session, whatever state it is in, and with it the lease of one of our own.
+        # End the session in any state it is in, which ends a lease without a pooler.
         await asyncio.shield(_end(connection))
         if pooled and term is not None:
             await asyncio.shield(_give_back(engine, term))
@@ -166,7 +180,7 @@ async def _give_back(engine: AsyncEngine, term: Term) -> None:
         async with asyncio.timeout(_RELEASE_SECONDS), writing(engine) as connection:
             await connection.execute(_GIVE_BACK, vars(term))
     except (LedgerError, TimeoutError):
-        return  # then it expires by itself
+        return  # the lease expires
 
 
 async def _end(connection: AsyncConnection) -> None:

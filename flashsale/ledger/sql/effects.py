@@ -1,4 +1,4 @@
-"""Each effect once: what a service changes is written together with the fact that it was done."""
+"""The effects table: a service's changes and the mark of the done event are one transaction."""
 
 import time
 from collections.abc import Collection, Sequence
@@ -22,17 +22,17 @@ class SqlEffectStore:
         self._engine = engine
 
     async def create_tables(self, tables: MetaData) -> None:
-        """Create those of a service's own tables that are missing."""
+        """Create the missing ones of a service's own tables."""
         async with writing(self._engine) as connection:
             await connection.run_sync(schema.create_missing, tables)
 
     async def done(self, service: str, event_ids: Collection[str]) -> set[str]:
-        """Return those of these events that the service has done."""
+        """Return the ids among `event_ids` of events that the service has done."""
         async with reading_once(self._engine) as connection:
             return await _done(connection, service, event_ids)
 
     async def journeys(self, sku: str) -> list[Journey]:
-        """Return one for every confirmed order of a sale that a service has done anything for."""
+        """Return the journeys of the confirmed orders of a sale that any service has done."""
         async with reading(self._engine) as connection:
             rows = await connection.execute(
                 select(
@@ -54,7 +54,7 @@ class SqlEffectStore:
             ]
 
     async def take_effect(self, service: str, wanted: Sequence[Effects]) -> int:
-        """Apply in one transaction what is not done yet; return of how many events."""
+        """Apply the effects of events that are not done, in one transaction; return how many."""
         async with writing(self._engine) as connection:
             by_id = {one.event_id: one for one in wanted}
             new = await self.mark(connection, service, [by_id[each] for each in sorted(by_id)])
@@ -63,7 +63,7 @@ class SqlEffectStore:
                 for statement, bound in by_id[event_id].statements:
                     values.setdefault(statement, []).append(bound)
             for statement in sorted(values):
-                # In one order everywhere, so that two transactions never wait for each other.
+                # The same order in every transaction, so that there is no deadlock.
                 rows = sorted(values[statement], key=lambda bound: str(list(bound.values())))
                 await connection.execute(_prepared(statement), rows)
         return len(new)
@@ -71,7 +71,7 @@ class SqlEffectStore:
     async def mark(
         self, connection: AsyncConnection, service: str, wanted: Sequence[Effects]
     ) -> list[str]:
-        """Mark events as done; return those that were not before, in the same order."""
+        """Mark events as done; return the ids that were not marked before, in the same order."""
         now = time.time()
         event_ids = [one.event_id for one in wanted]
         order_ids = [one.order_id for one in wanted]
@@ -81,7 +81,7 @@ class SqlEffectStore:
                 {"service": service, "events": event_ids, "orders": order_ids, "now": now},
             )
             return [row.event_id for row in rows]
-        # One writer at a time: nothing can come between the question and the answer.
+        # SQLite has one writer at a time, so nothing changes between the read and the write.
         done = await _done(connection, service, event_ids)
         new = [one for one in wanted if one.event_id not in done]
         if new:
@@ -99,10 +99,10 @@ class SqlEffectStore:
 
 
 def order_of_effect() -> ColumnElement[str]:
-    """Return the order that an effect is for, in a query that joins the outbox by `event_id`.
+    """Return the order id of an effect, in a query that joins the outbox by `event_id`.
 
-    A worker of an earlier version wrote none with the effect: the event tells it, or is under the
-    order's id, as the events of that version were.
+    Workers of version 0.1.0 write effects without an order id. Then the outbox has it, or the
+    event id is the order id, as in the events of that version.
     """
     return func.coalesce(effects.c.order_id, outbox.c.order_id, effects.c.event_id)
 

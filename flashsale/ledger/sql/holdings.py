@@ -1,4 +1,4 @@
-"""What the ledger holds of some sales, for a verdict on them."""
+"""Read the contents of the ledger about some sales, for an audit."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flashsale.domain.order_states import Status
 from flashsale.ledger.holdings import Decided, Holdings, SkuAndCustomer, Tally
-from flashsale.ledger.sql.books import audit
+from flashsale.ledger.sql.balance_check import audit
 from flashsale.ledger.sql.bulk import among
 from flashsale.ledger.sql.effects import order_of_effect
 from flashsale.ledger.sql.tables import effects, orders, outbox
@@ -19,9 +19,9 @@ from flashsale.ledger.totals import Totals
 async def holdings(
     connection: AsyncConnection, skus: Collection[str], totals: Mapping[str, Totals]
 ) -> Holdings:
-    """Read it all, in the transaction that the connection is in.
+    """Read the holdings in the connection's transaction.
 
-    Failed orders are among them, whichever sale they were of, and effects of no order at all.
+    They include failed orders of unknown sales, and effects without an order.
     """
     of_sales = {"skus": list(skus)}
     decided = await connection.execute(
@@ -31,7 +31,7 @@ async def holdings(
             func.coalesce(orders.c.customer_id, ""),
             func.coalesce(orders.c.quantity, 0),
             orders.c.status,
-        ).where(_mine(connection)),
+        ).where(_of_sales(connection)),
         of_sales,
     )
     unsent = await connection.execute(select(outbox.c.order_id).where(outbox.c.sent_at.is_(None)))
@@ -47,8 +47,8 @@ async def holdings(
     )
 
 
-def _mine(connection: AsyncConnection) -> ColumnElement[bool]:
-    """Whether an order is of these sales. A failed one has no sku, and neither has no order."""
+def _of_sales(connection: AsyncConnection) -> ColumnElement[bool]:
+    """Return the condition that an order is of these sales, or that its sale is not known."""
     return among(connection.dialect.name, orders.c.sku, "skus") | orders.c.sku.is_(None)
 
 
@@ -62,22 +62,22 @@ async def _effects(
             effects.c.service,
             effects.c.event_id,
             order_id.label("order_id"),
-            outbox.c.order_id.label("told_of"),
+            outbox.c.order_id.label("order_of_event"),
             with_events.c.order_id.label("has_events"),
         )
         .select_from(effects)
         .outerjoin(outbox, outbox.c.event_id == effects.c.event_id)
         .outerjoin(orders, orders.c.id == order_id)
         .outerjoin(with_events, with_events.c.order_id == order_id)
-        .where(_mine(connection)),
+        .where(_of_sales(connection)),
         of_sales,
     )
     by_service: defaultdict[str, list[str]] = defaultdict(list)
     for row in done:
-        # An order has one event. It may be pruned, and that of an earlier version had the order's
-        # id. Where it stands, an effect of another event is not one of this order.
-        own = row.told_of == row.order_id or row.event_id == row.order_id
-        own = own or (row.told_of is None and row.has_events is None)
+        # An order has one event. It may be pruned, and in version 0.1.0 it had the order's id. An
+        # effect of any other event does not count for the order.
+        own = row.order_of_event == row.order_id or row.event_id == row.order_id
+        own = own or (row.order_of_event is None and row.has_events is None)
         by_service[row.service].append(row.order_id if own else row.event_id)
     return by_service
 
@@ -85,8 +85,8 @@ async def _effects(
 async def _tally(
     connection: AsyncConnection, service: str, totals: Totals, of_sales: dict[str, list[str]]
 ) -> Tally:
-    """What a service has added up; nothing if its table does not exist yet."""
-    right = (
+    """Return the totals of a service; none if its table does not exist yet."""
+    expected = (
         select(
             literal("") if totals.sku is None else orders.c.sku,
             orders.c.customer_id,
@@ -104,13 +104,13 @@ async def _tally(
     values: dict[str, list[str]] = {}
     if totals.sku is not None:
         values = of_sales
-        right = right.where(_mine(connection))
+        expected = expected.where(_of_sales(connection))
         counted = counted.where(among(connection.dialect.name, totals.sku, "skus"))
     table = totals.total.table.name
     exists = await connection.run_sync(lambda sync: inspect(sync).has_table(table))
     return Tally(
         await _sums(connection, counted, values) if exists else {},
-        await _sums(connection, right, values),
+        await _sums(connection, expected, values),
     )
 
 

@@ -1,4 +1,4 @@
-"""The ledger: sales, and what became of every order."""
+"""The ledger in PostgreSQL or SQLite: sales and the outcomes of orders."""
 
 import secrets as random_secrets
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
-from flashsale.ledger.books import Books
+from flashsale.ledger.balance_report import Books
 from flashsale.ledger.errors import LedgerRefused, SchemaOutdated
 from flashsale.ledger.holdings import Holdings
 from flashsale.ledger.port import Ledger
 from flashsale.ledger.rankings import Buyer, RankingQuery
 from flashsale.ledger.sql import schema
-from flashsale.ledger.sql.books import audit
+from flashsale.ledger.sql.balance_check import audit
 from flashsale.ledger.sql.bulk import among
 from flashsale.ledger.sql.drain_lease import SqlDrainLease, hold_drain, hold_only_drain
 from flashsale.ledger.sql.effects import SqlEffectStore
@@ -37,9 +37,9 @@ class SqlLedger:
     def __init__(
         self, engine: AsyncEngine, by_key: AsyncEngine, database: Postgres | None = None
     ) -> None:
-        """`by_key` is for what reads by key only, however large the tables are.
+        """Use `by_key` for queries that read by key only, however large the tables are.
 
-        There is no `database` if it is a SQLite file.
+        `database` is None for a SQLite file.
         """
         self._engine = engine
         self._database = database
@@ -47,17 +47,17 @@ class SqlLedger:
         self.effects = SqlEffectStore(by_key)
 
     async def migrate(self) -> str:
-        """Bring the tables to this version; return the revision they are at then."""
+        """Upgrade the tables to this version; return their revision."""
         async with writing(self._engine) as connection:
             return await connection.run_sync(schema.upgrade)
 
     async def verify_schema(self) -> None:
-        """Raise `SchemaOutdated` unless the tables are those of this version."""
+        """Raise `SchemaOutdated` unless the tables are at the revision of this version."""
         async with reading(self._engine) as connection:
             await connection.run_sync(schema.verify)
 
     async def create_sale(self, sale: Sale) -> None:
-        """Add a sale. Raises `LedgerRefused` if there is one of this sku."""
+        """Add a sale. Raises `LedgerRefused` if the sku has a sale already."""
         try:
             async with writing(self._engine) as connection:
                 await connection.execute(insert(sales).values(vars(sale)))
@@ -67,13 +67,13 @@ class SqlLedger:
             raise
 
     async def sales(self) -> list[Sale]:
-        """Return all sales, by sku."""
+        """Return all sales, sorted by sku."""
         async with reading(self._engine) as connection:
             rows = await connection.execute(select(sales).order_by(sales.c.sku))
             return [as_sale(row) for row in rows]
 
     async def find(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
-        """Return what was decided about these orders, as far as anything was."""
+        """Return the outcomes of those of these orders that are decided."""
         async with reading(self._engine) as connection:
             rows = await connection.execute(
                 select(orders).where(among(connection.dialect.name, orders.c.id, "ids")),
@@ -89,7 +89,7 @@ class SqlLedger:
             return {row.id: as_outcome(row) for row in rows}
 
     async def top_buyers(self, query: RankingQuery, sku: str, at_most: int) -> list[Buyer]:
-        """Return the top buyers of a sale; nobody if the service has no table yet."""
+        """Return the top buyers of a sale; an empty list if the service has no table yet."""
         try:
             async with reading(self._engine) as connection:
                 rows = await connection.execute(text(query), {"sku": sku, "at_most": at_most})
@@ -98,33 +98,33 @@ class SqlLedger:
             return []
 
     async def audit(self) -> Books:
-        """Go through the books."""
-        async with self._at_one_moment() as connection:
+        """Check the rules of the books, on one snapshot of all tables."""
+        async with self._snapshot() as connection:
             return await audit(connection)
 
     async def holdings(
         self, skus: Collection[str], totals: Mapping[str, Totals] | None = None
     ) -> Holdings:
-        """Return what is to be judged of these sales, and of the books as a whole."""
-        async with self._at_one_moment() as connection:
+        """Return the contents of the ledger about these sales, on one snapshot of all tables."""
+        async with self._snapshot() as connection:
             return await holdings(connection, skus, totals or {})
 
     @asynccontextmanager
-    async def _at_one_moment(self) -> AsyncIterator[AsyncConnection]:
-        """Read all tables as they are at one moment, also in the middle of a sale."""
+    async def _snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """Read from one snapshot of all tables, also during a sale."""
         async with reading(self._engine) as connection:
             if connection.dialect.name == "postgresql":
                 await connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     async def secret(self) -> bytes:
-        """Return the secret of the order ids: made by the first caller, the same for all after."""
+        """Return the secret of the order ids. The first caller creates it."""
         mine = {"name": "order-ids", "value": random_secrets.token_hex(32)}
         try:
             async with writing(self._engine) as connection:
                 await connection.execute(insert(secrets).values(mine))
         except LedgerRefused:
-            pass  # somebody was first
+            pass  # another process has created it
         async with reading(self._engine) as connection:
             value = await connection.scalar(
                 select(secrets.c.value).where(secrets.c.name == mine["name"])
@@ -132,7 +132,7 @@ class SqlLedger:
             return bytes.fromhex(str(value))
 
     def hold_drain(self, name: str) -> AbstractAsyncContextManager[SqlDrainLease]:
-        """Wait until nobody else drains the sale of that name, then be its only drain."""
+        """Wait until no other drain holds the lease of that name, and hold it until the exit."""
         if self._database is None:
             return hold_only_drain(self._engine)
         return hold_drain(self._database, self._engine, name)

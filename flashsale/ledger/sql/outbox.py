@@ -1,7 +1,7 @@
-"""The outbox: events that were written with their orders, until the broker has them.
+"""The outbox: events that are written together with their orders and wait to be published.
 
-A claim by `id > last` would lose rows, as commits come in another order than their ids; so what
-is unsent says so itself, and SKIP LOCKED lets any number of relays share the work.
+Reading `id > last` would lose rows, since transactions commit in another order than their ids. So
+each row has a column `sent_at`, and SKIP LOCKED lets any number of relays share the work.
 """
 
 import time
@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Select, delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from flashsale.ledger.outbox_events import Relayed, Send, Unsent
 from flashsale.ledger.sql.bulk import among
 from flashsale.ledger.sql.tables import effects, orders, outbox
 from flashsale.ledger.sql.transactions import reading, writing
-from flashsale.ledger.unsent import Relayed, Send, Unsent
 from flashsale.messages.events import OrderEvent
 
-_PRUNED_AT_ONCE = 5_000
+_PRUNE_BATCH = 5_000
 
 
 class SqlOutbox:
@@ -28,15 +28,15 @@ class SqlOutbox:
         self._by_key = by_key
 
     async def relay(self, limit: int, until: float, send: Send) -> Relayed:
-        """Send up to `limit` of the oldest unsent events, and record what the broker has."""
+        """Send up to `limit` of the oldest unsent events, and mark the confirmed ones as sent."""
         if self._engine.dialect.name == "postgresql":
-            # What is claimed stays locked until it is marked: no other relay sends it.
+            # Claimed rows stay locked until they are marked, so no other relay sends them.
             async with writing(self._by_key) as connection:
                 events = await self.claim(connection, limit, until)
                 sent = await send(events) if events else []
                 await self.mark(connection, sent)
         else:
-            # One process, one relay; a lock held while it waits would stop the drain.
+            # SQLite has one relay. A lock during `send` would stop the drain.
             async with reading(self._engine) as connection:
                 events = await self.claim(connection, limit, until)
             sent = await send(events) if events else []
@@ -46,7 +46,7 @@ class SqlOutbox:
         return Relayed(len(events), len(sent), oldest)
 
     async def claim(self, connection: AsyncConnection, limit: int, until: float) -> list[Unsent]:
-        """Return the oldest unsent events, no other relay's while the transaction lasts."""
+        """Return the oldest unsent events, and lock them for this transaction."""
         rows = await connection.execute(_unsent(limit, until))
         return [
             Unsent(
@@ -67,7 +67,7 @@ class SqlOutbox:
         ]
 
     async def mark(self, connection: AsyncConnection, event_ids: Sequence[str]) -> None:
-        """Record that the broker has these events."""
+        """Mark these events as sent."""
         if event_ids:
             await connection.execute(
                 update(outbox)
@@ -77,12 +77,12 @@ class SqlOutbox:
             )
 
     async def prune(self, before: float) -> int:
-        """Delete some of the events that were made and sent before that moment; how many."""
+        """Delete some of the sent events created before `before`; return how many."""
         async with writing(self._engine) as connection:
             old = (
                 select(outbox.c.event_id)
                 .where(outbox.c.sent_at.is_not(None), outbox.c.created_at < before)
-                .limit(_PRUNED_AT_ONCE)
+                .limit(_PRUNE_BATCH)
                 .with_for_update(skip_locked=True)
             )
             gone = await connection.execute(delete(outbox).where(outbox.c.event_id.in_(old)))
@@ -91,7 +91,7 @@ class SqlOutbox:
             return int(gone.rowcount)
 
     async def send_again(self, services: int) -> int:
-        """Take for unsent what fewer than so many services have done; how many events."""
+        """Mark events as unsent that fewer than `services` have done; return how many."""
         async with writing(self._engine) as connection:
             done = (
                 select(effects.c.event_id)

@@ -1,4 +1,4 @@
-"""The tables' version, by Alembic."""
+"""Upgrade and check the version of the tables, with Alembic."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ _MIGRATE_LOCK = 5_701_953_263
 
 
 def upgrade(connection: Connection) -> str:
-    """Upgrade to the newest revision, inside the connection's transaction; the revision."""
-    _take_turns(connection)
+    """Upgrade to the newest revision in the connection's transaction, and return it."""
+    _lock(connection)
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
@@ -23,8 +23,8 @@ def upgrade(connection: Connection) -> str:
 
 
 def create_missing(connection: Connection, tables: MetaData) -> None:
-    """Create what is missing of tables that are not ours, inside the connection's transaction."""
-    _take_turns(connection)
+    """Create the missing ones of a service's tables in the connection's transaction."""
+    _lock(connection)
     tables.create_all(connection)
 
 
@@ -37,8 +37,8 @@ def verify(connection: Connection) -> None:
         )
 
 
-def _take_turns(connection: Connection) -> None:
-    # Of two at once, the second finds nothing to do.
+def _lock(connection: Connection) -> None:
+    # Concurrent processes wait here, and then find nothing to do.
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATE_LOCK})
 

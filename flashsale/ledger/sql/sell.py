@@ -1,4 +1,4 @@
-"""Sell a batch: what one transaction reads, and what it writes. The rule itself is pure."""
+"""Sell a batch in one transaction. The rule itself is `flashsale.domain.sales.decide`."""
 
 import time
 from collections import Counter
@@ -33,7 +33,7 @@ _add_sold = (
 
 
 class _Statements(NamedTuple):
-    forget_failed: Delete
+    delete_replayed: Delete
     lock: Select[Any]
     decided: Select[Any]
     bought: Select[Any]
@@ -45,12 +45,12 @@ def _statements(connection: AsyncConnection) -> _Statements:
 
 @lru_cache(maxsize=2)
 def _of_dialect(dialect: str) -> _Statements:
-    """Made once: to build an expression takes longer than to run it."""
+    """Build the statements once, as building one takes longer than running it."""
     return _Statements(
-        forget_failed=delete(orders).where(
+        delete_replayed=delete(orders).where(
             orders.c.status.in_(_REPLAYABLE), among(dialect, orders.c.id, "ids")
         ),
-        # In sku order, so that two transactions never wait for each other.
+        # In the order of the skus, so that two transactions can't deadlock.
         lock=select(sales)
         .where(among(dialect, sales.c.sku, "skus"))
         .order_by(sales.c.sku)
@@ -67,14 +67,14 @@ def _of_dialect(dialect: str) -> _Statements:
 
 
 class Steps:
-    """How long each step of a transaction took, in seconds."""
+    """The duration of each step of a transaction, in seconds."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._at = time.perf_counter()
 
     def done(self, step: str) -> None:
-        """A step ends now, and the next one begins."""
+        """End a step, and begin the next one."""
         now = time.perf_counter()
         self.seconds[step] = now - self._at
         self._at = now
@@ -90,19 +90,18 @@ async def sell(
 ) -> Verdict:
     """Decide a batch inside the connection's transaction, at Unix time `now`.
 
-    Stock, orders and outbox change together. An order that was decided before keeps its outcome
-    and changes nothing, so the same batch may come any number of times. Only one that failed, and
-    is `replayed`, is decided after all.
+    Stock, orders and outbox change together. An order that is decided already keeps its outcome and
+    changes nothing, so a batch may be repeated. A failed order is decided if it is in `replayed`.
     """
     if replayed:
-        await connection.execute(_statements(connection).forget_failed, {"ids": replayed})
+        await connection.execute(_statements(connection).delete_replayed, {"ids": replayed})
     terms = await _lock_sales(connection, {order.sku for order in batch})
     steps.done("lock")
     decided = await _decided(connection, [order.id for order in batch])
     bought = await _bought(connection, batch, terms)
     steps.done("read")
     outcomes = decide(batch, terms, bought, decided)
-    # A dict, as an order may stand twice in a batch; the first one decides.
+    # A dict, as an order may be in a batch twice; the first copy decides.
     new = {o.order.id: o for o in reversed(outcomes) if OrderId(o.order.id) not in decided}
     sold: Counter[str] = Counter()
     for outcome in new.values():
@@ -170,7 +169,7 @@ async def _write(
     if traceparents:
         events["traceparent"] = [traceparents.get(o.order.id) for o in new]
     await insert_columns(connection, outbox, events)
-    # One update a sale, not one an order, as the row is hot; and all sales in one round trip.
+    # One update for each sale, not for each order, as all orders share that row. One round trip.
     if sold:
         await connection.execute(
             _add_sold, [{"of_sku": sku, "items": items} for sku, items in sorted(sold.items())]
@@ -178,12 +177,12 @@ async def _write(
 
 
 def as_sale(row: Row[tuple[object, ...]]) -> Sale:
-    """Read a row of `sales`."""
+    """Return the sale in a row of `sales`."""
     return Sale(row.sku, row.stock, row.sold, row.customer_limit, row.opens_at, row.closes_at)
 
 
 def as_outcome(row: Row[tuple[object, ...]]) -> Outcome:
-    """Read a row of `orders`. Of a failed order only the id may be known."""
+    """Return the outcome in a row of `orders`. A failed order may have an id only."""
     order = Order(
         row.id, row.sku or "", row.customer_id or "", row.quantity or 0, row.accepted_at or 0.0
     )

@@ -1,4 +1,4 @@
-"""The ledger as a sink: a batch is decided and written in one transaction of a held lease."""
+"""The ledger as a sink: decide and write a batch in one transaction of a held lease."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -15,14 +15,14 @@ from flashsale.ledger.sql.sell import Steps, sell
 from flashsale.ledger.sql.tables import orders
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
-"""Begins a transaction that is committed at the end. Raises `LedgerError`."""
+"""Begins a transaction that is committed at the exit. Raises `LedgerError`."""
 
 
 class SqlSink:
-    """Decides orders by the rule and the tables. See `flashsale.ledger.port.Sink`."""
+    """Decides orders by the rule of the sale and the tables. See `flashsale.ledger.port.Sink`."""
 
     def __init__(self, transaction: Transaction) -> None:
-        """Write in transactions of the session that holds the lock, and in no others."""
+        """Write in transactions of the session that holds the lease."""
         self._transaction = transaction
         self.steps: Mapping[str, float] = {}
 
@@ -42,7 +42,7 @@ class SqlSink:
         return verdict
 
     async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
-        """Record that an order could not be decided, unless it was."""
+        """Record an order as failed, unless it is decided."""
         async with self._transaction() as connection:
             known = await connection.execute(select(orders.c.id).where(orders.c.id == order_id))
             if known.first() is None:
@@ -52,7 +52,7 @@ class SqlSink:
                     {
                         "id": [order_id],
                         "status": [Status.FAILED.value],
-                        # NUL is the one character that a text cannot hold.
+                        # PostgreSQL stores any character but NUL in a text.
                         "reason": [reason.replace("\0", "")],
                         "decided_at": now,
                     },

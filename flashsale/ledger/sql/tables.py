@@ -21,7 +21,7 @@ metadata = MetaData()
 
 
 def _key(length: int) -> TypeEngine[str]:
-    # Keys are compared for equality: the order of a language would only cost time.
+    # Keys are compared for equality only, so a collation would only cost time.
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
@@ -42,7 +42,7 @@ orders = Table(
     "orders",
     metadata,
     Column("id", _key(32), primary_key=True),
-    # Of a failed order nothing but its id may be known.
+    # A failed order may have an id only.
     Column("sku", _key(64)),
     Column("customer_id", _key(128)),
     Column("quantity", Integer),
@@ -58,7 +58,7 @@ orders = Table(
     ),
 )
 
-# What a customer holds already is read for every batch of a sale with a limit.
+# For each batch of a sale with a limit, the items of its customers are read.
 Index(
     "orders_confirmed_by_customer",
     orders.c.sku,
@@ -71,12 +71,12 @@ outbox = Table(
     "outbox",
     metadata,
     Column("event_id", _key(32), primary_key=True),
-    # Without an index: it is joined for whole tables only, and each order would pay for one.
+    # No index: only queries over the whole table join by it, and an index slows down each order.
     Column("order_id", _key(32), nullable=False),
     Column("topic", String(128), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("sent_at", Double),
-    # What the services' work is part of, if the order is traced (W3C Trace Context).
+    # The parent of the services' spans, if the order is traced (W3C Trace Context).
     Column("traceparent", String(55)),
 )
 
@@ -87,7 +87,7 @@ Index(
     sqlite_where=outbox.c.sent_at.is_(None),
 )
 
-# Sent rows that were deleted, so that the books can tell them from rows that never were.
+# The count of deleted sent rows, so that an audit can tell them from missing rows.
 outbox_pruned = Table(
     "outbox_pruned",
     metadata,
@@ -96,14 +96,14 @@ outbox_pruned = Table(
     Column("events", Integer, nullable=False),
 )
 
-# That a service has done its work for an event: written with the effect, or not at all.
+# The events that each service has done, written together with their effects.
 effects = Table(
     "effects",
     metadata,
-    # The id first: a plan made while the table is empty might look for the service alone.
+    # The id first: a plan made for an empty table might use the service alone.
     Column("event_id", _key(32), primary_key=True),
     Column("service", String(64), primary_key=True),
-    # The order that the event tells of; the event itself is pruned before long.
+    # The order of the event, since the event itself is pruned.
     Column("order_id", _key(32)),
     Column("done_at", Double, nullable=False),
 )
@@ -115,17 +115,17 @@ secrets = Table(
     Column("value", String(128), nullable=False),
 )
 
-# Who may decide the orders of a sale. Only PostgreSQL has rows here: a SQLite file has one process.
+# The right to decide the orders of a sale. SQLite has no rows here, as one process uses the file.
 drain_leases = Table(
     "drain_leases",
     metadata,
     Column("name", Text, primary_key=True),
-    # One higher at each takeover. A drain writes only while this is its own.
+    # Increased by each takeover. A drain writes only while the epoch is its own.
     Column("epoch", BigInteger, nullable=False),
     Column("holder", Text, nullable=False),
-    # The holder's session; null behind a pooler, where no session is the holder's.
+    # The session of the holder. Null behind a pooler.
     Column("backend_pid", Integer),
     Column("backend_start", Double),
-    # By the clock of the database.
+    # By the clock of the database server.
     Column("expires_at", Double, nullable=False),
 )

@@ -1,4 +1,4 @@
-"""How a transaction begins, on PostgreSQL and on SQLite."""
+"""Begin transactions on PostgreSQL and on SQLite."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from flashsale.ledger.sql.engines.postgresql import behind_pooler
 
 @asynccontextmanager
 async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection to read by. Raises `LedgerError`."""
+    """Open a connection for reading. Raises `LedgerError`."""
     with named_errors():
         async with engine.connect() as connection:
             yield connection
@@ -19,17 +19,17 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 @asynccontextmanager
 async def reading_once(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection to read by in one statement. Raises `LedgerError`."""
+    """Open a connection for a single statement that reads. Raises `LedgerError`."""
     async with reading(engine) as connection:
         if connection.dialect.name == "postgresql" and not await behind_pooler(connection):
-            # One statement needs no BEGIN and no end of its own.
+            # A single statement needs no BEGIN and COMMIT.
             await connection.execution_options(isolation_level="AUTOCOMMIT")
         yield connection
 
 
 @asynccontextmanager
 async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A transaction to write in, committed at the end. Raises `LedgerError`."""
+    """Begin a transaction for writing, and commit it at the exit. Raises `LedgerError`."""
     with named_errors():
         async with engine.connect() as connection:
             await connection.execution_options(flashsale_writes=True)

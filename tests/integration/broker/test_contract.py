@@ -76,7 +76,7 @@ async def test_an_ack_counts_for_all_before_it(broker: Broker, topology: Topolog
         assert await receive(deliveries, 2) == [b"3", b"4"]
 
 
-async def test_what_is_not_acked_comes_again_in_its_old_order(
+async def test_messages_not_acknowledged_come_again_in_their_old_order(
     broker: Broker, topology: Topology
 ) -> None:
     await publish(broker, topology, b"1", b"2", b"3")
@@ -126,14 +126,16 @@ async def test_a_message_for_no_queue_is_unroutable(broker: Broker, topology: To
     assert (await broker.depth(topology.orders)).ready == 1
 
 
-async def test_many_at_once_are_each_answered(broker: Broker, topology: Topology) -> None:
+async def test_each_of_many_publishes_at_once_is_confirmed(
+    broker: Broker, topology: Topology
+) -> None:
     confirms = [
         broker.publish(topology.orders, "dead", b"m", message_id=str(n)) for n in range(500)
     ]
     assert await asyncio.gather(*confirms) == [None] * 500
 
 
-async def test_no_trouble_while_open(broker: Broker) -> None:
+async def test_an_open_broker_reports_no_trouble(broker: Broker) -> None:
     assert broker.trouble is None
 
 

@@ -114,7 +114,7 @@ async def test_an_address_that_never_answers_is_passed_over(
     assert came == 1
 
 
-async def test_when_no_address_answers_each_is_named_without_its_password() -> None:
+async def test_each_address_is_named_without_its_password_when_none_answers() -> None:
     ports = [free_port(), free_port()]
     url = ",".join(f"amqp://guest:hunter2@127.0.0.1:{port}/" for port in ports)
     with pytest.raises(BrokerUnavailable) as caught:
@@ -126,7 +126,7 @@ async def test_when_no_address_answers_each_is_named_without_its_password() -> N
     assert "\n" not in str(caught.value)
 
 
-async def test_when_its_node_dies_a_connection_goes_to_the_next_address(
+async def test_a_connection_goes_to_the_next_address_when_its_node_dies(
     node: RabbitNode, rabbit_url: str, topology: Topology
 ) -> None:
     with patch("flashsale.broker.rabbitmq.connection.random.sample", lambda found, _: found):
@@ -213,7 +213,7 @@ async def test_frames_of_many_messages_leave_in_one_write(
         assert writes == 1
 
 
-async def test_what_pika_writes_itself_goes_through_the_hook(
+async def test_frames_that_pika_writes_itself_go_through_the_hook(
     rabbit_url: str, topology: Topology
 ) -> None:
     async with RabbitMQ(rabbit_url, topology, publish_timeout=5) as broker:
@@ -301,7 +301,7 @@ async def test_a_connection_that_gets_no_confirms_is_given_up_for_another(
                 node.resume()
 
 
-async def test_after_refusals_it_goes_on_with_another_channel(
+async def test_a_publisher_takes_another_channel_after_refusals(
     rabbit_url: str, topology: Topology
 ) -> None:
     with patch("flashsale.broker.rabbitmq.broker._RENEWAL_SECONDS", 0.05):
@@ -391,7 +391,7 @@ async def test_a_queue_deleted_under_the_consumer_ends_it(
             await deliveries.wait()
 
 
-async def test_what_is_at_hand_when_its_queue_is_deleted_can_still_be_taken(
+async def test_deliveries_at_hand_when_their_queue_is_deleted_can_still_be_taken(
     rabbit_url: str, topology: Topology
 ) -> None:
     async with (
@@ -413,7 +413,7 @@ async def test_what_is_at_hand_when_its_queue_is_deleted_can_still_be_taken(
             await deliveries.wait()
 
 
-async def test_what_is_in_hand_when_a_broker_with_a_full_queue_dies_is_delivered_again(
+async def test_deliveries_in_hand_when_a_broker_with_a_full_queue_dies_come_again(
     node: RabbitNode, topology: Topology
 ) -> None:
     bodies = [b"%d" % number for number in range(14)]
@@ -440,7 +440,7 @@ async def test_what_is_in_hand_when_a_broker_with_a_full_queue_dies_is_delivered
         deliveries.ack_through(taken[-1])
 
 
-async def test_a_count_that_was_given_up_is_no_error_that_nobody_hears_of(
+async def test_a_depth_that_was_given_up_leaves_no_unhandled_error(
     node: RabbitNode, topology: Topology
 ) -> None:
     unheard: list[dict[str, object]] = []

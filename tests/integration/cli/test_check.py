@@ -260,7 +260,7 @@ def test_tampering_is_found_by_its_rule(
     assert {name for name, lines in held.violations().items() if lines} == {rule}
 
 
-def test_of_many_violations_some_are_shown(held: Held) -> None:
+def test_check_shows_some_of_many_violations(held: Held) -> None:
     for number in range(30):
         held.history.append(
             OrderAttempt(1, 0, "tv", "c", f"{number}", "", 202, f"{number:032x}", "", "elsewhere")
@@ -273,7 +273,7 @@ def test_of_many_violations_some_are_shown(held: Held) -> None:
     assert one_line(result).endswith(": 30 violations")
 
 
-def test_without_services_their_effects_are_not_judged(held: Held) -> None:
+def test_check_does_not_judge_the_effects_of_services_that_are_off(held: Held) -> None:
     held.run("DELETE FROM effects")
     assert held.check(services="none").returncode == 0
     assert "effects: mail: not done for" in held.check(services="mail").stdout
@@ -294,7 +294,7 @@ def test_a_broker_that_is_away_is_one_line(held: Held) -> None:
     assert "no broker at FLASHSALE_BROKER_URL" in one_line(result)
 
 
-async def test_while_orders_wait_it_is_too_early_to_judge(
+async def test_check_says_it_is_too_early_while_orders_wait(
     sqlite_url: str, rabbit_url: str, tmp_path: Path
 ) -> None:
     async with open_ledger(sqlite_url) as ledger:

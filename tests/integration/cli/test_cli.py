@@ -89,12 +89,12 @@ def test_a_process_that_shares_a_broker_refuses_an_embedded_one(command: str) ->
     assert "memory://" in one_line(module)
 
 
-def test_all_in_one_process_is_not_several() -> None:
+def test_run_refuses_several_gateway_workers() -> None:
     assert "FLASHSALE_GATEWAY_WORKERS=2" in one_line(flashsale("run", gateway_workers="2"))
 
 
 @pytest.mark.parametrize("command", ["gateway", "consumer"])
-def test_what_is_missing_is_one_line_that_says_what_to_do(
+def test_a_missing_broker_or_database_is_one_line_that_says_what_to_do(
     command: str, rabbit_url: str, postgres_url: str
 ) -> None:
     nowhere = free_port()
@@ -124,7 +124,7 @@ def test_a_taken_port_is_one_line(sqlite_url: str, tmp_path: Path) -> None:
         assert running.stop() == 0
 
 
-def test_a_slip_of_the_pen_is_warned_about(sqlite_url: str) -> None:
+def test_a_misspelt_setting_is_warned_about(sqlite_url: str) -> None:
     result = flashsale("migrate", database_url=sqlite_url, drain_rates="5")
     assert "FLASHSALE_DRAIN_RATES" in result.stderr
 

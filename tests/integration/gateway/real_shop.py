@@ -14,9 +14,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger, open_ledger
-from loadtest.processes import Process, process
+from loadtest.processes import Process
 from loadtest.servers import free_port
 from tests.conftest import unique
+from tests.processes import process
 
 
 @dataclass

@@ -95,7 +95,7 @@ async def test_several_sales_in_one_batch(ledger: Ledger) -> None:
     assert (await ledger.audit()).wrong == ()
 
 
-async def test_a_failed_order_is_known_by_its_id_alone(ledger: Ledger) -> None:
+async def test_a_failed_order_may_have_an_id_only(ledger: Ledger) -> None:
     order = an_order()
     async with draining(ledger) as sink:
         await sink.fail(OrderId(order.id), "not\0 an order", NOW)
@@ -106,7 +106,7 @@ async def test_a_failed_order_is_known_by_its_id_alone(ledger: Ledger) -> None:
     assert (await ledger.audit()).wrong == ()
 
 
-async def test_a_decided_order_does_not_fail_any_more(ledger: Ledger) -> None:
+async def test_a_decided_order_can_not_fail(ledger: Ledger) -> None:
     await ledger.create_sale(Sale("tv", 2))
     order = an_order()
     async with draining(ledger) as sink:
@@ -137,7 +137,7 @@ async def test_a_sale_is_created_once(ledger: Ledger) -> None:
         await ledger.create_sale(Sale("tv", 3))
 
 
-async def test_the_secret_is_made_once(ledger: Ledger) -> None:
+async def test_the_ledger_secret_is_created_once(ledger: Ledger) -> None:
     secret = await ledger.secret()
     assert len(secret) == 32
     assert await ledger.secret() == secret
@@ -150,7 +150,7 @@ async def test_migrating_twice_does_no_harm_and_verifies(ledger: Ledger) -> None
     assert len(await ledger.sales()) == 1
 
 
-async def test_an_empty_database_is_outdated(database_url: str) -> None:
+async def test_the_schema_of_an_empty_database_is_outdated(database_url: str) -> None:
     async with open_ledger(database_url) as ledger:
         with pytest.raises(SchemaOutdated, match="at revision none"):
             await ledger.verify_schema()
@@ -201,7 +201,7 @@ async def test_the_audit_names_the_row_that_is_wrong(
     assert any(row in wrong for wrong in (await ledger.audit()).wrong)
 
 
-async def test_no_oversell_gets_past_the_tables_themselves(
+async def test_check_constraints_of_the_tables_refuse_an_oversell(
     ledger: Ledger, database_url: str
 ) -> None:
     await ledger.create_sale(Sale("tv", 1))
@@ -278,7 +278,7 @@ async def test_no_expression_waits_for_the_garbage_collector(ledger: Ledger) -> 
             gc.enable()
 
 
-async def test_a_ranking_is_asked_by_the_query_of_a_service(
+async def test_top_buyers_come_from_the_query_of_a_service(
     ledger: Ledger, database_url: str
 ) -> None:
     for customer, bought, at in (("late", 3, 9), ("early", 3, 5), ("little", 1, 1)):

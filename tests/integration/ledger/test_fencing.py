@@ -31,7 +31,7 @@ async def terminate_drains(url: str) -> int:
     return int(ended)
 
 
-async def test_a_standby_waits_until_the_active_one_is_gone(postgres_url: str) -> None:
+async def test_a_standby_drain_waits_until_the_active_one_is_gone(postgres_url: str) -> None:
     async with open_ledger(postgres_url) as ledger:
         await ledger.migrate()
         first, second, release = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -51,7 +51,7 @@ async def test_a_standby_waits_until_the_active_one_is_gone(postgres_url: str) -
         await standby
 
 
-async def test_who_lost_the_session_can_write_nothing(postgres_url: str) -> None:
+async def test_a_drain_that_lost_its_session_can_not_write(postgres_url: str) -> None:
     async with open_ledger(postgres_url) as ledger:
         await ledger.migrate()
         await ledger.create_sale(Sale("tv", 5))
@@ -69,7 +69,7 @@ async def test_who_lost_the_session_can_write_nothing(postgres_url: str) -> None
         assert sale.sold == 1
 
 
-async def test_the_session_has_its_timeouts(postgres_url: str) -> None:
+async def test_the_session_of_the_drain_lease_has_its_timeouts(postgres_url: str) -> None:
     async with open_ledger(postgres_url) as ledger:
         await ledger.migrate()
         async with ledger.hold_drain("sale") as lease:

@@ -23,9 +23,7 @@ async def sold(ledger: Ledger, *orders: Order) -> None:
         await sink.sell(orders, NOW)
 
 
-async def test_holdings_are_those_of_the_sales_and_of_no_other(
-    ledger: Ledger, database_url: str
-) -> None:
+async def test_holdings_are_of_the_given_sales_only(ledger: Ledger, database_url: str) -> None:
     bought = an_order(customer_id="me", quantity=4)
     too_late = an_order(customer_id="you", quantity=2)
     other = an_order(sku="radio", customer_id="me", quantity=3)
@@ -61,7 +59,7 @@ async def test_holdings_are_those_of_the_sales_and_of_no_other(
     assert found.broken == {"oversold": (), "over_limit": (), "books": ()}
 
 
-async def test_the_ranking_is_held_against_the_orders_that_it_has_done(
+async def test_the_tally_of_the_ranking_has_the_orders_it_has_done(
     ledger: Ledger, database_url: str
 ) -> None:
     orders = [an_order(customer_id="me"), an_order(customer_id="me")]
@@ -74,7 +72,7 @@ async def test_the_ranking_is_held_against_the_orders_that_it_has_done(
     assert tally == Tally({("tv", "me"): 2}, {("tv", "me"): 1})
 
 
-async def test_a_service_without_its_table_has_added_up_nothing(
+async def test_a_service_without_its_table_has_an_empty_tally(
     ledger: Ledger, database_url: str
 ) -> None:
     order = an_order(customer_id="me")
@@ -90,7 +88,7 @@ async def send_all(unsent: Sequence[Unsent]) -> list[str]:
     return [event.event_id for event, _ in unsent]
 
 
-async def test_an_effect_is_of_its_order_after_the_event_was_pruned(
+async def test_an_effect_counts_for_its_order_after_the_event_was_pruned(
     ledger: Ledger, database_url: str
 ) -> None:
     order = an_order(customer_id="me")
@@ -105,7 +103,7 @@ async def test_an_effect_is_of_its_order_after_the_event_was_pruned(
     assert [journey.order_id for journey in await ledger.effects.journeys("tv")] == [order.id]
 
 
-async def test_an_effect_that_an_earlier_version_wrote_is_of_its_order(
+async def test_an_effect_of_an_earlier_version_counts_for_its_order(
     ledger: Ledger, database_url: str
 ) -> None:
     """Such a service knows no order ids, and such a relay sends events under the order's id."""
@@ -125,7 +123,7 @@ async def test_an_effect_that_an_earlier_version_wrote_is_of_its_order(
     assert {journey.order_id for journey in journeys} == {by_event.id, by_order.id}
 
 
-async def test_an_effect_of_an_event_that_is_not_the_orders_own_is_not_of_the_order(
+async def test_an_effect_of_another_event_does_not_count_for_the_order(
     ledger: Ledger, database_url: str
 ) -> None:
     order, other = an_order(), an_order()

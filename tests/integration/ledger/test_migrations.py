@@ -86,7 +86,7 @@ class Relay:
 
 
 @pytest.mark.parametrize("revision", ["0001", "0003"])
-async def test_a_migration_keeps_all_that_was_sold_and_the_sale_goes_on(
+async def test_a_migration_keeps_sold_orders_and_the_sale_goes_on(
     database_url: str, revision: str
 ) -> None:
     await filled(database_url, revision)
@@ -153,7 +153,7 @@ async def test_a_migrated_database_has_the_tables_of_this_version(database_url: 
         assert "WHERE sent_at IS NULL" in index
 
 
-async def test_a_consumer_of_the_version_before_still_writes_after_the_migration(
+async def test_a_consumer_of_the_previous_version_still_writes_after_the_migration(
     postgres_url: str,
 ) -> None:
     """Consumers are replaced one by one, after `flashsale migrate`."""
@@ -170,7 +170,7 @@ async def test_a_consumer_of_the_version_before_still_writes_after_the_migration
         assert (await ledger.audit()).wrong == ()
 
 
-async def test_a_migration_can_be_taken_back(database_url: str) -> None:
+async def test_a_migration_can_be_downgraded(database_url: str) -> None:
     await filled(database_url, "0003")
     async with open_ledger(database_url) as ledger:
         await ledger.migrate()

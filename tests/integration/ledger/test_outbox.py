@@ -72,7 +72,7 @@ async def test_every_decided_order_is_one_event(ledger: Ledger) -> None:
     assert (again.claimed, again.sent, again.oldest) == (0, 0, None)
 
 
-async def test_the_event_of_a_traced_order_says_what_it_is_part_of(ledger: Ledger) -> None:
+async def test_the_event_of_a_traced_order_has_its_traceparent(ledger: Ledger) -> None:
     await ledger.create_sale(Sale("tv", 1000))
     first, traced, last = (an_order() for _ in range(3))
     async with draining(ledger) as sink:
@@ -88,7 +88,7 @@ async def test_the_event_of_a_traced_order_says_what_it_is_part_of(ledger: Ledge
     assert found == {first.id: None, traced.id: TRACEPARENT, last.id: None}
 
 
-async def test_what_the_broker_did_not_take_is_sent_later_oldest_first(ledger: Ledger) -> None:
+async def test_unconfirmed_events_are_sent_later_oldest_first(ledger: Ledger) -> None:
     early = await sell(ledger, 5, now=NOW)
     await sell(ledger, 5, now=NOW + 1)
     refusing = Sender(most=3)
@@ -100,7 +100,7 @@ async def test_what_the_broker_did_not_take_is_sent_later_oldest_first(ledger: L
     assert len({event.event_id for event in (*refusing.sent, *sender.sent)}) == 10
 
 
-async def test_dying_between_publish_and_mark_sends_again(ledger: Ledger) -> None:
+async def test_a_crash_between_publish_and_mark_sends_an_event_again(ledger: Ledger) -> None:
     await sell(ledger, 5)
     lost = Sender()
 
@@ -115,7 +115,7 @@ async def test_dying_between_publish_and_mark_sends_again(ledger: Ledger) -> Non
     assert sender.sent == lost.sent, "the same events, under the same ids"
 
 
-async def test_two_relays_share_the_work(ledger: Ledger, database_url: str) -> None:
+async def test_two_relays_share_the_outbox(ledger: Ledger, database_url: str) -> None:
     if database_url.startswith("sqlite"):
         pytest.skip("one process, one relay")
     await sell(ledger, 20)
@@ -148,7 +148,7 @@ async def test_old_events_are_pruned_and_the_books_still_balance(ledger: Ledger)
     assert (await ledger.audit()).wrong == ()
 
 
-async def test_an_event_that_never_was_shows_though_old_ones_were_pruned(
+async def test_the_audit_finds_a_missing_event_after_a_prune(
     ledger: Ledger, database_url: str
 ) -> None:
     early = await sell(ledger, 5, now=NOW)
@@ -162,7 +162,7 @@ async def test_an_event_that_never_was_shows_though_old_ones_were_pruned(
     assert early
 
 
-async def test_what_the_services_have_not_done_is_sent_again(
+async def test_events_that_services_have_not_done_are_sent_again(
     ledger: Ledger, database_url: str
 ) -> None:
     orders = await sell(ledger, 3)
@@ -178,9 +178,7 @@ async def test_what_the_services_have_not_done_is_sent_again(
     assert {event.order_id for event in sender.sent} == {orders[1].id, orders[2].id}
 
 
-async def test_an_effect_is_written_with_the_order_that_it_is_for(
-    ledger: Ledger, database_url: str
-) -> None:
+async def test_an_effect_is_written_with_its_order_id(ledger: Ledger, database_url: str) -> None:
     first, second = (Effects(f"event {number}", f"order {number}") for number in (1, 2))
     assert await ledger.effects.take_effect("mail", [second, first, second]) == 2
     assert await ledger.effects.take_effect("mail", [first]) == 0
@@ -189,7 +187,7 @@ async def test_an_effect_is_written_with_the_order_that_it_is_for(
     assert [tuple(row) for row in found] == [("event 1", "order 1"), ("event 2", "order 2")]
 
 
-async def test_the_relay_wakes_at_once_and_gives_way_to_orders(
+async def test_the_relay_wakes_at_once_and_waits_while_orders_wait(
     ledger: Ledger, topology: Topology
 ) -> None:
     topology += Topology(

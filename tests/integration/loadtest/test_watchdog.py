@@ -65,16 +65,21 @@ class Family:
 
     def start(self, *command: str) -> None:
         """Run a Python command as the first of the family, the foreground job of a terminal."""
-        with (self._folder / "log").open("wb") as log:
-            self._first = subprocess.Popen(
-                [sys.executable, *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=own_environment() | {"PYTHONPATH": str(ROOT), _VARIABLE: self._name},
-                cwd=self._folder,
-                start_new_session=True,
-            )
+        # A shell has its background jobs ignore Ctrl-C, and these tests may run in one.
+        ignored = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with (self._folder / "log").open("wb") as log:
+                self._first = subprocess.Popen(
+                    [sys.executable, *command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=own_environment() | {"PYTHONPATH": str(ROOT), _VARIABLE: self._name},
+                    cwd=self._folder,
+                    start_new_session=True,
+                )
+        finally:
+            signal.signal(signal.SIGINT, ignored)
 
     def ready(self, count: int) -> list[Path]:
         """Wait until so many say that they are ready; the folders of their servers."""

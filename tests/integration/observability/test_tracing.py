@@ -187,7 +187,7 @@ async def test_an_order_is_one_trace_through_every_process(
     assert not any(span.failed for span in collector.spans)
 
 
-async def test_all_in_one_process_sends_its_last_spans_as_it_ends(
+async def test_run_sends_its_last_spans_as_it_ends(
     collector: Collector, sqlite_url: str, tmp_path: Path
 ) -> None:
     url, environment = alone(sqlite_url)
@@ -267,14 +267,16 @@ async def test_a_refusal_is_told_by_its_status_and_the_kind_of_error(
     assert {span.attributes.get("error.type") for span in publishes} == {None, "QueueFull"}
 
 
-async def test_off_no_message_carries_a_header(request: pytest.FixtureRequest, kind: str) -> None:
+async def test_tracing_off_adds_no_header_to_a_message(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
     async with gateway(settings_of(request, kind)) as (url, stack):
         assert stack.tracing is None
         await order(url, SAMPLED)
         assert await headers_of_the_first(stack) == {}
 
 
-def test_off_opentelemetry_is_not_even_imported(sqlite_url: str) -> None:
+def test_tracing_off_does_not_import_opentelemetry(sqlite_url: str) -> None:
     program = """
 import asyncio, sys
 import consumer.app, gateway.app, services.app, services.installed, flashsale.cli.main
@@ -303,7 +305,7 @@ print([name for name in sys.modules if name.startswith(spans)])
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
-def test_on_without_the_extra_is_one_line_that_says_what_to_install(sqlite_url: str) -> None:
+def test_tracing_without_its_extra_is_one_line_that_says_what_to_install(sqlite_url: str) -> None:
     program = (
         "import sys; sys.modules['opentelemetry'] = None; import flashsale.cli.main as c; c.main()"
     )

@@ -120,9 +120,7 @@ async def test_kill_9_of_the_services_doubles_no_effect_and_loses_no_mail(
     assert set(box.ids) == {f"{event_id}@localhost" for event_id in await shop.accepted_events()}
 
 
-async def test_kill_9_of_the_broker_in_the_middle_loses_no_event(
-    shop: Shop, node: RabbitNode
-) -> None:
+async def test_kill_9_of_the_broker_loses_no_event(shop: Shop, node: RabbitNode) -> None:
     folder = shop.folder / "mail"
     with (
         shop.start("gateway", publish_timeout_seconds="1") as gateway,
@@ -141,7 +139,9 @@ async def test_kill_9_of_the_broker_in_the_middle_loses_no_event(
     assert {file.stem for file in folder.glob("*.eml")} == set(await shop.accepted_events())
 
 
-async def test_what_waits_for_its_retry_survives_kill_9_of_the_broker(node: RabbitNode) -> None:
+async def test_events_that_wait_for_their_retry_survive_kill_9_of_the_broker(
+    node: RabbitNode,
+) -> None:
     """The broker dies while it gives events back to their queue: none is lost."""
     topology = sale_topology(f"{unique('r')}.", 2000, "classic")
     work = f"{topology.orders}.work"
@@ -165,7 +165,7 @@ async def test_what_waits_for_its_retry_survives_kill_9_of_the_broker(node: Rabb
     assert found == ids
 
 
-async def test_a_shopper_waits_for_no_service(shop: Shop) -> None:
+async def test_a_slow_service_does_not_delay_shoppers(shop: Shop) -> None:
     """With services that take a second, an order is answered as fast as without any."""
     slow = {f"{name}_latency_ms": "1000" for name in SERVICES}
     metrics = free_port()
@@ -300,7 +300,7 @@ async def test_the_service_of_the_documentation_needs_no_change_elsewhere(shop: 
     assert await shop.count("effects") == 20, "no other service ran"
 
 
-async def test_a_service_that_is_not_there_is_named(shop: Shop) -> None:
+async def test_a_service_that_is_not_installed_is_named(shop: Shop) -> None:
     assert "no service nonsense" in flashsale(shop, "services", "nonsense", status=1)
     shop.environment["FLASHSALE_SERVICES"] = "mail,nonsense"
     assert "no service nonsense" in flashsale(shop, "consumer", status=1)

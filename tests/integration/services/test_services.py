@@ -174,7 +174,7 @@ async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
         yield Bench(settings, stack)
 
 
-async def test_an_event_reaches_the_services_that_asked_for_it(bench: Bench) -> None:
+async def test_an_event_reaches_the_services_with_its_topic(bench: Bench) -> None:
     confirmed, rejected = an_event(), an_event(status="rejected", reason="sold_out")
     heard: list[tuple[str, str]] = []
 
@@ -201,7 +201,7 @@ async def test_an_event_reaches_the_services_that_asked_for_it(bench: Bench) -> 
     )
 
 
-async def test_services_work_at_the_same_time(bench: Bench) -> None:
+async def test_services_work_in_parallel(bench: Bench) -> None:
     meeting = asyncio.Barrier(3)
 
     async def meet(event: OrderEvent, effects: Effects) -> None:
@@ -240,7 +240,7 @@ async def test_a_handler_that_fails_twice_succeeds_on_the_third_try(bench: Bench
     assert bench.counted("flashsale_service_handled_events_total") == 21
 
 
-async def test_a_poison_event_dies_alone_and_is_done_once_when_the_handler_is_mended(
+async def test_a_poison_event_dies_alone_and_is_done_once_after_a_replay(
     bench: Bench,
 ) -> None:
     poison, others = an_event(), [an_event() for _ in range(20)]
@@ -280,7 +280,7 @@ async def test_a_poison_event_dies_alone_and_is_done_once_when_the_handler_is_me
         await bench.done(poison, *others)
 
 
-async def test_dead_letters_can_be_dropped(bench: Bench) -> None:
+async def test_dead_events_can_be_dropped(bench: Bench) -> None:
     async def refuse(event: OrderEvent, effects: Effects) -> None:
         raise GiveUp("no such customer")
 
@@ -299,7 +299,7 @@ async def test_dead_letters_can_be_dropped(bench: Bench) -> None:
         await bench.dead(service, 0)
 
 
-async def test_what_is_no_event_is_dead_at_once(bench: Bench) -> None:
+async def test_a_message_that_is_no_event_is_dead_at_once(bench: Bench) -> None:
     service = a_service()
     good = an_event()
     async with bench.running(service):
@@ -335,7 +335,7 @@ async def test_copies_of_an_event_take_effect_once(bench: Bench) -> None:
     assert set(runs.values()) == {1}, "not even the handler ran again"
 
 
-async def test_an_effect_that_is_refused_takes_no_other_with_it(bench: Bench) -> None:
+async def test_a_refused_effect_fails_no_other_event(bench: Bench) -> None:
     bad, others = an_event(), [an_event() for _ in range(20)]
 
     async def write(event: OrderEvent, effects: Effects) -> None:
@@ -352,7 +352,7 @@ async def test_an_effect_that_is_refused_takes_no_other_with_it(bench: Bench) ->
         assert await bench.stack.ledger.effects.done("probe", [bad.event_id]) == set()
 
 
-async def test_a_handler_that_hangs_is_one_failed_try(bench: Bench) -> None:
+async def test_a_handler_timeout_is_one_failed_attempt(bench: Bench) -> None:
     event = an_event()
     tries = 0
 
@@ -369,7 +369,7 @@ async def test_a_handler_that_hangs_is_one_failed_try(bench: Bench) -> None:
     assert tries == 2
 
 
-async def test_what_is_in_hand_is_finished_before_the_end(bench: Bench) -> None:
+async def test_a_worker_finishes_the_events_in_hand_before_it_ends(bench: Bench) -> None:
     begun = asyncio.Event()
     go_on = asyncio.Event()
 
@@ -386,7 +386,7 @@ async def test_what_is_in_hand_is_finished_before_the_end(bench: Bench) -> None:
     await bench.done(event)
 
 
-async def test_a_lost_session_is_no_reason_to_run_a_handler_again(
+async def test_a_lost_session_does_not_repeat_a_handler(
     bench: Bench, request: pytest.FixtureRequest
 ) -> None:
     """The database goes away between the handler and the record of it, and comes back."""
@@ -422,7 +422,7 @@ async def _terminate_sessions(server: PostgresServer, url: str) -> None:
         await connection.close()
 
 
-async def test_a_service_must_say_what_it_does() -> None:
+async def test_a_service_needs_either_handle_or_opened() -> None:
     with pytest.raises(ValueError, match="either handle or opened"):
         Service("nothing", ("order.#",), lambda event: event)
 
@@ -458,7 +458,7 @@ async def test_a_wrong_setting_of_a_service_stops_it_by_its_name(
             pass
 
 
-async def test_effects_that_meet_in_two_processes_are_written_once(bench: Bench) -> None:
+async def test_concurrent_effects_of_one_event_are_written_once(bench: Bench) -> None:
     book = bench.stack.ledger.effects
     await book.create_tables(tables)
     events = [an_event() for _ in range(200)]

@@ -19,7 +19,7 @@ from consumer.release_gate import ReleaseGate
         (1_000_000, 30_000, 30_000, 65_535),
     ],
 )
-def test_batch_and_prefetch_of_a_drain_follow_its_rate(
+def test_drain_control_derives_batch_and_prefetch_from_the_rate(
     rate: int, largest: int | None, batch: int, prefetch: int
 ) -> None:
     control = DrainControl(1, largest)
@@ -27,7 +27,7 @@ def test_batch_and_prefetch_of_a_drain_follow_its_rate(
     assert (control.rate, control.batch, control.prefetch) == (rate, batch, prefetch)
 
 
-def test_whoever_follows_the_drain_control_is_told_of_a_change() -> None:
+def test_drain_control_calls_its_listeners_after_a_change() -> None:
     control = DrainControl(2000)
     seen: list[int] = []
     control.on_change(lambda: seen.append(control.rate))
@@ -48,7 +48,9 @@ def gate(control: DrainControl) -> Iterator[ReleaseGate]:
     gate.close()
 
 
-async def test_a_raise_opens_a_gate_that_waits(control: DrainControl, gate: ReleaseGate) -> None:
+async def test_a_higher_rate_wakes_a_waiting_release_gate(
+    control: DrainControl, gate: ReleaseGate
+) -> None:
     assert gate.release(1) == 1
     waiting = asyncio.create_task(gate.wait_open(1))
     while gate._wait is None:
@@ -60,7 +62,7 @@ async def test_a_raise_opens_a_gate_that_waits(control: DrainControl, gate: Rele
     assert gate.release(1000) > 1
 
 
-async def test_a_lowering_holds_for_what_is_released_after_it(
+async def test_a_lower_rate_holds_for_later_releases(
     control: DrainControl, gate: ReleaseGate
 ) -> None:
     control.change(100_000)

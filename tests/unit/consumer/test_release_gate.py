@@ -7,7 +7,7 @@ from consumer.release_gate import ReleaseLog
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.5), st.integers(1, 50)), min_size=1, max_size=60))
-def test_the_log_finds_the_fullest_second(gaps: list[tuple[float, int]]) -> None:
+def test_release_log_finds_the_fullest_second(gaps: list[tuple[float, int]]) -> None:
     log, at, releases = ReleaseLog(), 0.0, []
     for gap, count in gaps:
         at += gap

@@ -6,22 +6,21 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from gateway.state.changes import EVERY_SALE, PROGRESS, Changes, StreamChanges
+from gateway.state.stream_changes import EVERY_SALE, PROGRESS, Changes, StreamChanges
 
 HOURS = 10_000.0
 
 
 @asynccontextmanager
 async def told(
-    changes: Changes, tell: Callable[[str], Awaitable[None]] | None = None
+    changes: Changes, tell: Callable[[str], Awaitable[bool]] | None = None
 ) -> AsyncIterator[list[str]]:
     """Collect the topics that are told."""
     topics: list[str] = []
 
-    async def collect(topic: str) -> None:
+    async def collect(topic: str) -> bool:
         topics.append(topic)
-        if tell is not None:
-            await tell(topic)
+        return tell is None or await tell(topic)
 
     following = asyncio.create_task(changes.follow(collect))
     yield topics
@@ -86,10 +85,11 @@ async def test_the_last_change_is_told_even_if_it_comes_while_another_is_told() 
     state = 0
     sent: list[int] = []
 
-    async def tell(topic: str) -> None:
+    async def tell(topic: str) -> bool:
         sent.append(state)
         await asyncio.sleep(0)  # a broadcast lets other tasks run
         await asyncio.sleep(0)
+        return True
 
     async with told(changes, tell):
         for _ in range(100):
@@ -104,8 +104,8 @@ async def test_the_pause_begins_when_a_topic_has_been_told() -> None:
     changes = Changes(HOURS)
     may_end = asyncio.Event()
 
-    async def tell(topic: str) -> None:
-        await may_end.wait()
+    async def tell(topic: str) -> bool:
+        return await may_end.wait()
 
     async with told(changes, tell) as topics:
         changes.note("tv")
@@ -121,10 +121,29 @@ async def test_the_pause_begins_when_a_topic_has_been_told() -> None:
         assert not changes._scheduled
 
 
+async def test_a_change_that_told_nothing_does_not_hold_the_next_one_up() -> None:
+    changes = Changes(HOURS)
+    news = False
+
+    async def tell(topic: str) -> bool:
+        return news
+
+    async with told(changes, tell) as topics:
+        for _ in range(3):
+            changes.note("tv")
+            await turns()
+        assert topics == ["tv"] * 3
+        news = True
+        for _ in range(3):
+            changes.note("tv")
+            await turns()
+        assert topics == ["tv"] * 4
+
+
 async def test_a_teller_that_fails_loses_no_change() -> None:
     changes = Changes(0.01)
 
-    async def fail(topic: str) -> None:
+    async def fail(topic: str) -> bool:
         changes.note(topic)
         raise ZeroDivisionError
 

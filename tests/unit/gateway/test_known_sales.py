@@ -10,8 +10,8 @@ import pytest
 
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger
-from gateway.state.changes import StreamChanges
 from gateway.state.sales import KnownSales
+from gateway.state.stream_changes import StreamChanges
 
 
 class NotedChanges(StreamChanges):

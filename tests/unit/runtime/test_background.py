@@ -52,7 +52,7 @@ class Work:
         (ExceptionGroup("several", [ValueError("the one")]), "the one"),
     ],
 )
-async def test_a_background_task_that_ends_is_logged_named_and_started_again(
+async def test_a_background_task_that_ends_is_logged_named_and_restarted(
     end: BaseException | None, words: str
 ) -> None:
     work = Work(end)
@@ -69,7 +69,7 @@ async def test_a_background_task_that_ends_is_logged_named_and_started_again(
     assert entry["exc_info"] is not None
 
 
-async def test_a_background_task_that_keeps_ending_stays_in_trouble() -> None:
+async def test_a_background_task_that_keeps_ending_stays_in_troubles() -> None:
     work = Work(*(ValueError(str(n)) for n in range(20)))
     async with Background() as background:
         background.start("the task", work)
@@ -91,7 +91,7 @@ async def test_ends_of_background_tasks_are_counted() -> None:
         await until(lambda: registry.get_sample_value(gauge, labels) == 0)
 
 
-async def test_work_may_return_once_it_was_told_to() -> None:
+async def test_background_work_may_return_after_until_is_set() -> None:
     stop = asyncio.Event()
 
     async def work() -> None:
@@ -104,7 +104,7 @@ async def test_work_may_return_once_it_was_told_to() -> None:
         assert not background.troubles()
 
 
-async def test_work_that_waits_to_be_started_again_ends_when_it_was_told_to(
+async def test_a_background_task_that_waits_for_its_restart_ends_when_until_is_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_FIRST_RESTART_SECONDS", 3600)
@@ -125,7 +125,7 @@ async def test_the_end_of_an_essential_task_ends_the_process() -> None:
     assert str(raised.value.__cause__) == "why"
 
 
-async def test_leaving_cancels_the_tasks_and_keeps_the_error_of_the_body() -> None:
+async def test_the_exit_of_background_cancels_the_tasks_and_keeps_the_error_of_the_body() -> None:
     work = Work()
     with pytest.raises(KeyError):  # noqa: PT012
         async with Background() as background:
@@ -135,7 +135,7 @@ async def test_leaving_cancels_the_tasks_and_keeps_the_error_of_the_body() -> No
     assert running.cancelled()
 
 
-async def test_a_name_stands_for_one_background_task() -> None:
+async def test_a_second_background_task_of_a_name_is_refused() -> None:
     async with Background() as background:
         first = background.start("the task", Work())
         with pytest.raises(ValueError, match="the task"):
@@ -144,7 +144,7 @@ async def test_a_name_stands_for_one_background_task() -> None:
         background.start("the task", Work())
 
 
-async def test_work_that_can_not_even_begin_is_named() -> None:
+async def test_background_work_that_can_not_begin_is_named() -> None:
     def work() -> Never:
         raise ValueError("not today")
 

@@ -96,7 +96,9 @@ def test_wrong_values_of_the_gateway_and_of_services_are_one_line(
         ("SMTP_URL", "http://me:hunter2@mail/"),
     ],
 )
-def test_a_message_tells_no_secret(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_a_settings_error_shows_no_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     monkeypatch.setenv(f"FLASHSALE_{name}", value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
@@ -104,17 +106,17 @@ def test_a_message_tells_no_secret(monkeypatch: pytest.MonkeyPatch, name: str, v
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_cluster_is_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broker_url_may_have_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLASHSALE_BROKER_URL", "amqp://a:5672/,amqps://b/, amqp://c/sales")
     assert not load_settings().embedded
 
 
-def test_a_slip_of_the_pen_is_found() -> None:
+def test_an_unknown_setting_is_found() -> None:
     environment = {"FLASHSALE_DRAIN_RATES": "1", "FLASHSALE_DRAIN_RATE": "1", "HOME": "/"}
     assert unknown_settings(environment) == ["FLASHSALE_DRAIN_RATES"]
 
 
-def test_a_service_setting_is_no_slip_of_the_pen() -> None:
+def test_a_setting_of_a_service_is_known() -> None:
     environment = {"FLASHSALE_MAIL_FOLDER": "m", "FLASHSALE_MAIL_FOLDERS": "m"}
     assert unknown_settings(environment) == ["FLASHSALE_MAIL_FOLDERS"]
 
@@ -124,7 +126,7 @@ def test_a_service_reads_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> No
     assert load(MailSettings).mail_folder == "letters"
 
 
-def test_the_table_has_every_setting() -> None:
+def test_the_settings_table_has_every_setting() -> None:
     table = settings_table()
     declared: list[type[BaseSettings]] = [Settings, *installed_settings()]
     names = [name for each in declared for name in variables(each)]
@@ -142,7 +144,7 @@ def test_a_process_knows_the_settings_of_mail_without_a_mail_client() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     # As Compose passes `${FLASHSALE_SECRET_KEY:-}` on.
     monkeypatch.setenv("FLASHSALE_SECRET_KEY", "")
     assert load_settings().secret_key is None

@@ -32,7 +32,7 @@ def test_the_built_in_services_have_tables_settings_and_totals_of_their_own() ->
         assert set(service.tables.tables) == {name} == {service.totals.total.table.name}
 
 
-def test_a_service_whose_settings_no_process_knows_is_refused(
+def test_a_service_without_the_entry_point_of_its_settings_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     installed(monkeypatch, a_service(settings=ProbeSettings))
@@ -40,7 +40,9 @@ def test_a_service_whose_settings_no_process_knows_is_refused(
         installed_services()
 
 
-def test_what_is_no_service_of_its_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_point_that_is_no_service_of_its_name_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     installed(monkeypatch, "a string")
     with pytest.raises(SettingsError, match="no Service of that name"):
         installed_services()

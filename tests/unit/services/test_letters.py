@@ -51,7 +51,7 @@ def parts(content: bytes) -> dict[str, str]:
     return {part.get_content_type(): part.get_content() for part in parsed(content).iter_parts()}
 
 
-def test_a_letter_has_a_text_and_an_html_part_that_say_the_same() -> None:
+def test_a_letter_has_a_text_and_an_html_part_with_the_same_words() -> None:
     message = parsed(letter().content)
     assert message["From"] == "The shop <sale@shop.example>"
     assert message["To"] == "c-1@mail.example"
@@ -84,7 +84,9 @@ def test_a_letter_has_a_text_and_an_html_part_that_say_the_same() -> None:
         ("a reason of a later version", "Your order could not be filled", "was not open"),
     ],
 )
-def test_a_rejected_order_has_a_letter_of_its_own(reason: str, subject: str, words: str) -> None:
+def test_each_reason_of_a_rejection_has_its_own_letter(
+    reason: str, subject: str, words: str
+) -> None:
     rejected = letter(status="rejected", reason=reason)
     assert parsed(rejected.content)["Subject"] == subject
     for part in parts(rejected.content).values():
@@ -96,18 +98,18 @@ def test_every_copy_of_an_event_is_the_same_letter() -> None:
     assert letter() == letter()
 
 
-def test_a_customer_id_that_is_an_address_is_the_address() -> None:
+def test_a_letter_goes_to_a_customer_id_that_is_an_address() -> None:
     assert letter(customer_id="ann@home.example").recipient == "ann@home.example"
 
 
 @pytest.mark.parametrize("customer_id", ["jürgen", "a@b@", "@", "ann@"])
-def test_a_customer_who_can_have_no_mail_is_given_up(customer_id: str) -> None:
+def test_a_customer_id_that_makes_no_address_gives_up(customer_id: str) -> None:
     with pytest.raises(GiveUp):
         letter(customer_id=customer_id)
 
 
 @given(customer=st.text(max_size=128), sku=SKUS)
-def test_nothing_that_a_customer_writes_adds_to_the_letter(customer: str, sku: str) -> None:
+def test_customer_id_and_sku_add_no_header_or_part_to_a_letter(customer: str, sku: str) -> None:
     try:
         msgspec.convert(customer, CustomerId)
     except msgspec.ValidationError:
@@ -124,7 +126,7 @@ def test_nothing_that_a_customer_writes_adds_to_the_letter(customer: str, sku: s
     assert len(list(message.iter_parts())) == 2
 
 
-def test_an_event_is_read_as_it_was_written() -> None:
+def test_an_event_is_decoded_as_it_was_encoded() -> None:
     event = an_event()
     assert decode_event(encode_event(event)) == event
     assert event.topic == "order.confirmed.tv-55"
@@ -135,7 +137,7 @@ def test_an_event_is_read_as_it_was_written() -> None:
         decode_event(b"\xff")
 
 
-def test_an_event_of_an_earlier_version_is_under_its_orders_id() -> None:
+def test_an_event_of_version_0_1_0_gets_its_order_id_from_its_event_id() -> None:
     body = encode_event(an_event())
     older = body.replace(b',"order_id":"' + ORDER_ID.encode() + b'"', b"")
     assert older != body
@@ -144,7 +146,7 @@ def test_an_event_of_an_earlier_version_is_under_its_orders_id() -> None:
         decode_event(body.replace(ORDER_ID.encode(), b"x"))
 
 
-def test_a_letter_is_named_by_its_event() -> None:
+def test_a_letter_has_the_id_of_its_event() -> None:
     written = letter()
     assert written.event_id == ID
     assert ID.encode() not in written.content.partition(b"\r\n\r\n")[2]

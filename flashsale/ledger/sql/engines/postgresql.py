@@ -14,21 +14,21 @@ from flashsale.ledger.sql.engines.sessions import PooledConnection, Sessions
 
 _CONNECT_SECONDS = 5
 _COMMAND_SECONDS = 30
-_CONNECTIONS = 10  # with all in one process: gateway, relay and every service
-_SURE_SECONDS = 1.0
+_CONNECTIONS = 10  # enough for gateway, relay and all services in one process
+_IDLE_SECONDS = 1.0
 
-# While tables are empty, scanning them is the cheapest plan; it would be kept, and cost more with
-# every row.
+# While the tables are empty, PostgreSQL would plan a scan and keep that plan, which would cost more
+# with every order.
 _BY_KEY = {"enable_seqscan": "off"}
 
-# Not `jit = off`: asyncpg would take it for what the session has, and leave it set in a session of
-# a pooler.
+# Not `jit = off`: asyncpg would take that for the setting of the session, and leave it behind in
+# the pooler's session.
 _NO_JIT = {"jit_above_cost": "-1"}
 
 
 @dataclass(frozen=True)
 class Postgres:
-    """One database of a PostgreSQL server, reached directly or through a pooler."""
+    """A database in PostgreSQL, reached directly or through a pooler."""
 
     url: str
 
@@ -37,15 +37,16 @@ class Postgres:
         return self._pool({})
 
     def by_key(self) -> AsyncEngine:
-        """Return an engine for those who read by key alone."""
+        """Return an engine for queries that read by key only."""
         return self._pool(_BY_KEY)
 
     def single(
         self, purpose: str, transaction: Mapping[str, str], session: Mapping[str, str]
     ) -> AsyncEngine:
-        """Return an engine without a pool, for reads by key, whose sessions are so named.
+        """Return an engine without a pool, for queries that read by key only.
 
-        `session` is set only where the session is our own: behind a pooler it is not.
+        `purpose` is part of the name of its sessions. `transaction` is set for each transaction,
+        and `session` for each session, but not behind a pooler.
         """
         sessions = self._sessions({**_BY_KEY, **transaction}, session, purpose)
         return self._engine(sessions, poolclass=NullPool)
@@ -53,7 +54,7 @@ class Postgres:
     def _pool(self, transaction: Mapping[str, str]) -> AsyncEngine:
         sessions = self._sessions(transaction, {}, command_timeout=_COMMAND_SECONDS)
         engine = self._engine(sessions, pool_size=_CONNECTIONS, max_overflow=0)
-        _ping_the_idle(engine)
+        _ping_idle_connections(engine)
         return engine
 
     def _sessions(
@@ -86,17 +87,17 @@ class Postgres:
 
 
 async def behind_pooler(connection: AsyncConnection) -> bool:
-    """Return whether the session of the server may change with each transaction."""
+    """Return whether each transaction of the connection may run in another session."""
     driver = (await connection.get_raw_connection()).driver_connection
-    # asyncpg's metaclass takes every connection for an instance of any of its classes.
+    # `isinstance` is true for each connection, because of asyncpg's metaclass.
     return issubclass(type(driver), PooledConnection)
 
 
-def _ping_the_idle(engine: AsyncEngine) -> None:
-    """See that a connection still lives before it is used, unless it was used just now.
+def _ping_idle_connections(engine: AsyncEngine) -> None:
+    """Ping a connection before it is used, unless it was used within the last second.
 
-    SQLAlchemy's own `pool_pre_ping` asks every time, in three round trips: as many as a small
-    transaction takes.
+    SQLAlchemy's `pool_pre_ping` pings every time, in three round trips: as many as a small
+    transaction needs.
     """
 
     @event.listens_for(engine.sync_engine, "checkin")
@@ -107,11 +108,11 @@ def _ping_the_idle(engine: AsyncEngine) -> None:
     def on_checkout(connection: Any, record: Any, _: object) -> None:
         alive = not connection.driver_connection.is_closed()
         used_at = record.info.get("used_at", math.inf)
-        if alive and used_at < time.monotonic() - _SURE_SECONDS:
+        if alive and used_at < time.monotonic() - _IDLE_SECONDS:
             try:
                 alive = engine.dialect.do_ping(connection)
             except engine.dialect.dbapi.Error:  # type: ignore[union-attr]
                 alive = False
         if not alive:
-            # The pool connects again, and asks no more of this one.
+            # The pool discards this connection and opens another one.
             raise exc.DisconnectionError

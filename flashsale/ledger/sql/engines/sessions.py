@@ -1,7 +1,7 @@
 """Connect to PostgreSQL, directly or through a pooler such as PgBouncer.
 
-A pooler gives a connection another session of the server for each transaction. What was set or
-prepared in the session before is not there then, and the pooler refuses most startup parameters.
+A pooler runs each transaction of a connection in another session. Settings and prepared statements
+of a session do not last, and the pooler refuses most startup parameters.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,13 +18,13 @@ else:
 
 
 class PooledConnection(_Connection):
-    """A connection whose transactions may each run in another session of the server."""
+    """A connection of which each transaction may run in another session."""
 
     at_begin = ""
-    """The statements that are sent together with each BEGIN."""
+    """Statements that are sent together with each BEGIN."""
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
-        """Run a statement without a result. A BEGIN applies the settings in the same round trip."""
+        """Run a statement. With a BEGIN, run `at_begin` in the same round trip."""
         if query.startswith("BEGIN"):
             query += self.at_begin
         return await super().execute(query, *args, timeout=timeout)
@@ -32,19 +32,19 @@ class PooledConnection(_Connection):
 
 @dataclass
 class Sessions:
-    """How the connections of one engine are made."""
+    """The parameters and settings of the connections of an engine."""
 
     parameters: Mapping[str, Any]
     """The arguments of `asyncpg.connect`."""
     transaction: Mapping[str, str]
-    """The settings of every transaction."""
+    """Settings of each transaction."""
     session: Mapping[str, str] = field(default_factory=dict)
-    """The settings that only a session of our own can have."""
+    """Settings of each session, without a pooler."""
     pooled: bool = False
-    """Whether a pooler was found between us and the server."""
+    """Whether a connection has met a pooler."""
 
     def connect(self, dialect: Dialect) -> DBAPIConnection:
-        """Return a new connection with its settings."""
+        """Return a new connection with its settings. It is called by SQLAlchemy."""
         if not self.pooled:
             connection: Any = dialect.connect(**self.parameters)
             if connection.run_async(_is_own_session):
@@ -56,8 +56,8 @@ class Sessions:
         return dialect.connect(
             **self.parameters,
             connection_class=_with_settings(_assignments("SET LOCAL", self.transaction)),
-            # The unnamed statement lasts as long as it is needed, inside one transaction. Named
-            # ones would stay in the sessions of the pooler, and other clients meet them there.
+            # The unnamed statement lasts long enough. Named ones would stay in the sessions of the
+            # pooler, and another client would meet them there.
             statement_cache_size=0,
             prepared_statement_cache_size=0,
             prepared_statement_name_func=lambda: "",
@@ -65,10 +65,10 @@ class Sessions:
 
 
 async def _is_own_session(driver: _Connection) -> bool:
-    """Return whether the server process is the one that was announced at the connect.
+    """Return whether the process id that came with the connection is that of the session.
 
-    A pooler announces a number of its own, by which it recognises a request to cancel. Only the
-    count of rows is asked, as that needs no prepared statement.
+    A pooler sends a number of its own, by which it recognises a request to cancel. The query has no
+    parameters and its result is the number of rows, so it needs no prepared statement.
     """
     counted = await driver.execute(f"SELECT WHERE pg_backend_pid() = {driver.get_server_pid()}")
     return counted == "SELECT 1"

@@ -1,4 +1,4 @@
-"""SQLite as the embedded ledger needs it."""
+"""The engine for SQLite, of the embedded mode."""
 
 import sqlite3
 from collections.abc import Callable
@@ -13,11 +13,11 @@ _BUSY_SECONDS = 5
 
 
 class InlineConnection(aiosqlite.Connection):
-    """Runs each call at once instead of sending it to a thread.
+    """Runs each call inline instead of sending it to a thread.
 
-    A transaction is some twenty calls. Sent to a thread, each waits for a turn of an event loop
-    that a spike keeps busy for milliseconds, and a batch takes a hundred of them; at once, all
-    take two. The hook is private, so pyproject.toml pins the series and a test sees to it.
+    A transaction makes about twenty calls. After each call in a thread, the event loop, which a
+    spike keeps busy, takes milliseconds to go on, so a batch takes 100 ms; inline it takes 2 ms.
+    The hook is private, so pyproject.toml pins the series of releases, and a test checks the hook.
     """
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -25,13 +25,13 @@ class InlineConnection(aiosqlite.Connection):
 
 
 def sqlite_engine(url: str) -> AsyncEngine:
-    """An engine on a SQLite file, many readers beside one writer (write-ahead log)."""
+    """Return an engine on a SQLite file, with many readers beside one writer (write-ahead log)."""
     connector = partial(
         sqlite3.connect,
         make_url(url).database or "",
         timeout=_BUSY_SECONDS,
-        check_same_thread=False,  # opened and closed by aiosqlite's thread, used by ours
-        isolation_level=None,  # SQLAlchemy's begin is ours to write, below
+        check_same_thread=False,  # aiosqlite's thread opens and closes it, this thread uses it
+        isolation_level=None,  # `on_begin` below begins transactions
     )
     engine = create_async_engine(
         url, async_creator=lambda: InlineConnection(connector, iter_chunk_size=64)
@@ -46,8 +46,8 @@ def sqlite_engine(url: str) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def on_begin(connection: Any) -> None:
-        # A transaction that begins by reading and then writes is refused if another wrote
-        # meanwhile: one that will write says so at its beginning.
+        # SQLite refuses a write in a transaction that began with a read if another one has written
+        # since. So a transaction for writing takes the lock at its beginning.
         writes = connection.get_execution_options().get("flashsale_writes", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

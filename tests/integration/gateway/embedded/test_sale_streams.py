@@ -11,7 +11,7 @@ import pytest
 
 from flashsale.domain.sales import Sale
 from gateway.routes import streams
-from gateway.state import changes, sales
+from gateway.state import sales, stream_changes
 from tests.integration.gateway.embedded_gateway import EmbeddedGateway, open_gateway
 
 HOURS = 10_000.0
@@ -35,7 +35,7 @@ async def test_a_sold_out_sale_is_told_at_once_and_its_batches_are_not_told_one_
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nothing but a change wakes a stream here, and further changes wait for hours.
-    monkeypatch.setattr(changes, "SALE_SECONDS", HOURS)
+    monkeypatch.setattr(stream_changes, "SALE_SECONDS", HOURS)
     async with open_gateway(sqlite_url, drain_rate=100, drain_batch=1) as gateway:
         await gateway.stack.ledger.create_sale(Sale("many", 30))
         async with sale_events(gateway, "many") as events:

@@ -81,12 +81,26 @@ async def test_workers_end_with_a_parent_that_was_killed(shop: Shop, many: dict[
         await until(lambda: not any(p.is_running() for p in orphans))
 
 
+async def all_ready(shop: Shop, gateway: Process) -> None:
+    """Wait until every worker listens, and hears what the others take."""
+    shop.ready(gateway)
+    await until(lambda: gateway.output.count("gateway listens") == WORKERS)
+    # A connection each, so that each worker is asked, most likely.
+    async with asyncio.timeout(20):
+        in_a_row = 0
+        while in_a_row < 12:
+            async with shop.client.get(
+                f"{shop.url}/readyz", headers={"Connection": "close"}
+            ) as answer:
+                in_a_row = in_a_row + 1 if answer.status == 200 else 0
+            await asyncio.sleep(0.01)
+
+
 async def test_any_worker_knows_an_order_that_another_took(
     shop: Shop, many: dict[str, str]
 ) -> None:
     with shop.start("gateway", **many) as gateway:
-        shop.ready(gateway)
-        await until(lambda: len(workers(gateway)) == WORKERS)
+        await all_ready(shop, gateway)
         await shop.orders(20)
         # A connection each, so that each worker is asked about each order, most likely. What one
         # took the other hears of within a moment.
@@ -112,17 +126,8 @@ async def test_the_operator_sees_the_arrivals_of_all_workers(
         column = told["fields"].index("arrived")
         return sum(sample[column] for sample in told["samples"])
 
-    async def ready() -> bool:
-        async with shop.client.get(f"{shop.url}/readyz", headers=headers) as answer:
-            return answer.status == 200
-
     with shop.start("gateway", admin_token="a-token-of-ours", **many) as gateway:
-        shop.ready(gateway)
-        await until(lambda: len(workers(gateway)) == WORKERS)
-        # Each hears the others only from when it is ready, and any of them answers.
-        async with asyncio.timeout(20):
-            while not all([await ready() for _ in range(12)]):
-                await asyncio.sleep(0.1)
+        await all_ready(shop, gateway)
         await shop.orders(60)
         async with asyncio.timeout(20):
             while [await arrived() for _ in range(6)] != [60] * 6:

@@ -1,4 +1,4 @@
-"""Who may decide the orders of a sale."""
+"""The leases of drains."""
 
 import sqlalchemy as sa
 from alembic import op

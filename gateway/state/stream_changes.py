@@ -46,8 +46,12 @@ class Changes:
             else:
                 self._scheduled[topic] = loop.call_later(wait, self._make_due, topic)
 
-    async def follow(self, tell: Callable[[str], Awaitable[None]]) -> None:
-        """Call `tell` with each topic that changed, one after the other, until cancelled."""
+    async def follow(self, tell: Callable[[str], Awaitable[bool]]) -> None:
+        """Call `tell` with each topic that changed, one after the other, until cancelled.
+
+        It returns whether it told anything. A change that turned out to be none begins no pause, so
+        that it does not hold the next one up.
+        """
         loop = asyncio.get_running_loop()
         while True:
             await self._any_due.wait()
@@ -55,13 +59,14 @@ class Changes:
             del self._due[topic]
             if not self._due:
                 self._any_due.clear()
-            self._telling = topic
+            self._telling, told = topic, True
             try:
-                await tell(topic)
+                told = await tell(topic)
             finally:
-                # The pause begins here: a broadcast to thousands of streams takes a while itself.
                 self._telling = None
-                self._told_at[topic] = loop.time()
+                if told:
+                    # The pause begins after a broadcast: to thousands of streams it takes a while.
+                    self._told_at[topic] = loop.time()
                 if self._changed_while_told:
                     self._changed_while_told = False
                     self.note(topic)

@@ -1,4 +1,4 @@
-"""Events on their way out of the outbox, and what one round of the relay did."""
+"""Unsent events of the outbox, and the result of one round of the relay."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from flashsale.messages.events import OrderEvent
 
 
 class Unsent(NamedTuple):
-    """An event to be published, and the trace that it is part of, if it is."""
+    """An event to publish, and the traceparent of its order, if the order is traced."""
 
     event: OrderEvent
     traceparent: str | None
 
 
 Send = Callable[[Sequence[Unsent]], Awaitable[Sequence[str]]]
-"""Publishes events; returns the ids of those that the broker has confirmed."""
+"""Publishes events, and returns the ids of the confirmed ones."""
 
 
 @dataclass(frozen=True)
 class Relayed:
-    """What one round of the relay did. `oldest` is the oldest unsent event's, in Unix seconds."""
+    """The result of one round of the relay. `oldest` is a Unix time, of the oldest event."""
 
     claimed: int
     sent: int

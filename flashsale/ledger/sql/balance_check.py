@@ -1,16 +1,16 @@
-"""Do the books balance? What must be true of the tables at every commit."""
+"""The rules that the tables must obey at every commit."""
 
 from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ColumnElement
 
 from flashsale.domain.order_states import Status
-from flashsale.ledger.books import Books
+from flashsale.ledger.balance_report import Books
 from flashsale.ledger.sql.tables import orders, outbox, outbox_pruned, sales
 
 
 async def audit(connection: AsyncConnection) -> Books:
-    """Go through all tables of one database."""
+    """Check all rules, on the snapshot of the connection's transaction."""
     broken: dict[str, tuple[str, ...]] = {}
     for name, rules in _RULES.items():
         broken[name] = tuple([row for rule in rules for row in await rule(connection)])
@@ -112,7 +112,7 @@ async def _unknown_sales(connection: AsyncConnection) -> list[str]:
     return [f"order {r.id}: confirmed for {r.sku}, of which there is no sale" for r in rows]
 
 
-# No order twice is held by the primary key, and shows here as items that were not counted.
+# The primary key keeps an order from being decided twice. If one is, `books` shows it.
 _RULES = {
     "oversold": (_oversold,),
     "over_limit": (_over_limit,),

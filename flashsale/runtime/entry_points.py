@@ -1,4 +1,4 @@
-"""What installed packages add, found by entry points.
+"""Load the entry points of installed packages.
 
 https://packaging.python.org/en/latest/specifications/entry-points/
 """
@@ -9,7 +9,7 @@ from flashsale.runtime.errors import SettingsError
 
 
 def installed(group: str) -> dict[str, object]:
-    """Return what is installed in a group of entry points, by name.
+    """Return the loaded entry points of a group, by name.
 
     Raises `SettingsError` if one of them can't be loaded.
     """
@@ -17,6 +17,6 @@ def installed(group: str) -> dict[str, object]:
     for entry in sorted(entry_points(group=group), key=lambda entry: entry.name):
         try:
             found[entry.name] = entry.load()
-        except Exception as error:  # whatever a stranger's module does when it is imported
+        except Exception as error:  # the import of another package's module may raise anything
             raise SettingsError(f"{group} {entry.name} ({entry.value}): {error!r}") from error
     return found

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Books:
-    """What is in the ledger, and the rows that should not be so."""
+    """The totals of the ledger, and the rows that break a rule."""
 
     sales: int
     orders: int
     sold: int
     oversold: int
     broken: Mapping[str, tuple[str, ...]]
-    """By rule, of all rules."""
+    """The broken rows by rule, for every rule."""
 
     @property
     def wrong(self) -> tuple[str, ...]:
-        """Every row that should not be so."""
+        """The broken rows of all rules."""
         return tuple(row for rows in self.broken.values() for row in rows)

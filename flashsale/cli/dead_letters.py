@@ -1,4 +1,4 @@
-"""`flashsale dead ...`: what could not be done, and what to do about it."""
+"""`flashsale dead ...`: list, show, replay and drop dead letters."""
 
 import asyncio
 import time
@@ -23,21 +23,21 @@ from flashsale.runtime.stack import require_shared_broker, topology_of
 T = TypeVar("T")
 
 dead_app = typer.Typer(
-    help="Dead letters: orders and events that could not be understood or done.",
+    help="Dead letters: orders and events that could not be read or processed.",
     no_args_is_help=True,
 )
 
 QueueName = Annotated[
     str | None,
-    typer.Option("--queue", help="`orders`, or the name of a service. All of them if not given."),
+    typer.Option("--queue", help="`orders` or the name of a service. Default: all queues."),
 ]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `list` shows them.")]
-All = Annotated[bool, typer.Option("--all", help="Every letter there is.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids as shown by `list`.")]
+All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 
 
 @dead_app.command("list")
 def list_letters(queue: QueueName = None) -> None:
-    """List dead letters: id, the order of an event, tries, when they died, and why."""
+    """List dead letters with id, order of an event, number of tries, time and reason."""
     table = Table("queue", "id", "order", "tries", "died", "reason")
     count = 0
     for dead, letters in _on_each(queue, peek):
@@ -48,7 +48,7 @@ def list_letters(queue: QueueName = None) -> None:
                 letter.message_id,
                 _order_of_event(letter.body),
                 str(letter.headers.get(ATTEMPTS, 1)),
-                _moment(letter),
+                _time_of_death(letter),
                 str(letter.headers.get(REASON, "")),
             )
     if count:
@@ -67,14 +67,14 @@ def show(letter_id: Annotated[str, typer.Argument(metavar="ID")], queue: QueueNa
                 print(f"queue: {dead.queue}")
                 for name, value in sorted(letter.headers.items()):
                     print(f"{name}: {value}")
-                print(_in_words(letter.body))
+                print(_as_text(letter.body))
     if not found:
         fail(f"there is no dead letter {letter_id}")
 
 
 @dead_app.command(name="replay")
 def replay_letters(ids: Ids = None, every: All = False, queue: QueueName = None) -> None:
-    """Give dead letters another try. Safe to repeat: what was done is not done twice."""
+    """Put dead letters back in their queues. Safe to repeat: nothing is done twice."""
     _settle(replay, "replayed", ids, every, queue)
 
 
@@ -104,7 +104,7 @@ def _settle(
 def _on_each(
     name: str | None, ask: Callable[[Broker, DeadQueue], Coroutine[Any, Any, T]]
 ) -> list[tuple[DeadQueue, T]]:
-    """Ask it of every dead queue, or of the one of that name."""
+    """Return the result of `ask` for every dead queue, or for the one of that name."""
     from services.installed import chosen_services
     from services.queues import dead_queue, services_topology, work_queue
 
@@ -128,19 +128,19 @@ def _on_each(
             fail(f"there is no queue {name}; it is one of {names}")
     topology += services_topology(prefix, topology.events, settings.queue_type, services)
 
-    async def go(_: asyncio.Event) -> None:
+    async def ask_each(_: asyncio.Event) -> None:
         async with open_broker(
             settings.broker_url, topology, settings.publish_timeout_seconds
         ) as broker:
             for dead in queues:
                 answers.append((dead, await ask(broker, dead)))
 
-    run(go)
+    run(ask_each)
     return answers
 
 
-def _in_words(body: bytes) -> str:
-    """An order or an event as JSON; what is neither as it is."""
+def _as_text(body: bytes) -> str:
+    """Return an order or an event as JSON, any other body as a bytes literal."""
     try:
         return msgspec.json.format(msgspec.json.encode(msgspec.to_builtins(_fields(body)))).decode()
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -156,14 +156,14 @@ def _fields(body: bytes) -> object:
 
 
 def _order_of_event(body: bytes) -> str:
-    """Return the id of the order that an event tells of; an order itself is under its own id."""
+    """Return the order id of an event, or an empty string for an order."""
     try:
         return decode_event(body).order_id
     except MessageError:
         return ""
 
 
-def _moment(letter: Delivery) -> str:
+def _time_of_death(letter: Delivery) -> str:
     died_at = letter.headers.get(DIED_AT)
     if not isinstance(died_at, int):
         return ""
