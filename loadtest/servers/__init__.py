@@ -1,5 +1,6 @@
 """Private servers on free loopback ports, for the demo, benchmarks and tests."""
 
+from loadtest.servers.certificates import Authority, Certificate
 from loadtest.servers.cluster import RabbitCluster, rabbitmq_cluster
 from loadtest.servers.installed import Installation, ServerNotFound
 from loadtest.servers.pgbouncer import PgBouncer, PoolMode, pgbouncer
@@ -7,9 +8,11 @@ from loadtest.servers.ports import free_port
 from loadtest.servers.postgresql import PostgresServer, postgres
 from loadtest.servers.prometheus import Prometheus, prometheus
 from loadtest.servers.rabbitmq import RabbitNode, rabbitmq
-from loadtest.servers.server import Server, ServerDidNotStart
+from loadtest.servers.server import Server, ServerDidNotStart, server_folder
 
 __all__ = [
+    "Authority",
+    "Certificate",
     "Installation",
     "PgBouncer",
     "PoolMode",
@@ -26,4 +29,5 @@ __all__ = [
     "prometheus",
     "rabbitmq",
     "rabbitmq_cluster",
+    "server_folder",
 ]

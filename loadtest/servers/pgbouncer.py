@@ -37,7 +37,8 @@ class PgBouncer(Server):
             "auth_type": "any",
             "pool_mode": mode,
             "max_client_conn": "200",
-            "default_pool_size": "10",
+            # In session mode each connection of a process has a session, as long as it is open.
+            "default_pool_size": "50" if mode == "session" else "10",
             **options,
         }
         (folder / "pgbouncer.ini").write_text(

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import event, exc, make_url
+from sqlalchemy import event, exc
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from flashsale.ledger.sql.engines.address import PostgresAddress
 from flashsale.ledger.sql.engines.sessions import PooledConnection, Sessions
 
-_CONNECT_SECONDS = 5
+OWN_SCHEMA = "flashsale"
+
 _COMMAND_SECONDS = 30
 _CONNECTIONS = 10  # enough for gateway, relay and all services in one process
 _IDLE_SECONDS = 1.0
@@ -30,7 +32,9 @@ _NO_JIT = {"jit_above_cost": "-1"}
 class Postgres:
     """A database in PostgreSQL, reached directly or through a pooler."""
 
-    url: str
+    address: PostgresAddress
+    schema: str = OWN_SCHEMA
+    """Names without a schema in any statement, also those of services, are names in this one."""
 
     def engine(self) -> AsyncEngine:
         """Return an engine for queries of any kind."""
@@ -64,20 +68,20 @@ class Postgres:
         purpose: str = "",
         **parameters: Any,
     ) -> Sessions:
-        url = make_url(self.url)
+        name = f"{self.address.application_name} {purpose}".strip()
         return Sessions(
+            self.address.hosts,
             {
-                **url.translate_connect_args(username="user"),
-                "timeout": _CONNECT_SECONDS,
-                "server_settings": {"application_name": f"flashsale {purpose}".strip()},
+                **self.address.parameters,
+                "server_settings": {"application_name": name},
                 **parameters,
             },
-            {**_NO_JIT, **transaction},
+            {"search_path": self.schema, **_NO_JIT, **transaction},
             session,
         )
 
     def _engine(self, sessions: Sessions, **pool: Any) -> AsyncEngine:
-        engine = create_async_engine(self.url, **pool)
+        engine = create_async_engine("postgresql+asyncpg://", **pool)
 
         @event.listens_for(engine.sync_engine, "do_connect")
         def on_connect(dialect: Any, *_: object) -> Any:

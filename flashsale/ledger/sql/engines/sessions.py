@@ -4,7 +4,8 @@ A pooler runs each transaction of a connection in another session. Settings and 
 of a session do not last, and the pooler refuses most startup parameters.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:  # asyncpg's connection is generic in its stubs only
     _Connection = asyncpg.Connection[asyncpg.Record]
 else:
     _Connection = asyncpg.Connection
+
+_TRY_NEXT_HOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.TargetServerAttributeNotMatched,
+)
 
 
 class PooledConnection(_Connection):
@@ -34,8 +43,10 @@ class PooledConnection(_Connection):
 class Sessions:
     """The parameters and settings of the connections of an engine."""
 
+    hosts: Sequence[tuple[str | None, int]]
+    """Hosts and ports, which are tried in this order."""
     parameters: Mapping[str, Any]
-    """The arguments of `asyncpg.connect`."""
+    """The other arguments of `asyncpg.connect`."""
     transaction: Mapping[str, str]
     """Settings of each transaction."""
     session: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +57,9 @@ class Sessions:
     def connect(self, dialect: Dialect) -> DBAPIConnection:
         """Return a new connection with its settings. It is called by SQLAlchemy."""
         if not self.pooled:
-            connection: Any = dialect.connect(**self.parameters)
+            connection: Any = dialect.connect(
+                async_creator_fn=self._connect_first, **self.parameters
+            )
             if connection.run_async(_is_own_session):
                 settings = _assignments("SET", {**self.transaction, **self.session})
                 connection.run_async(lambda driver: driver.execute(settings))
@@ -54,6 +67,7 @@ class Sessions:
             connection.close()
             self.pooled = True
         return dialect.connect(
+            async_creator_fn=self._connect_first,
             **self.parameters,
             connection_class=_with_settings(_assignments("SET LOCAL", self.transaction)),
             # The unnamed statement lasts long enough. Named ones would stay in the sessions of the
@@ -62,6 +76,17 @@ class Sessions:
             prepared_statement_cache_size=0,
             prepared_statement_name_func=lambda: "",
         )
+
+    async def _connect_first(self, **parameters: Any) -> _Connection:
+        """Connect to the first host that answers, and that is as `target_session_attrs` says.
+
+        asyncpg itself would share one timeout among all hosts.
+        """
+        *others, last = self.hosts
+        for host, port in others:
+            with suppress(*_TRY_NEXT_HOST):
+                return await asyncpg.connect(host=host, port=port, **parameters)
+        return await asyncpg.connect(host=last[0], port=last[1], **parameters)
 
 
 async def _is_own_session(driver: _Connection) -> bool:
