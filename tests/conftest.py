@@ -175,6 +175,8 @@ def _create_database(url: str, name: str) -> str:
         engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
         async with engine.connect() as connection:
             await connection.execute(text(f'CREATE DATABASE "{name}"'))
+            path = "search_path = flashsale, public"
+            await connection.execute(text(f'ALTER DATABASE "{name}" SET {path}'))
         await engine.dispose()
 
     asyncio.run(create())

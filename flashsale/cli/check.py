@@ -80,7 +80,7 @@ def check_history(paths: Sequence[Path], json_file: Path | None) -> None:
     async def read(_: asyncio.Event) -> None:
         # The queues first, so that an order that leaves its queue meanwhile is in the ledger.
         waiting = await _backlog(settings, services)
-        async with open_ledger(settings.database_url) as ledger:
+        async with open_ledger(settings.database_url, settings.database_schema) as ledger:
             await ledger.verify_schema()
             totals = {service.name: service.totals for service in services if service.totals}
             found.append((await ledger.holdings(seen.skus, totals), waiting))

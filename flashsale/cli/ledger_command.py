@@ -19,7 +19,7 @@ def with_ledger(ask: Callable[[Ledger], Coroutine[Any, Any, T]]) -> T:
     answers: list[T] = []
 
     async def go(_: asyncio.Event) -> None:
-        async with open_ledger(settings.database_url) as ledger:
+        async with open_ledger(settings.database_url, settings.database_schema) as ledger:
             answers.append(await ask(ledger))
 
     run(go)

@@ -64,10 +64,10 @@ def migrate() -> None:
 async def _migrate(ledger: Ledger) -> str:
     from services.installed import installed_services
 
-    revision = await ledger.migrate()
-    for service in installed_services().values():
-        if service.tables is not None:
-            await ledger.effects.create_tables(service.tables)
+    own = [service.tables for service in installed_services().values() if service.tables]
+    revision = await ledger.migrate(own)
+    for its_tables in own:
+        await ledger.effects.create_tables(its_tables)
     return revision
 
 

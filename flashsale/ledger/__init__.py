@@ -8,6 +8,7 @@ from flashsale.ledger.errors import (
     LedgerRefused,
     LedgerUnavailable,
     SchemaOutdated,
+    SchemaRefused,
 )
 from flashsale.ledger.holdings import Decided, Holdings, Tally
 from flashsale.ledger.outbox_events import Relayed, Send, Unsent
@@ -26,11 +27,14 @@ from flashsale.ledger.port import (
     Sink,
 )
 from flashsale.ledger.rankings import Buyer, RankingQuery
+from flashsale.ledger.sql.engines.address import postgres_address
+from flashsale.ledger.sql.engines.postgresql import OWN_SCHEMA
 from flashsale.ledger.sql.ledger import open_ledger
 from flashsale.ledger.totals import Totals
 
 __all__ = [
     "LEASE_SECONDS",
+    "OWN_SCHEMA",
     "Audit",
     "Books",
     "Buyer",
@@ -54,10 +58,12 @@ __all__ = [
     "Sales",
     "Schema",
     "SchemaOutdated",
+    "SchemaRefused",
     "Send",
     "Sink",
     "Tally",
     "Totals",
     "Unsent",
     "open_ledger",
+    "postgres_address",
 ]

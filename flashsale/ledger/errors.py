@@ -19,5 +19,9 @@ class LedgerRefused(LedgerError):
     """Nothing was written, and a repeated attempt would fail again."""
 
 
+class SchemaRefused(LedgerError):
+    """The schema can't be used: a right is missing, or it has tables of another program."""
+
+
 class SchemaOutdated(LedgerError):
     """The tables are not those of this version."""

@@ -149,7 +149,7 @@ class Audit(Protocol):
 class Schema(Protocol):
     """The version of the tables."""
 
-    async def migrate(self) -> str:
+    async def migrate(self, services: Sequence[MetaData] = ()) -> str:
         """Upgrade the tables to this version; return their revision."""
 
     async def verify_schema(self) -> None:

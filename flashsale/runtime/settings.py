@@ -8,9 +8,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from flashsale.broker.registry import adapter_of
+from flashsale.ledger import OWN_SCHEMA, postgres_address
 from flashsale.runtime.addresses import Networks, Origins, PublicPath
 from flashsale.runtime.entry_points import installed
 from flashsale.runtime.errors import SettingsError as SettingsError
@@ -52,8 +52,13 @@ class Settings(_FromEnvironment):
     )
     database_url: str = Field(
         "sqlite+aiosqlite:///flashsale.db",
-        description="`postgresql+asyncpg://user:password@host/database` or"
-        " `sqlite+aiosqlite:///FILE`",
+        description="`postgresql+asyncpg://user:password@host/database`, with libpq's parameters"
+        " such as `?sslmode=verify-full`, or `sqlite+aiosqlite:///FILE`",
+    )
+    database_schema: str = Field(
+        OWN_SCHEMA,
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description="schema of the tables in PostgreSQL, which `flashsale migrate` creates",
     )
     secret_key: SecretStr | None = Field(
         None,
@@ -193,14 +198,14 @@ class Settings(_FromEnvironment):
     @field_validator("database_url")
     @classmethod
     def _database_driver(cls, url: str) -> str:
-        try:
-            driver = make_url(url).drivername
-        except ArgumentError:
-            driver = ""
-        if driver not in ("postgresql+asyncpg", "sqlite+aiosqlite"):
-            raise ValueError("must be postgresql+asyncpg://... or sqlite+aiosqlite:///FILE")
-        if driver.startswith("sqlite") and make_url(url).database in (None, "", ":memory:"):
-            raise ValueError("must name a file: sqlite+aiosqlite:///FILE")
+        match url.partition("://")[0]:
+            case "postgresql+asyncpg":
+                postgres_address(url)
+            case "sqlite+aiosqlite":
+                if make_url(url).database in (None, "", ":memory:"):
+                    raise ValueError("must name a file: sqlite+aiosqlite:///FILE")
+            case _:
+                raise ValueError("must be postgresql+asyncpg://... or sqlite+aiosqlite:///FILE")
         return url
 
     @model_validator(mode="after")

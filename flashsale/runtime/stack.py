@@ -42,7 +42,7 @@ async def open_stack(
     async with (
         nullcontext(background) if background is not None else Background() as tasks,
         open_tracing(settings.tracing, process, adapter_of(settings.broker_url).name) as tracing,
-        open_ledger(settings.database_url) as ledger,
+        open_ledger(settings.database_url, settings.database_schema) as ledger,
     ):
         if settings.embedded:
             await ledger.migrate()

@@ -68,6 +68,17 @@ class PostgresServer(Server):
         )
         return self.url(name)
 
+    def run_sql(self, statement: str, database: str = "postgres") -> None:
+        """Run a statement as the superuser."""
+        subprocess.run(
+            self._installed.command(
+                *("psql", "postgresql-client", "--quiet", "--no-psqlrc", "--dbname", database),
+                *("--host", "127.0.0.1", "--port", str(self._port), "--username", "flashsale"),
+                *("--set", "ON_ERROR_STOP=1", "--command", statement),
+            ),
+            check=True,
+        )
+
     def close(self) -> None:
         """End the cluster without care for its data, its shared memory taken away."""
         self._end(signal.SIGQUIT)

@@ -27,7 +27,7 @@ from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
 from loadtest.processes import Process, get
-from loadtest.servers import PostgresServer, RabbitNode, free_port
+from loadtest.servers import PgBouncer, PoolMode, PostgresServer, RabbitNode, free_port, pgbouncer
 from tests.conftest import unique
 from tests.faults.linked import LinkedCluster
 from tests.faults.observed import HISTORY, POINT
@@ -53,6 +53,8 @@ class Layout:
     consumers: int = 1
     services: int = 0
     stock: int = 300
+    pooler: PoolMode | None = None
+    """The mode of a PgBouncer that the processes connect to the database through."""
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
@@ -84,6 +86,7 @@ class Stand:
         """
         self.doors: list[Proxy] = []
         """What shoppers connect to, a proxy for each gateway."""
+        self.pooler: PgBouncer | None = None
         self.gone_until = 0.0
         """Orders that were sent before this moment may be gone, as who deletes a queue wants it."""
         self.settings = {
@@ -326,6 +329,9 @@ class Stand:
             await ledger.create_sale(Sale("radio", 1_000_000))
         async with AsyncExitStack() as exits:
             exits.callback(self._lines.close)
+            if self.layout.pooler is not None:
+                pooler = pgbouncer(self.database_url, self.layout.pooler)
+                self.pooler = exits.enter_context(pooler)
             for name in self.layout.names():
                 await self.connect(exits, name)
             exits.push_async_callback(self._stop_all)
@@ -343,7 +349,8 @@ class Stand:
 
     async def connect(self, exits: AsyncExitStack, name: str) -> None:
         """Lay the links of a process that is to come."""
-        for to, url in (*self._brokers().items(), ("database", self.database_url)):
+        database = self.pooler.url(self.database_url) if self.pooler else self.database_url
+        for to, url in (*self._brokers().items(), ("database", database)):
             port = _port(url)
             self.links[name, to] = await exits.enter_async_context(proxy(lambda p=port: p))  # type: ignore[misc]
         if name.startswith("gateway"):

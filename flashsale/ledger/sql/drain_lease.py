@@ -1,103 +1,186 @@
-"""The lease of the drain: a session that holds an advisory lock and writes the outcomes."""
+"""The lease of the drain: a row with an epoch, which each transaction of the drain checks."""
 
 import asyncio
-import hashlib
+import os
+import secrets
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flashsale.ledger.errors import LedgerUnavailable
+from flashsale.ledger.errors import LedgerError, LedgerUnavailable
 from flashsale.ledger.port import LEASE_SECONDS
 from flashsale.ledger.sql.engines.driver_errors import named_errors
+from flashsale.ledger.sql.engines.postgresql import Postgres, behind_pooler
 from flashsale.ledger.sql.sink import SqlSink
+from flashsale.ledger.sql.transactions import writing
 
-_LOCK_RETRY_SECONDS = 0.25
+_RETRY_SECONDS = 0.25
+_RELEASE_SECONDS = 1.0
 
-# The lock and the writes belong to one session. A drain that is frozen or cut off loses the
-# session, and with it the lock and the ability to write, so no fencing token is needed.
+# A drain that is frozen in a transaction locks the row of its lease, until PostgreSQL ends it.
+_TRANSACTION = {"idle_in_transaction_session_timeout": f"{LEASE_SECONDS}s"}
+
+# Without a pooler the lease ends with the session: at once if the process is killed, and after
+# these timeouts if it is frozen or cut off.
 _SESSION = {
-    "application_name": "flashsale drain",
-    # Every read here is by key. While the tables are empty, PostgreSQL would plan a scan and keep
-    # that plan, which would cost more with every order.
-    "enable_seqscan": "off",
-    "jit": "off",
     "idle_session_timeout": f"{LEASE_SECONDS}s",
-    "idle_in_transaction_session_timeout": f"{LEASE_SECONDS}s",
     "tcp_keepalives_idle": f"{LEASE_SECONDS // 2}",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "5",
     "tcp_user_timeout": f"{LEASE_SECONDS * 1000}",
 }
 
+_MAKE_ROW = text(
+    "INSERT INTO drain_leases (name, epoch, holder, expires_at) VALUES (:name, 0, '', 0)"
+    " ON CONFLICT DO NOTHING"
+)
+
+# Without a pooler the lease is free if the session of the holder has ended. (The start of another
+# role's session is not visible.) Behind a pooler the session says nothing about the holder, and the
+# lease is free if it has expired. A time far in the future means that the clock was set back.
+# SKIP LOCKED: a statement that waits would hold back vacuum, and the holder.
+_TAKE_OVER = text(
+    """
+    UPDATE drain_leases SET
+        epoch = epoch + 1,
+        holder = :holder,
+        expires_at = extract(epoch FROM clock_timestamp())::float8 + :seconds,
+        backend_pid = CASE WHEN :pooled THEN NULL ELSE pg_backend_pid() END,
+        backend_start = (
+            SELECT extract(epoch FROM backend_start)::float8
+            FROM pg_stat_activity WHERE pid = pg_backend_pid() AND NOT :pooled
+        )
+    WHERE name = (
+        SELECT name FROM drain_leases AS lease
+        WHERE name = :name AND CASE WHEN backend_pid IS NULL THEN
+            lease.expires_at - extract(epoch FROM clock_timestamp())::float8
+                NOT BETWEEN 0 AND 2 * :seconds
+        ELSE
+            NOT EXISTS (
+                SELECT FROM pg_stat_activity AS session
+                WHERE session.pid = lease.backend_pid AND (
+                    session.backend_start IS NULL
+                    OR lease.backend_start IS NULL
+                    OR extract(epoch FROM session.backend_start)::float8 = lease.backend_start
+                )
+            )
+        END
+        FOR UPDATE SKIP LOCKED
+    )
+    RETURNING epoch
+    """
+).bindparams(seconds=float(LEASE_SECONDS))
+
+_RENEW = text(
+    "UPDATE drain_leases"
+    " SET expires_at = extract(epoch FROM clock_timestamp())::float8 + :seconds"
+    " WHERE name = :name AND epoch = :epoch"
+).bindparams(seconds=float(LEASE_SECONDS))
+
+_GIVE_BACK = text("UPDATE drain_leases SET expires_at = 0 WHERE name = :name AND epoch = :epoch")
+
+
+@dataclass(frozen=True)
+class Term:
+    """One holder's time with a lease. Each takeover increases the epoch by one."""
+
+    name: str
+    epoch: int
+
 
 class SqlDrainLease:
-    """The right to decide orders, as long as the session lives."""
+    """The right to decide orders, until another drain takes it over."""
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, term: Term | None = None) -> None:
+        """Write on this connection. `term` is None for SQLite, where no other drain can be."""
         self._connection = connection
+        self._term = term
 
     def open_sink(self) -> SqlSink:
-        """Return the sink that writes on the session of this lease."""
+        """Return the sink that writes under this lease."""
         return SqlSink(self.transaction)
 
     async def touch(self) -> None:
-        """Keep the session alive while idle. Raises `LedgerUnavailable`."""
-        async with self.transaction() as connection:
-            await connection.execute(text("SELECT 1"))
+        """Keep the lease while idle. Raises `LedgerUnavailable`."""
+        async with self.transaction():
+            pass
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """Begin a transaction on the session that holds the lock, and commit it at the exit.
+        """Begin a transaction that renews the lease, and commit it at the exit.
 
-        Raises `LedgerError`: `LedgerUnavailable` if the session is lost.
+        The lease is locked, so no other drain takes it over before the transaction ends. Raises
+        `LedgerError`: `LedgerUnavailable` if the lease is lost.
         """
         with named_errors():
             if self._connection.invalidated:
-                # SQLAlchemy would open another session, which does not hold the lock.
+                # SQLAlchemy would open another session, which does not hold the lease.
                 raise LedgerUnavailable("the session of this drain is lost")
             async with self._connection.begin():
+                if self._term is not None:
+                    renewed = await self._connection.execute(_RENEW, vars(self._term))
+                    if renewed.rowcount != 1:
+                        raise LedgerUnavailable("the lease of this drain is lost")
                 yield self._connection
 
 
 @asynccontextmanager
-async def hold_drain(engine: AsyncEngine, name: str) -> AsyncIterator[SqlDrainLease]:
+async def hold_only_drain(engine: AsyncEngine) -> AsyncIterator[SqlDrainLease]:
+    """Hold the drain of a SQLite file: one process uses it, and a process has one drain."""
+    async with engine.connect() as connection:
+        yield SqlDrainLease(await connection.execution_options(flashsale_writes=True))
+
+
+@asynccontextmanager
+async def hold_drain(
+    database: Postgres, engine: AsyncEngine, name: str
+) -> AsyncIterator[SqlDrainLease]:
     """Wait until no other drain holds the lease of that name, and hold it until the exit.
 
-    Raises `LedgerUnavailable`.
+    Use `engine` to give the lease back. Raises `LedgerError`.
     """
-    if engine.dialect.name != "postgresql":
-        # One process uses a SQLite file, and a process has one drain.
-        async with engine.connect() as connection:
-            yield SqlDrainLease(await connection.execution_options(flashsale_writes=True))
-        return
-    session = create_async_engine(
-        engine.url, poolclass=NullPool, connect_args={"server_settings": _SESSION}
-    )
+    session = database.single("drain", _TRANSACTION, _SESSION)
     with named_errors():
         connection = await session.connect()
+    pooled, term = False, None
     try:
-        await _lock(connection, name)
-        yield SqlDrainLease(connection)
+        with named_errors():
+            pooled = await behind_pooler(connection)
+            term = await _take_over(connection, name, pooled)
+        yield SqlDrainLease(connection, term)
     finally:
-        # End the session in any state it is in, which frees the lock.
+        # End the session in any state it is in, which ends a lease without a pooler.
         await asyncio.shield(_end(connection))
+        if pooled and term is not None:
+            await asyncio.shield(_give_back(engine, term))
         await session.dispose()
 
 
-async def _lock(connection: AsyncConnection, name: str) -> None:
-    key = int.from_bytes(hashlib.sha256(f"flashsale {name}".encode()).digest()[:8], signed=True)
-    # Poll, since a statement that waits for the lock would hold back vacuum.
-    try_lock = text("SELECT pg_try_advisory_lock(:key)").bindparams(bindparam("key", key))
+async def _take_over(connection: AsyncConnection, name: str, pooled: bool) -> Term:
+    holder = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
+    async with connection.begin():
+        await connection.execute(_MAKE_ROW, {"name": name})
     while True:
-        with named_errors():
-            async with connection.begin():
-                if await connection.scalar(try_lock):
-                    return
-        await asyncio.sleep(_LOCK_RETRY_SECONDS)
+        async with connection.begin():
+            epoch = await connection.scalar(
+                _TAKE_OVER, {"name": name, "holder": holder, "pooled": pooled}
+            )
+        if epoch is not None:
+            return Term(name, epoch)
+        await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _give_back(engine: AsyncEngine, term: Term) -> None:
+    try:
+        async with asyncio.timeout(_RELEASE_SECONDS), writing(engine) as connection:
+            await connection.execute(_GIVE_BACK, vars(term))
+    except (LedgerError, TimeoutError):
+        return  # the lease expires
 
 
 async def _end(connection: AsyncConnection) -> None:
@@ -109,4 +192,4 @@ async def _end(connection: AsyncConnection) -> None:
             await connection.invalidate()
             await connection.close()
     except LedgerUnavailable:
-        return  # the session has ended already
+        return  # it had ended already

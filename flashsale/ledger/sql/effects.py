@@ -12,7 +12,7 @@ from flashsale.ledger.effects import Effects, Journey, Value
 from flashsale.ledger.sql import schema
 from flashsale.ledger.sql.bulk import among, insert_columns
 from flashsale.ledger.sql.tables import effects, orders, outbox
-from flashsale.ledger.sql.transactions import reading, writing
+from flashsale.ledger.sql.transactions import reading, reading_once, writing
 
 
 class SqlEffectStore:
@@ -28,10 +28,7 @@ class SqlEffectStore:
 
     async def done(self, service: str, event_ids: Collection[str]) -> set[str]:
         """Return the ids among `event_ids` of events that the service has done."""
-        async with reading(self._engine) as connection:
-            if connection.dialect.name == "postgresql":
-                # A single statement needs no BEGIN and COMMIT.
-                await connection.execution_options(isolation_level="AUTOCOMMIT")
+        async with reading_once(self._engine) as connection:
             return await _done(connection, service, event_ids)
 
     async def journeys(self, sku: str) -> list[Journey]:

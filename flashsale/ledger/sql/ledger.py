@@ -4,7 +4,7 @@ import secrets as random_secrets
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import MetaData, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -19,9 +19,10 @@ from flashsale.ledger.rankings import Buyer, RankingQuery
 from flashsale.ledger.sql import schema
 from flashsale.ledger.sql.balance_check import audit
 from flashsale.ledger.sql.bulk import among
-from flashsale.ledger.sql.drain_lease import SqlDrainLease, hold_drain
+from flashsale.ledger.sql.drain_lease import SqlDrainLease, hold_drain, hold_only_drain
 from flashsale.ledger.sql.effects import SqlEffectStore
-from flashsale.ledger.sql.engines.postgresql import postgres_engine
+from flashsale.ledger.sql.engines.address import postgres_address
+from flashsale.ledger.sql.engines.postgresql import OWN_SCHEMA, Postgres
 from flashsale.ledger.sql.engines.sqlite import sqlite_engine
 from flashsale.ledger.sql.holdings import holdings
 from flashsale.ledger.sql.outbox import SqlOutbox
@@ -34,16 +35,25 @@ from flashsale.ledger.totals import Totals
 class SqlLedger:
     """The ledger in PostgreSQL or SQLite. See `flashsale.ledger.port.Ledger`."""
 
-    def __init__(self, engine: AsyncEngine, by_key: AsyncEngine) -> None:
-        """Use `by_key` for queries that read by key only, however large the tables are."""
+    def __init__(
+        self, engine: AsyncEngine, by_key: AsyncEngine, database: Postgres | None = None
+    ) -> None:
+        """Use `by_key` for queries that read by key only, however large the tables are.
+
+        `database` is None for a SQLite file.
+        """
         self._engine = engine
+        self._database = database
         self.outbox = SqlOutbox(engine, by_key)
         self.effects = SqlEffectStore(by_key)
 
-    async def migrate(self) -> str:
-        """Upgrade the tables to this version; return their revision."""
+    async def migrate(self, services: Sequence[MetaData] = ()) -> str:
+        """Upgrade the tables to this version; return their revision.
+
+        `services` are the tables of services, which move with ours. Raises `SchemaRefused`.
+        """
         async with writing(self._engine) as connection:
-            return await connection.run_sync(schema.upgrade)
+            return await connection.run_sync(schema.upgrade, services)
 
     async def verify_schema(self) -> None:
         """Raise `SchemaOutdated` unless the tables are at the revision of this version."""
@@ -127,19 +137,25 @@ class SqlLedger:
 
     def hold_drain(self, name: str) -> AbstractAsyncContextManager[SqlDrainLease]:
         """Wait until no other drain holds the lease of that name, and hold it until the exit."""
-        return hold_drain(self._engine, name)
+        if self._database is None:
+            return hold_only_drain(self._engine)
+        return hold_drain(self._database, self._engine, name)
 
 
 @asynccontextmanager
-async def open_ledger(url: str) -> AsyncIterator[Ledger]:
-    """Open the ledger at `postgresql+asyncpg://...` or `sqlite+aiosqlite:///FILE`."""
+async def open_ledger(url: str, database_schema: str = OWN_SCHEMA) -> AsyncIterator[Ledger]:
+    """Open the ledger at `postgresql+asyncpg://...` or `sqlite+aiosqlite:///FILE`.
+
+    In PostgreSQL the tables are in `database_schema`. Raises `ValueError` if the address is wrong.
+    """
+    database = None
     if url.startswith("sqlite"):
         engine = by_key = sqlite_engine(url)
     else:
-        engine = postgres_engine(url)
-        by_key = postgres_engine(url, enable_seqscan="off")
+        database = Postgres(postgres_address(url), database_schema)
+        engine, by_key = database.engine(), database.by_key()
     try:
-        yield SqlLedger(engine, by_key)
+        yield SqlLedger(engine, by_key, database)
     finally:
         await engine.dispose()
         await by_key.dispose()

@@ -1,21 +1,39 @@
 """Upgrade and check the version of the tables, with Alembic."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Connection, MetaData, inspect, text
 
 from flashsale.ledger.errors import SchemaOutdated
+from flashsale.ledger.sql.installation import (
+    earlier_installation,
+    is_ours,
+    own_schema,
+    prepare,
+    require_create,
+    require_read,
+)
+
+log = structlog.get_logger()
 
 _MIGRATE_LOCK = 5_701_953_263
 
 
-def upgrade(connection: Connection) -> str:
-    """Upgrade to the newest revision in the connection's transaction, and return it."""
+def upgrade(connection: Connection, services: Sequence[MetaData] = ()) -> str:
+    """Upgrade to the newest revision in the connection's transaction, and return it.
+
+    On PostgreSQL, create our schema. Move the tables of a version that had none into it, and those
+    of `services`. Raises `SchemaRefused`.
+    """
     _lock(connection)
+    if connection.dialect.name == "postgresql" and (moved := prepare(connection, services)):
+        log.info("tables moved", to=own_schema(connection), tables=", ".join(moved))
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
@@ -23,18 +41,38 @@ def upgrade(connection: Connection) -> str:
 
 
 def create_missing(connection: Connection, tables: MetaData) -> None:
-    """Create the missing ones of a service's tables in the connection's transaction."""
+    """Create the missing ones of a service's tables in the connection's transaction.
+
+    Raises `SchemaRefused`.
+    """
     _lock(connection)
+    found = inspect(connection)
+    if all(found.has_table(table.name, table.schema) for table in tables.tables.values()):
+        return
+    if connection.dialect.name == "postgresql":
+        require_create(connection)
     tables.create_all(connection)
 
 
 def verify(connection: Connection) -> None:
-    """Raise `SchemaOutdated` unless the tables are at the newest revision."""
-    current = MigrationContext.configure(connection).get_current_revision()
+    """Raise `SchemaOutdated` unless the tables are at the newest revision.
+
+    Raises `SchemaRefused` if the role may not read them.
+    """
+    current = _current(connection)
     if current != _newest():
         raise SchemaOutdated(
             f"the database is at revision {current or 'none'}, this version needs {_newest()}"
         )
+
+
+def _current(connection: Connection) -> str | None:
+    if connection.dialect.name == "postgresql":
+        require_read(connection)
+    if connection.dialect.name != "postgresql" or is_ours(connection, own_schema(connection)):
+        return MigrationContext.configure(connection).get_current_revision()
+    earlier = earlier_installation(connection)
+    return earlier.revision if earlier else None
 
 
 def _lock(connection: Connection) -> None:

@@ -1,6 +1,7 @@
 """The tables. Times are Unix seconds; ids are 32 hexadecimal digits."""
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     Double,
@@ -114,4 +115,19 @@ secrets = Table(
     metadata,
     Column("name", String(64), primary_key=True),
     Column("value", String(128), nullable=False),
+)
+
+# The right to decide the orders of a sale. SQLite has no rows here, as one process uses the file.
+drain_leases = Table(
+    "drain_leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    # Increased by each takeover. A drain writes only while the epoch is its own.
+    Column("epoch", BigInteger, nullable=False),
+    Column("holder", Text, nullable=False),
+    # The session of the holder. Null behind a pooler.
+    Column("backend_pid", Integer),
+    Column("backend_start", Double),
+    # By the clock of the database server.
+    Column("expires_at", Double, nullable=False),
 )

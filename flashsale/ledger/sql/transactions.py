@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flashsale.ledger.sql.engines.driver_errors import named_errors
+from flashsale.ledger.sql.engines.postgresql import behind_pooler
 
 
 @asynccontextmanager
@@ -14,6 +15,16 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     with named_errors():
         async with engine.connect() as connection:
             yield connection
+
+
+@asynccontextmanager
+async def reading_once(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Open a connection for a single statement that reads. Raises `LedgerError`."""
+    async with reading(engine) as connection:
+        if connection.dialect.name == "postgresql" and not await behind_pooler(connection):
+            # A single statement needs no BEGIN and COMMIT.
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
+        yield connection
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ from tests.faults.stand import Layout, Stand
 
 _SERVED = Layout(services=1)
 _STANDBY = Layout(consumers=2)
+_TAKEOVER_SECONDS = 15.0
 
 
 async def _dies_at(stand: Stand, point: str) -> None:
@@ -61,9 +62,28 @@ async def zombie(stand: Stand) -> None:
     async def taken_over() -> bool:
         return await stand.decided() > before + 50
 
-    await stand.until(taken_over, "the successor")
+    await stand.until(taken_over, "the successor", _TAKEOVER_SECONDS)
     stand.signal("consumer-1", signal.SIGCONT)
     await stand.wait(3.0)
+
+
+for mode in ("session", "transaction"):
+    scenario(
+        f"the same behind PgBouncer in {mode} mode",
+        layout=Layout(consumers=2, services=1, pooler=mode),
+    )(zombie)
+
+
+@scenario("consumer killed behind PgBouncer", layout=Layout(consumers=2, pooler="transaction"))
+async def killed_behind_pooler(stand: Stand) -> None:
+    stand.signal("consumer-1", signal.SIGKILL)
+    await stand.died("consumer-1")
+    before = await stand.decided()
+
+    async def taken_over() -> bool:
+        return await stand.decided() > before + 50
+
+    await stand.until(taken_over, "the successor", _TAKEOVER_SECONDS)
 
 
 @scenario("frozen consumer, killed")

@@ -33,6 +33,7 @@ async def terminate_drains(url: str) -> int:
 
 async def test_a_standby_drain_waits_until_the_active_one_is_gone(postgres_url: str) -> None:
     async with open_ledger(postgres_url) as ledger:
+        await ledger.migrate()
         first, second, release = asyncio.Event(), asyncio.Event(), asyncio.Event()
         active = asyncio.create_task(held(ledger, "sale", first, release))
         await first.wait()
@@ -69,9 +70,11 @@ async def test_a_drain_that_lost_its_session_can_not_write(postgres_url: str) ->
 
 
 async def test_the_session_of_the_drain_lease_has_its_timeouts(postgres_url: str) -> None:
-    async with open_ledger(postgres_url) as ledger, ledger.hold_drain("sale") as lease:
-        assert isinstance(lease, SqlDrainLease)
-        for name in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
-            async with lease.transaction() as connection:
-                assert await connection.scalar(text(f"SHOW {name}")) == f"{LEASE_SECONDS}s"
-        await lease.touch()
+    async with open_ledger(postgres_url) as ledger:
+        await ledger.migrate()
+        async with ledger.hold_drain("sale") as lease:
+            assert isinstance(lease, SqlDrainLease)
+            for name in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
+                async with lease.transaction() as connection:
+                    assert await connection.scalar(text(f"SHOW {name}")) == f"{LEASE_SECONDS}s"
+            await lease.touch()

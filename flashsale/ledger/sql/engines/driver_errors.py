@@ -17,6 +17,7 @@ from flashsale.ledger.errors import (
 _REFUSED_CLASSES = ("22", "23")  # data exception, integrity constraint violation
 _BUSY_CLASSES = ("40", "53", "55")  # rollback, insufficient resources, object not available
 _NO_SESSION_CODES = ("53300",)  # too many connections
+_STATEMENT_POOLING = "transaction blocks not allowed in statement pooling mode"  # of PgBouncer
 
 
 @contextmanager
@@ -32,6 +33,11 @@ def named_errors() -> Iterator[None]:
 
 def _translated(error: DBAPIError) -> LedgerError:
     message = _message(error.orig or error)
+    if _STATEMENT_POOLING in message:
+        return LedgerUnavailable(
+            "the pooler in front of the database pools statements and allows no transactions:"
+            " set its pool_mode to transaction or session"
+        )
     state = getattr(error.orig, "sqlstate", None) or ""
     if error.connection_invalidated or state in _NO_SESSION_CODES:
         return LedgerUnavailable(message)
