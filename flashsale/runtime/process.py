@@ -18,7 +18,13 @@ from flashsale.ledger import LedgerError, LedgerUnavailable, SchemaOutdated
 from flashsale.observability.errors import TracingUnavailable
 from flashsale.observability.logs import configure_logs
 from flashsale.runtime.background import BackgroundTaskEnded
-from flashsale.runtime.settings import Settings, SettingsError, load_settings, unknown_settings
+from flashsale.runtime.settings import (
+    Settings,
+    SettingsError,
+    ignored_service_links,
+    load_settings,
+    unknown_settings,
+)
 
 log = structlog.get_logger()
 
@@ -73,6 +79,12 @@ def settings_or_fail() -> Settings:
     configure_logs(loaded.log_format)
     for name in unknown_settings():
         log.warning("unknown setting ignored", name=name)
+    if links := ignored_service_links():
+        # Kubernetes stops this by `enableServiceLinks: false` in the pod.
+        log.warning(
+            "variables ignored that the orchestrator set for a service, as they are no settings",
+            names=" ".join(links),
+        )
     return loaded
 
 

@@ -6,15 +6,16 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from flashsale.broker.registry import adapter_of
+from flashsale.runtime.environment import PREFIX as PREFIX
+from flashsale.runtime.environment import FromEnvironment
 from flashsale.runtime.errors import SettingsError as SettingsError
 from flashsale.runtime.installed import installed
-
-PREFIX = "FLASHSALE_"
+from flashsale.runtime.service_links import service_links
 
 GROUP = "flashsale.settings"
 """The entry points by which installed services name their settings, each a `ServiceSettings`."""
@@ -24,17 +25,11 @@ Loaded = TypeVar("Loaded", bound=BaseSettings)
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class _FromEnvironment(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore"
-    )
-
-
-class ServiceSettings(_FromEnvironment):
+class ServiceSettings(FromEnvironment):
     """The base of a service's own settings, from `FLASHSALE_...` in the environment, too."""
 
 
-class Settings(_FromEnvironment):
+class Settings(FromEnvironment):
     """Every setting of the gateway itself, from `FLASHSALE_...` in the environment."""
 
     broker_url: str = Field(
@@ -229,6 +224,7 @@ def variables(declared: type[BaseSettings]) -> dict[str, FieldInfo]:
 def unknown_settings(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Return variables with our prefix that are no setting: a slip of the pen, most likely."""
     known = {name for declared in _every_class() for name in variables(declared)}
+    known |= service_links(environment)
     return sorted(
         name
         for name in environment
@@ -236,6 +232,11 @@ def unknown_settings(environment: Mapping[str, str] = os.environ) -> list[str]:
         and name not in known
         and not name.startswith((f"{PREFIX}TEST_", f"{PREFIX}LOAD_"))
     )
+
+
+def ignored_service_links(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return variables with our prefix that an orchestrator has set for a service near by."""
+    return sorted(name for name in service_links(environment) if name.startswith(PREFIX))
 
 
 def _every_class() -> list[type[BaseSettings]]:
