@@ -2,8 +2,10 @@
 
 from flashsale.broker.embedded import EmbeddedBroker
 from flashsale.broker.port import (
+    AccessRefused,
     Broker,
     BrokerError,
+    BrokerRefused,
     BrokerUnavailable,
     Counts,
     Deliveries,
@@ -26,9 +28,11 @@ from flashsale.broker.topology import (
 )
 
 __all__ = [
+    "AccessRefused",
     "Binding",
     "Broker",
     "BrokerError",
+    "BrokerRefused",
     "BrokerUnavailable",
     "Counts",
     "Deliveries",

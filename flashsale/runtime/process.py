@@ -12,7 +12,13 @@ from typing import Any, NoReturn
 import structlog
 import uvloop
 
-from flashsale.broker import BrokerError, BrokerUnavailable, QueueFull, TopologyMismatch
+from flashsale.broker import (
+    AccessRefused,
+    BrokerError,
+    BrokerUnavailable,
+    QueueFull,
+    TopologyMismatch,
+)
 from flashsale.domain.errors import sole_error
 from flashsale.ledger import LedgerError, LedgerUnavailable, SchemaOutdated
 from flashsale.observability.errors import TracingUnavailable
@@ -38,6 +44,7 @@ _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (SchemaOutdated, "{error}: run `flashsale migrate`"),
     (TopologyMismatch, "the broker holds something else of that name: {error}; delete it there,"
      " or set FLASHSALE_BROKER_PREFIX"),
+    (AccessRefused, "the broker at FLASHSALE_BROKER_URL refuses: {error}"),
     (BrokerUnavailable, "no broker at FLASHSALE_BROKER_URL: {error}"),
     (QueueFull, "{error}; try again when it has drained"),
     (BrokerError, "{error}"),
