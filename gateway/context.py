@@ -16,6 +16,7 @@ from gateway.state.backlog import Backlog
 from gateway.state.changes import StreamChanges
 from gateway.state.drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
+from gateway.state.missing_orders import MissingOrders
 from gateway.state.ops_samples import OpsSamples
 from gateway.state.orders import KnownOrders
 from gateway.state.queue_position import QueuePosition
@@ -38,6 +39,7 @@ class Context:
     queue_position: QueuePosition
     backlog: Backlog
     orders: KnownOrders
+    missing_orders: MissingOrders
     sales: KnownSales
     sales_listing: SalesListing
     rankings: Rankings
