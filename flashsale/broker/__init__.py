@@ -17,7 +17,7 @@ from flashsale.broker.port import (
     Unroutable,
 )
 from flashsale.broker.rabbitmq.broker import RabbitMQ
-from flashsale.broker.registry import open_broker
+from flashsale.broker.registry import broker_warnings, open_broker
 from flashsale.broker.topology import (
     Binding,
     Queue,
@@ -47,6 +47,7 @@ __all__ = [
     "Topology",
     "TopologyMismatch",
     "Unroutable",
+    "broker_warnings",
     "open_broker",
     "sale_topology",
     "topic_matches",

@@ -137,6 +137,8 @@ class Broker(Publisher):
 
     def __init__(self) -> None:
         self.counts = Counts()
+        self.warnings: Sequence[str] = ()
+        """What is set up on the broker that endangers accepted messages."""
 
     @abstractmethod
     async def extend(self, topology: Topology) -> None:

@@ -43,6 +43,13 @@ class Settings(FromEnvironment):
         pattern=r"^[A-Za-z0-9._-]{0,64}$",
         description="in front of every queue and exchange, so that several sales share a broker",
     )
+    broker_management_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/\s]+(/\S*)?$",
+        description="RabbitMQ's management API, such as `http://host:15672`. At its start a process"
+        " looks there, as the user of the broker, for policies that remove orders. Unset: it does"
+        " not look",
+    )
     database_url: str = Field(
         "sqlite+aiosqlite:///flashsale.db",
         description="`postgresql+asyncpg://user:password@host/database` or"
