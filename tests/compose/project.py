@@ -66,7 +66,11 @@ class Project:
 
     def containers(self, service: str = "") -> list[dict[str, Any]]:
         """Return what the engine knows of the containers of a service, or of all."""
-        ids = self("ps", "--all", "--quiet", *filter(None, [service])).split()
+        label = "label=com.docker.compose."
+        chosen = ["--filter", f"{label}project={NAME}", "--filter", f"{label}oneoff=False"]
+        if service:
+            chosen += ["--filter", f"{label}service={service}"]
+        ids = self.docker("ps", "--all", "--quiet", *chosen).split()
         found: list[dict[str, Any]] = json.loads(self.docker("inspect", *ids)) if ids else []
         return found
 

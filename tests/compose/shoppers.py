@@ -57,8 +57,9 @@ class Shoppers:
         waiting = set(self.accepted)
 
         def none_waits() -> bool:
+            urls = self._project.gateways()
             for order_id in list(waiting):
-                for url in self._project.gateways():
+                for url in urls:
                     status, order = ask(f"{url}/orders/{order_id}")
                     if status == 200 and order["status"] == "confirmed":
                         waiting.discard(order_id)
