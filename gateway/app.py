@@ -41,6 +41,7 @@ from gateway.state.arrivals import ArrivalsBySecond
 from gateway.state.backlog import SAMPLE_SECONDS, Backlog
 from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
+from gateway.state.missing_orders import MissingOrders
 from gateway.state.ops_samples import OpsSamples, SampleSources
 from gateway.state.orders import KnownOrders
 from gateway.state.queue_position import QueuePosition
@@ -127,6 +128,14 @@ def create_context(
         queue_position=queue_position,
         backlog=backlog,
         orders=orders,
+        missing_orders=MissingOrders(
+            orders,
+            backlog,
+            ledger_lookup,
+            metrics,
+            broker=stack.broker,
+            spilled=stack.topology.spilled_orders,
+        ),
         sales=sales,
         sales_listing=SalesListing(),
         rankings=Rankings(stack.ledger, installed_ranking()),
@@ -152,6 +161,7 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
         "ledger lookup": context.ledger_lookup.run,
         "announcements heard": context.announcements.follow,
         "overdue orders": context.announcements.sweep,
+        "missing orders": context.missing_orders.follow,
         "announcements told": context.announcements.announce,
         "order streams": lambda: tell_progress(context),
         "sale streams": lambda: tell_sales(context),

@@ -17,6 +17,7 @@ from gateway.state.announcements import Announcements
 from gateway.state.backlog import Backlog
 from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
+from gateway.state.missing_orders import MissingOrders
 from gateway.state.ops_samples import OpsSamples
 from gateway.state.orders import KnownOrders
 from gateway.state.queue_position import QueuePosition
@@ -42,6 +43,7 @@ class Context:
     queue_position: QueuePosition
     backlog: Backlog
     orders: KnownOrders
+    missing_orders: MissingOrders
     sales: KnownSales
     sales_listing: SalesListing
     rankings: Rankings

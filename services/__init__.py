@@ -2,7 +2,7 @@
 
 from flashsale.ledger import Effects, Totals
 from flashsale.messages.events import OrderEvent
-from flashsale.runtime.settings import ServiceSettings
+from flashsale.runtime.settings_reader import ServiceSettings
 from services.errors import GiveUp, Later, OutcomeUnknown, Unavailable
 from services.service import Handle, Retry, Service
 

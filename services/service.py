@@ -11,7 +11,7 @@ from sqlalchemy import MetaData
 
 from flashsale.ledger import Effects, Totals
 from flashsale.messages.events import OrderEvent
-from flashsale.runtime.settings import load
+from flashsale.runtime.settings_reader import load
 
 View = TypeVar("View")
 

@@ -15,8 +15,8 @@ from flashsale.broker import open_broker, topic_matches
 from flashsale.cli.ledger_command import with_ledger
 from flashsale.ledger import Books, Holdings, Ledger, open_ledger
 from flashsale.runtime.process import fail, run, settings_or_fail
-from flashsale.runtime.settings import Settings, SettingsError
-from flashsale.runtime.stack import topology_of
+from flashsale.runtime.settings import Settings, SettingsError, load_settings
+from flashsale.runtime.stack import topology_of, warnings_of
 
 if TYPE_CHECKING:
     from services.service import AnyService
@@ -46,6 +46,8 @@ def check(
 
     async def audit(ledger: Ledger) -> Books:
         await ledger.verify_schema()
+        settings = load_settings()
+        await warnings_of(settings, topology_of(settings))
         return await ledger.audit()
 
     books = with_ledger(audit)

@@ -133,6 +133,12 @@ class GatewayMetrics(ProcessMetrics):
         self.remembered = Gauge(
             "flashsale_status_orders", "Orders with their status in memory", registry=self.registry
         )
+        self.missing = Gauge(
+            "flashsale_missing_orders",
+            "Orders with a 202 that are neither decided nor in the queue, a minute after it was"
+            " empty",
+            registry=self.registry,
+        )
         self.streams = Gauge("flashsale_streams_open", "Open event streams", registry=self.registry)
         self.streams_dropped = Counter(
             "flashsale_streams_dropped",

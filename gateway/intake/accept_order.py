@@ -5,7 +5,7 @@ import random
 import time
 from dataclasses import dataclass
 
-from flashsale.broker import BrokerError, Publisher, QueueFull
+from flashsale.broker import BrokerError, Publisher, QueueFull, Unroutable
 from flashsale.domain.order_ids import OrderId, keyed_order_id, random_order_id
 from flashsale.domain.orders import Order, OrderRequest
 from flashsale.domain.sales import Sale, sale_state
@@ -178,7 +178,8 @@ class OrderIntake:
         return order
 
     def _refusal(self, order_id: OrderId, error: BrokerError) -> Refusal:
-        if isinstance(error, QueueFull):
+        # Nothing is bound for orders while the limit of the queue changes.
+        if isinstance(error, QueueFull | Unroutable):
             self._retry_after.note_full_queue()
             return QueueIsFull(self._retry_after.count_refusal())
         return OutcomeUnknown(order_id, retry_after=1 + random.random())  # noqa: S311

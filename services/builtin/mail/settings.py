@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from flashsale.runtime.settings import ServiceSettings
+from flashsale.runtime.settings_reader import ServiceSettings
 
 
 class MailSettings(ServiceSettings):

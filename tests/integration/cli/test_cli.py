@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flashsale import __version__
-from flashsale.runtime.settings import settings_table
+from flashsale.runtime.settings_table import settings_table
 from loadtest.processes import own_environment
 from loadtest.servers import free_port
 from tests.database import execute

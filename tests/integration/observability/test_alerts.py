@@ -35,6 +35,14 @@ CASES = [
         {"flashsale_released_max_1s_orders": "2000x40", "flashsale_drain_rate_limit": "2000x40"},
     ),
     Case(
+        "FlashsaleOrdersMissing",
+        {
+            'flashsale_missing_orders{instance="a"}': "0x10 3x30",
+            'flashsale_missing_orders{instance="b"}': "0x40",
+        },
+        {'flashsale_missing_orders{instance="a"}': "0x10 3x5 0x25"},
+    ),
+    Case(
         "FlashsaleDeadOrders",
         {"flashsale_dead_orders_total": "0x10 1x30"},
         {"flashsale_dead_orders_total": "7x40"},

@@ -29,6 +29,7 @@ GATEWAY = {
     "ledger lookup",
     "announcements heard",
     "overdue orders",
+    "missing orders",
     "announcements told",
     "order streams",
     "sale streams",

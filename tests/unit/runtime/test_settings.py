@@ -6,16 +6,9 @@ import sys
 import pytest
 from pydantic_settings import BaseSettings
 
-from flashsale.runtime.settings import (
-    Settings,
-    SettingsError,
-    installed_settings,
-    load,
-    load_settings,
-    settings_table,
-    unknown_settings,
-    variables,
-)
+from flashsale.runtime.settings import Settings, SettingsError, load_settings
+from flashsale.runtime.settings_reader import installed_settings, load, variables
+from flashsale.runtime.settings_table import settings_table, unknown_settings
 from services.builtin.mail.settings import MailSettings
 
 
