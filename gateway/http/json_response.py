@@ -43,6 +43,7 @@ class JsonResponse(web.StreamResponse):
         self._type = content_type
         self._common = common
         self._request: web.BaseRequest | None = None
+        self._keep_alive = False
 
     @property
     def extra(self) -> Mapping[str, str]:
@@ -59,12 +60,8 @@ class JsonResponse(web.StreamResponse):
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the connection stays open after this response."""
-        request = self._request
-        if request is None or not request.keep_alive:
-            return False
-        connection: Any = request.protocol  # a gateway.server.connection.Connection
-        return not connection.closes
+        """Whether the connection stays open after this response: as its head says."""
+        return bool(self._keep_alive)
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Write head and body. Raises `ConnectionError` if the client is gone."""
@@ -74,7 +71,10 @@ class JsonResponse(web.StreamResponse):
         without_body = request.method == "HEAD" or self._status in _WITHOUT_BODY
         body = b"" if without_body else self._whole_body
         head = self._lines()
-        if not self.keep_alive:
+        connection: Any = request.protocol  # a gateway.server.connection.Connection
+        # Once: the gateway may be told to stop between this and aiohttp's own question.
+        self._keep_alive = request.keep_alive and not connection.closes
+        if not self._keep_alive:
             head += "Connection: close\r\n"
         elif request.version < HttpVersion11:
             head += "Connection: keep-alive\r\n"
