@@ -13,6 +13,7 @@ import aiohttp
 
 from flashsale.broker.port import BrokerUnavailable
 from flashsale.broker.rabbitmq.addresses import addresses
+from flashsale.broker.rabbitmq.arguments import queue_arguments
 from flashsale.broker.topology import Queue, Topology
 
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
@@ -72,5 +73,7 @@ def _is_harmful(queue: Queue, key: str, value: Any) -> bool:
             return queue.max_length is None or int(value) < queue.max_length
         case "message-ttl":
             return queue.delay_seconds is None or int(value) < queue.delay_seconds * 1000
+        case "delivery-limit":  # only quorum queues have one
+            return queue_arguments(queue)["x-queue-type"] == "quorum"
         case _:
             return True

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from flashsale.broker import BrokerUnavailable, broker_warnings, open_broker, sale_topology
+from flashsale.ledger import open_ledger
 from flashsale.observability.broker_metrics import BrokerCollector
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import open_stack
@@ -66,8 +67,6 @@ async def test_a_policy_that_removes_or_refuses_orders_is_told_and_a_wider_one_i
         "broker_management_url": node.management_url,
         "database_url": sqlite_url,
     }
-    from flashsale.ledger import open_ledger
-
     async with open_ledger(sqlite_url) as ledger:
         await ledger.migrate()
     with capture_logs() as logs:
