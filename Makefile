@@ -1,5 +1,5 @@
 # Every target uses the .venv of the checkout, and makes it if it is missing or out of date.
-.PHONY: help demo test test-image test-rabbitmq4 faults lint bench bench-status bench-services bench-peers bench-scale spike soak dashboards lock clean
+.PHONY: help demo test test-image test-compose test-rabbitmq4 faults lint bench bench-status bench-services bench-peers bench-scale spike soak dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -28,6 +28,12 @@ test-image: ## build the Dockerfile without a registry and start the image; as r
 	@# If that is not possible, the tests say so.
 	@scripts/test-needs image || true
 	@$(bin)/python -m pytest -o faulthandler_timeout=600 tests/image $(ARGS)
+
+test-compose: ## run the Compose file on a private Docker daemon, and break it; as root on Debian
+	@scripts/venv dev
+	@# If that is not possible, the tests say so.
+	@scripts/test-needs compose || true
+	@$(bin)/python -m pytest -rs -o faulthandler_timeout=900 tests/compose $(ARGS)
 
 test-rabbitmq4: ## run the tests that use servers on RabbitMQ 4 and PostgreSQL 17; as root on Debian
 	@scripts/venv dev

@@ -10,7 +10,13 @@ from consumer.drain_control import DrainControl
 from consumer.drain_speed import DrainSpeed
 from flashsale.broker import Broker, BrokerError
 from flashsale.domain.sales import Verdict
-from flashsale.messages.announcements import BatchDecided, Decision, Progress, encode_announcement
+from flashsale.messages.announcements import (
+    BatchDecided,
+    Decision,
+    Progress,
+    decision_on,
+    encode_announcement,
+)
 
 log = structlog.get_logger()
 
@@ -32,10 +38,7 @@ class Announcer:
         """Announce a decided batch; `behind`: more orders were waiting when it was decided."""
         self._speed.add(time.monotonic(), len(verdict.outcomes), behind)
         self._publish(
-            [
-                Decision(o.order.id, o.status, o.reason, o.order.sku, o.order.quantity)
-                for o in verdict.outcomes
-            ],
+            [decision_on(outcome) for outcome in verdict.outcomes],
             [Progress(sale.sku, sale.stock, sale.sold) for sale in verdict.sales],
         )
 
@@ -43,8 +46,14 @@ class Announcer:
         """Announce an order that failed."""
         self._publish([decision], [])
 
+    def announce_time(self) -> None:
+        """Tell nothing but the time, by which gateways check their clocks."""
+        self._publish([], [])
+
     def _publish(self, decisions: Sequence[Decision], sales: Sequence[Progress]) -> None:
-        message = BatchDecided(list(decisions), list(sales), self._speed.rate, self._control.rate)
+        message = BatchDecided(
+            list(decisions), list(sales), self._speed.rate, self._control.rate, time.time()
+        )
         try:
             confirm = self._broker.publish(
                 self._exchange, "", encode_announcement(message), message_id="", mandatory=False

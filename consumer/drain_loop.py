@@ -17,7 +17,7 @@ from consumer.release_gate import ReleaseGate
 from flashsale.broker import Broker, BrokerError, Deliveries, Delivery
 from flashsale.domain.backoff import Backoff
 from flashsale.domain.orders import Order, Outcome
-from flashsale.domain.sales import Verdict
+from flashsale.domain.sales import Verdict, by_one_clock
 from flashsale.ledger import (
     LEASE_SECONDS,
     DrainLease,
@@ -87,6 +87,7 @@ class DrainLoop:
                             log.info("drain is active", queue=self.queue)
                             self.metrics.active.set(1)
                             self.wake_relay(False)  # the previous holder may have left events
+                            self.announcer.announce_time()
                             backoff.reset()
                             await self._drain(lease, deliveries, prefetch)
             except (BrokerError, LedgerError, TimeoutError) as error:
@@ -124,6 +125,7 @@ class DrainLoop:
             except TimeoutError:
                 # An idle session would time out and lose the lease.
                 await lease.touch()
+                self.announcer.announce_time()
 
     async def _settle(self, sink: Sink, batch: Sequence[Delivery]) -> list[Verdict]:
         """Decide every order of the batch, or move it to the dead queue; then it may be acked."""
@@ -178,7 +180,8 @@ class DrainLoop:
             started = time.perf_counter()
             try:
                 # The time of the release, so that the ledger shows the pace exactly.
-                verdict = await sink.sell(orders, self.gate.released_at, replayed, traceparents)
+                now = self.gate.released_at
+                verdict = await sink.sell(by_one_clock(orders, now), now, replayed, traceparents)
             except LedgerBusy as error:
                 log.warning("transaction tried again", reason=str(error))
                 self.metrics.retries.inc()

@@ -1,39 +1,47 @@
 """The gateway: build the application, run its background tasks, and serve it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import cast
 
-import structlog
 from aiohttp import web
 
 from flashsale.broker import Publisher
 from flashsale.observability.broker_metrics import BrokerCollector
-from flashsale.observability.gateway_metrics import GatewayMetrics, SalesCollector
+from flashsale.observability.gateway_metrics import (
+    ClockSkewCollector,
+    GatewayMetrics,
+    SalesCollector,
+)
 from flashsale.observability.monitoring import monitored
+from flashsale.runtime.addresses import parse_networks, parse_origins
 from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, installed_ranking, open_stack, require_shared_broker
 from gateway.context import CONTEXT, Context
+from gateway.http.cors import Cors, cross_origin
 from gateway.http.json_body import MAX_BODY_BYTES
 from gateway.http.problems import problems
+from gateway.http.public_path import PublicPath, redirect
 from gateway.http.sse import EventStreams
 from gateway.http.tracing import TracedPublisher, traced
 from gateway.intake.accept_order import IntakeParts, OrderIntake
+from gateway.intake.earlier_attempts import EarlierAttempts
 from gateway.intake.retry_after import RetryAfter
 from gateway.routes import add_routes
 from gateway.routes.order_events import tell_progress
 from gateway.routes.sale_events import tell_sales
 from gateway.routes.streams import keep_alive
-from gateway.server.acceptor import accept_connections
 from gateway.server.lifecycle import Lifecycle
+from gateway.server.serving import retire as retire
+from gateway.server.serving import serving as serving
 from gateway.server.supervisor import run_workers
 from gateway.state.announcements import AnnouncedState, Announcements
 from gateway.state.arrivals import ArrivalsBySecond
 from gateway.state.backlog import SAMPLE_SECONDS, Backlog
 from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
+from gateway.state.missing_orders import MissingOrders
 from gateway.state.ops_samples import OpsSamples, SampleSources
 from gateway.state.orders import KnownOrders
 from gateway.state.queue_position import QueuePosition
@@ -42,11 +50,7 @@ from gateway.state.sales import KnownSales
 from gateway.state.sales_listing import SalesListing
 from gateway.state.stream_changes import StreamChanges
 
-log = structlog.get_logger()
-
 METRICS_PORT = 9090
-_KEEP_ALIVE_SECONDS = 75
-_LAST_RESPONSES_SECONDS = 10
 
 
 def create_app(
@@ -54,10 +58,14 @@ def create_app(
 ) -> web.Application:
     """Build the gateway on an open stack; `secret` makes the ids of keyed orders."""
     app = web.Application(middlewares=[problems(metrics.requests)], client_max_size=MAX_BODY_BYTES)
+    context = app[CONTEXT] = create_context(settings, stack, secret, metrics)
+    if context.cors:
+        app.middlewares.insert(0, cross_origin(context.cors))
     if stack.tracing is not None:
         app.middlewares.insert(0, traced(stack.tracing))
-    app[CONTEXT] = create_context(settings, stack, secret, metrics)
     add_routes(app)
+    if settings.public_path:
+        app.add_routes([redirect(settings.public_path)])
     app.cleanup_ctx.append(_follow)
     return app
 
@@ -77,7 +85,7 @@ def create_context(
     announcements = Announcements(
         stack.broker,
         stack.topology.outcomes,
-        AnnouncedState(orders, sales, drain, arrivals, changes),
+        AnnouncedState(orders, sales, backlog, drain, arrivals, changes),
         lookup=ledger_lookup,
         metrics=metrics,
     )
@@ -90,24 +98,44 @@ def create_context(
             exchange=stack.topology.orders,
             sales=sales,
             orders=orders,
+            earlier_attempts=EarlierAttempts(
+                orders,
+                sales,
+                queue_position,
+                ledger_lookup,
+                queries=settings.status_queries,
+                seconds=settings.status_seconds,
+            ),
             announcements=announcements,
             retry_after=RetryAfter(backlog, drain),
         ),
         secret=secret,
-        most_orders=settings.status_orders,
     )
     metrics.registry.register(BrokerCollector(stack.broker))
     metrics.registry.register(SalesCollector(sales))
+    metrics.registry.register(
+        ClockSkewCollector(lambda: drain.clock_skew.seconds(time.monotonic()))
+    )
     return Context(
         settings=settings,
         metrics=metrics,
         broker=stack.broker,
         background=stack.background,
         lifecycle=Lifecycle(),
+        cors=Cors(parse_origins(settings.cors_origins)),
+        public_path=PublicPath(settings.public_path, parse_networks(settings.trusted_proxies)),
         drain=drain,
         queue_position=queue_position,
         backlog=backlog,
         orders=orders,
+        missing_orders=MissingOrders(
+            orders,
+            backlog,
+            ledger_lookup,
+            metrics,
+            broker=stack.broker,
+            spilled=stack.topology.spilled_orders,
+        ),
         sales=sales,
         sales_listing=SalesListing(),
         rankings=Rankings(stack.ledger, installed_ranking()),
@@ -126,13 +154,14 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
     """Keep the gateway's state and its streams up to date while the application runs."""
     context = app[CONTEXT]
     await context.sales.read()
-    await context.backlog.count()
+    await context.backlog.recount()
     followed = {
         "sales": context.sales.follow,
         "backlog": context.backlog.follow,
         "ledger lookup": context.ledger_lookup.run,
         "announcements heard": context.announcements.follow,
         "overdue orders": context.announcements.sweep,
+        "missing orders": context.missing_orders.follow,
         "announcements told": context.announcements.announce,
         "order streams": lambda: tell_progress(context),
         "sale streams": lambda: tell_sales(context),
@@ -152,44 +181,6 @@ async def _gauge(context: Context) -> None:
         metrics.backlog.set(context.backlog.ready)
         metrics.remembered.set(len(context.orders))
         await asyncio.sleep(SAMPLE_SECONDS)
-
-
-@asynccontextmanager
-async def serving(app: web.Application) -> AsyncIterator[str]:
-    """Serve the application, and yield its URL. At the end, answer the requests that have come.
-
-    Raises `OSError` if the port is taken.
-    """
-    settings = app[CONTEXT].settings
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        auto_decompress=False,
-        keepalive_timeout=_KEEP_ALIVE_SECONDS,
-        shutdown_timeout=_LAST_RESPONSES_SECONDS,
-    )
-    await runner.setup()
-    try:
-        with accept_connections(
-            settings.gateway_host,
-            settings.gateway_port,
-            cast("web.Server", runner.server),  # set by setup()
-            reuse_port=settings.gateway_workers > 1,
-        ) as (host, port):
-            url = f"http://{host}:{port}"
-            log.info("gateway listens", url=url)
-            yield url
-    finally:
-        await runner.cleanup()
-
-
-async def retire(app: web.Application) -> None:
-    """Become unready, and serve on until the load balancer has noticed."""
-    context = app[CONTEXT]
-    context.lifecycle.stop()
-    log.info("gateway stops", seconds=context.settings.shutdown_seconds)
-    await asyncio.sleep(context.settings.shutdown_seconds)
 
 
 async def gateway_secret(settings: Settings, stack: Stack) -> bytes:

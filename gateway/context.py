@@ -8,6 +8,8 @@ from flashsale.broker import Broker
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.background import Background
 from flashsale.runtime.settings import Settings
+from gateway.http.cors import Cors
+from gateway.http.public_path import PublicPath
 from gateway.http.sse import EventStreams
 from gateway.intake.accept_order import OrderIntake
 from gateway.server.lifecycle import Lifecycle
@@ -15,6 +17,7 @@ from gateway.state.announcements import Announcements
 from gateway.state.backlog import Backlog
 from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
+from gateway.state.missing_orders import MissingOrders
 from gateway.state.ops_samples import OpsSamples
 from gateway.state.orders import KnownOrders
 from gateway.state.queue_position import QueuePosition
@@ -33,11 +36,14 @@ class Context:
     broker: Broker
     background: Background
     lifecycle: Lifecycle
+    cors: Cors
+    public_path: PublicPath
     # What the gateway knows.
     drain: KnownDrain
     queue_position: QueuePosition
     backlog: Backlog
     orders: KnownOrders
+    missing_orders: MissingOrders
     sales: KnownSales
     sales_listing: SalesListing
     rankings: Rankings

@@ -1,7 +1,8 @@
-"""One worker of a gateway: `gateway.server.supervisor` starts `python -m gateway.worker`.
+"""One worker of a gateway: `gateway.server.supervisor` starts `python -m gateway.worker FILE`.
 
 It writes `READY` to its standard output once it serves, and answers each line on its standard input
-with its metrics. It stops when that input ends: then the parent asks it to stop, or is dead.
+with its metrics. What it counts it keeps in the open file whose descriptor is `FILE`. It stops when
+its input ends: then the parent asks it to stop, or is dead.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from flashsale.runtime.background import Background
 from flashsale.runtime.process import run, settings_or_fail
 from flashsale.runtime.settings import Settings
 from gateway.app import serve_gateway
+from gateway.server.counts_file import CountsFile, KeptCounts
 from gateway.server.supervisor import LENGTH, READY
 
 
@@ -35,7 +37,12 @@ async def _work(settings: Settings, stop: asyncio.Event) -> None:
             until=stop,
             essential=True,
         )
-        await serve_gateway(settings, metrics, background, stop, on_ready=lambda: _tell(READY))
+        counts = KeptCounts(metrics.registry, CountsFile(int(sys.argv[1])))
+        background.start("counts kept", counts.run)
+        try:
+            await serve_gateway(settings, metrics, background, stop, on_ready=lambda: _tell(READY))
+        finally:
+            counts.write()
 
 
 async def _talk(registry: CollectorRegistry, stop: asyncio.Event) -> None:

@@ -2,16 +2,20 @@
 
 from flashsale.ledger import Effects, Totals
 from flashsale.messages.events import OrderEvent
-from flashsale.runtime.settings import ServiceSettings
-from services.service import GiveUp, Handle, Retry, Service
+from flashsale.runtime.settings_reader import ServiceSettings
+from services.errors import GiveUp, Later, OutcomeUnknown, Unavailable
+from services.service import Handle, Retry, Service
 
 __all__ = [
     "Effects",
     "GiveUp",
     "Handle",
+    "Later",
     "OrderEvent",
+    "OutcomeUnknown",
     "Retry",
     "Service",
     "ServiceSettings",
     "Totals",
+    "Unavailable",
 ]

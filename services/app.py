@@ -40,8 +40,7 @@ async def run_workers(
             new_worker = partial(
                 Worker,
                 WorkerContext(
-                    service=service,
-                    handle=await opened.enter_async_context(service.open()),
+                    opened=await opened.enter_async_context(service.open()),
                     queue=work_queue(prefix, service),
                     broker=stack.broker,
                     effects=stack.ledger.effects,

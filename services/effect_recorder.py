@@ -15,7 +15,7 @@ log = structlog.get_logger()
 MAX_BATCH = 500
 """The most events in one transaction, or in one query."""
 
-# Nobody waits for the record, and a larger batch means fewer commits for a busy database.
+# As a rule nobody waits for the record, and a larger batch means fewer commits for a busy database.
 _GATHER_SECONDS = 0.05
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 2.0
@@ -36,6 +36,8 @@ class EffectRecorder:
     """Called with each recorded batch, and how many of its events were not done before."""
     on_refused: Callable[[PendingEvent, LedgerRefused], Awaitable[None]]
     """Called with an event whose effects the database refuses."""
+    queue_waits: Callable[[], bool]
+    """Return whether the queue delivers no more events before some are recorded."""
     _handled: list[PendingEvent] = field(default_factory=list, init=False)
     _some_handled: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
@@ -48,7 +50,7 @@ class EffectRecorder:
         """Record effects until cancelled."""
         while True:
             await self._some_handled.wait()
-            if len(self._handled) < MAX_BATCH:
+            if len(self._handled) < MAX_BATCH and not self.queue_waits():
                 await asyncio.sleep(_GATHER_SECONDS)
             batch, self._handled = self._handled[:MAX_BATCH], self._handled[MAX_BATCH:]
             if not self._handled:

@@ -6,8 +6,9 @@ A package names its services in the group of entry points `flashsale.services`.
 from collections.abc import Collection
 
 from flashsale.runtime.entry_points import installed
-from flashsale.runtime.settings import GROUP as SETTINGS
-from flashsale.runtime.settings import PREFIX, SettingsError, installed_settings
+from flashsale.runtime.settings import PREFIX, SettingsError
+from flashsale.runtime.settings_reader import GROUP as SETTINGS
+from flashsale.runtime.settings_reader import installed_settings
 from services.service import AnyService, Service
 
 GROUP = "flashsale.services"

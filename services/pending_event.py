@@ -27,3 +27,8 @@ class PendingEvent:
             deliveries.ack(delivery)
         if self.span is not None:
             self.span.end(error)
+
+    def give_back(self, error: BaseException) -> None:
+        """End the span with the error, and leave all copies for the queue to deliver again."""
+        if self.span is not None:
+            self.span.end(error)

@@ -8,10 +8,13 @@ import structlog
 from flashsale.broker import Broker, BrokerError, Delivery
 from flashsale.messages.headers import (
     ATTEMPTS,
+    DEFERRALS,
     DIED_AT,
+    REPLAYED,
     Headers,
     attempts,
     copied_headers,
+    deferrals,
     failure_headers,
 )
 from flashsale.observability.services_metrics import ServicesMetrics
@@ -57,6 +60,31 @@ class Retries:
         await self._publish(retry_queue(self._prefix, self._service, pause), delivery,
                         {ATTEMPTS: failures, **failure_headers(reason)})  # fmt: skip
         self._retried.inc()
+
+    async def put_aside(self, delivery: Delivery, reason: str) -> bool:
+        """Put an event in a retry queue without counting a try; False if there is no such queue.
+
+        Its pauses grow, and the last one is used again and again.
+        """
+        times = deferrals(delivery.headers) + 1
+        pause = self._service.retry.pause_aside(times)
+        if pause is None:
+            return False
+        log.info(
+            "event waits aside",
+            service=self._service.name,
+            event_id=delivery.message_id,
+            reason=reason,
+            after_seconds=pause,
+        )
+        kept = {
+            name: delivery.headers[name]
+            for name in (ATTEMPTS, REPLAYED)
+            if name in delivery.headers
+        }
+        await self._publish(retry_queue(self._prefix, self._service, pause), delivery,
+                            {DEFERRALS: times, **kept, **failure_headers(reason)})  # fmt: skip
+        return True
 
     async def dead_letter(self, delivery: Delivery, reason: str) -> None:
         """Put an event in the dead queue, with the reason and the number of attempts."""

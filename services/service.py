@@ -1,37 +1,43 @@
 """Declare a service: its topics, its handler and its retries."""
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from pydantic_settings import BaseSettings
 from sqlalchemy import MetaData
 
-from flashsale.domain.errors import FlashsaleError
 from flashsale.ledger import Effects, Totals
 from flashsale.messages.events import OrderEvent
-from flashsale.runtime.settings import load
+from flashsale.runtime.settings_reader import load
 
 View = TypeVar("View")
 
 Handle = Callable[[View, Effects], Awaitable[None]]
-"""The work of a service for one event. Any error that it raises is a failed attempt."""
-
-
-class GiveUp(FlashsaleError):
-    """Raised by a handler if no further attempt can succeed: the event is dead at once."""
+"""The work of a service for one event. `services.errors` tells what its errors mean."""
 
 
 @dataclass(frozen=True)
 class Retry:
-    """The pause after each failed attempt, in seconds. After one more failure the event is dead."""
+    """The pause after each failed attempt, in seconds. After one more failure the event is dead.
+
+    `retries` is the number of further attempts, if it is less than the number of pauses. An event
+    that waits for the other side uses all pauses, and the last one again and again.
+    """
 
     pauses: tuple[float, ...] = (1.0, 5.0, 30.0, 120.0)
+    retries: int | None = None
 
     def pause_after(self, failures: int) -> float | None:
         """Return the pause in seconds after that many failures; None after the last attempt."""
-        return self.pauses[failures - 1] if failures <= len(self.pauses) else None
+        retries = len(self.pauses) if self.retries is None else self.retries
+        return self.pauses[failures - 1] if failures <= retries else None
+
+    def pause_aside(self, times: int) -> float | None:
+        """Return the pause in seconds of an event that waits for that many times; None if none."""
+        return self.pauses[min(times, len(self.pauses)) - 1] if self.pauses else None
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ class Service(Generic[View]):
     `topics` are patterns such as `order.confirmed.#`. `view` turns an event into the argument of
     the handler. A handler that needs settings, or a resource such as a connection, is given by
     `opened` instead of `handle`: a context manager that yields the handler. It is called with the
-    service's own settings, or with None if the service declares none.
+    service's own settings, or with None if the service declares none. So are `concurrency` and
+    `patience_seconds` if they are functions.
     """
 
     name: str
@@ -49,8 +56,12 @@ class Service(Generic[View]):
     view: Callable[[OrderEvent], View]
     handle: Handle[View] | None = None
     opened: Callable[[Any], AbstractAsyncContextManager[Handle[View]]] | None = None
-    concurrency: int = 100
-    timeout_seconds: float = 30.0
+    concurrency: int | Callable[[Any], int] = 100
+    """How many events it takes from its queue and handles at a time."""
+    timeout_seconds: float | None = 30.0
+    """How long a try may take, counted from the call of the handler. None: as long as it takes."""
+    patience_seconds: float | Callable[[Any], float] = math.inf
+    """How old an event may be that still waits for the other side. Then it is dead."""
     retry: Retry = field(default_factory=Retry)
     tables: MetaData | None = None
     """Its own tables. Missing ones are created when the service starts."""
@@ -64,14 +75,32 @@ class Service(Generic[View]):
             raise ValueError(f"service {self.name}: give either handle or opened")
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator[Handle[View]]:
+    async def open(self) -> AsyncIterator["OpenService[View]"]:
         """Open the handler and its resources until the exit. Raises `SettingsError`."""
-        if self.handle is not None:
-            yield self.handle
-        elif self.opened is not None:
-            own = None if self.settings is None else load(self.settings)
-            async with self.opened(own) as handle:
-                yield handle
+        own = None if self.settings is None else load(self.settings)
+        concurrency, patience = self.concurrency, self.patience_seconds
+        async with AsyncExitStack() as resources:
+            handle = self.handle
+            if self.opened is not None:
+                handle = await resources.enter_async_context(self.opened(own))
+            assert handle is not None  # noqa: S101 __post_init__ saw to it
+            yield OpenService(
+                self,
+                handle,
+                concurrency(own) if callable(concurrency) else concurrency,
+                patience(own) if callable(patience) else patience,
+            )
+
+
+@dataclass(frozen=True)
+class OpenService(Generic[View]):
+    """A service with its handler, and with the limits that its settings give."""
+
+    service: Service[View]
+    handle: Handle[View]
+    concurrency: int
+    patience_seconds: float
 
 
 AnyService = Service[Any]
+AnyOpenService = OpenService[Any]

@@ -2,8 +2,10 @@
 
 from flashsale.broker.embedded import EmbeddedBroker
 from flashsale.broker.port import (
+    AccessRefused,
     Broker,
     BrokerError,
+    BrokerRefused,
     BrokerUnavailable,
     Counts,
     Deliveries,
@@ -15,7 +17,7 @@ from flashsale.broker.port import (
     Unroutable,
 )
 from flashsale.broker.rabbitmq.broker import RabbitMQ
-from flashsale.broker.registry import open_broker
+from flashsale.broker.registry import broker_warnings, open_broker
 from flashsale.broker.topology import (
     Binding,
     Queue,
@@ -26,9 +28,11 @@ from flashsale.broker.topology import (
 )
 
 __all__ = [
+    "AccessRefused",
     "Binding",
     "Broker",
     "BrokerError",
+    "BrokerRefused",
     "BrokerUnavailable",
     "Counts",
     "Deliveries",
@@ -43,6 +47,7 @@ __all__ = [
     "Topology",
     "TopologyMismatch",
     "Unroutable",
+    "broker_warnings",
     "open_broker",
     "sale_topology",
     "topic_matches",

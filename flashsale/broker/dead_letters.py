@@ -1,6 +1,7 @@
 """Dead letters: read them, replay them, or delete them."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ async def replay(broker: Broker, dead: DeadQueue, ids: Collection[str] | None) -
                     dead.routing_key,
                     letter.body,
                     message_id=letter.message_id,
-                    headers={REPLAYED: 1, **copied_headers(letter.headers)},
+                    headers={REPLAYED: int(time.time()), **copied_headers(letter.headers)},
                 )
                 deliveries.ack(letter)
                 count += 1

@@ -29,6 +29,14 @@ class BrokerUnavailable(BrokerError):
     """The broker did not answer. A message that was sent may or may not be in the queue."""
 
 
+class AccessRefused(BrokerUnavailable):
+    """The broker does not let this user in, or not do this. The message says what to change."""
+
+
+class BrokerRefused(BrokerError):
+    """The broker refused a declaration for a reason of its own, which the message has."""
+
+
 class TopologyMismatch(BrokerError):
     """The broker has a queue or exchange of this name with other arguments."""
 
@@ -123,20 +131,27 @@ class Publisher(ABC):
 class Broker(Publisher):
     """A connection to a broker, on which the topology is declared. Enter it to connect.
 
-    Entering raises `BrokerUnavailable` or `TopologyMismatch`. It reconnects by itself if the
-    connection is lost later.
+    Entering raises `BrokerUnavailable`, `BrokerRefused` or `TopologyMismatch`. It reconnects by
+    itself if the connection is lost later.
     """
 
     def __init__(self) -> None:
         self.counts = Counts()
+        self.warnings: Sequence[str] = ()
+        """What is set up on the broker that endangers accepted messages."""
 
     @abstractmethod
     async def extend(self, topology: Topology) -> None:
-        """Declare this topology, too. Raises `TopologyMismatch` or `BrokerUnavailable`."""
+        """Declare this topology, too. Raises what entering raises."""
 
     @abstractmethod
     def consume(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[Deliveries]:
-        """Consume a queue, at most `prefetch` unacknowledged. Raises `BrokerUnavailable`."""
+        """Consume a queue, at most `prefetch` unacknowledged. Raises `BrokerUnavailable`.
+
+        If the queue has another limit than the topology, its consumer gives it the new one: the
+        queue takes nothing until all that it holds is acknowledged. So only one process may consume
+        a bounded queue.
+        """
 
     @abstractmethod
     def subscribe(self, exchange: str) -> AbstractAsyncContextManager[Deliveries]:

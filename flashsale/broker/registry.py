@@ -1,6 +1,6 @@
 """Select the broker adapter by the scheme of a URL. This is the only place that does."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,9 +8,13 @@ from flashsale.broker.embedded import EmbeddedBroker
 from flashsale.broker.port import Broker, StartTask, start_unsupervised
 from flashsale.broker.rabbitmq.addresses import addresses, is_address
 from flashsale.broker.rabbitmq.broker import RabbitMQ
+from flashsale.broker.rabbitmq.policies import policy_warnings
 from flashsale.broker.topology import Topology
 
 EMBEDDED_URL: Final = "memory://"
+
+Warn = Callable[[str, str, Topology], Awaitable[Sequence[str]]]
+"""Asks a management URL. The arguments are those of `broker_warnings`."""
 
 OpenBroker = Callable[[str, Topology, float, StartTask], Broker]
 """Makes a broker. The arguments are those of `open_broker`."""
@@ -26,6 +30,8 @@ class Adapter:
     """Whether other processes can reach it."""
     accepts: Callable[[str], bool]
     open: OpenBroker
+    warn: Warn | None = None
+    """Asks what is set up on the broker that endangers messages, if it can be asked."""
 
 
 def _embedded(_: str, topology: Topology, __: float, ___: StartTask) -> Broker:
@@ -43,6 +49,7 @@ _RABBITMQ = Adapter(
     shared=True,
     accepts=lambda url: all(is_address(address) for address in addresses(url)),
     open=_rabbitmq,
+    warn=policy_warnings,
 )
 _BY_SCHEME = {
     "memory": Adapter(
@@ -76,3 +83,12 @@ def open_broker(
     background work.
     """
     return adapter_of(url).open(url, topology, publish_timeout, start_task)
+
+
+async def broker_warnings(management_url: str, url: str, topology: Topology) -> Sequence[str]:
+    """Return what is set up on the broker that endangers messages, a line each.
+
+    Raises `BrokerUnavailable` if the management URL does not answer.
+    """
+    warn = adapter_of(url).warn
+    return await warn(management_url, url, topology) if warn is not None else ()

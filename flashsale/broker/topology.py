@@ -52,6 +52,11 @@ class Topology:
     outcomes: str = field(default="sale.outcomes")
     events: str = field(default="sale.events")
 
+    @property
+    def spilled_orders(self) -> str | None:
+        """The queue that takes the surplus of the orders' queue after a restart of the broker."""
+        return next((q.spills_to for q in self.queues if q.name == self.orders), None)
+
     def __add__(self, other: "Topology") -> "Topology":
         """Return the union of both, with the names of the first."""
         return replace(

@@ -15,8 +15,8 @@ from flashsale.broker import open_broker, topic_matches
 from flashsale.cli.ledger_command import with_ledger
 from flashsale.ledger import Books, Holdings, Ledger, open_ledger
 from flashsale.runtime.process import fail, run, settings_or_fail
-from flashsale.runtime.settings import Settings, SettingsError
-from flashsale.runtime.stack import topology_of
+from flashsale.runtime.settings import Settings, SettingsError, load_settings
+from flashsale.runtime.stack import topology_of, warnings_of
 
 if TYPE_CHECKING:
     from services.service import AnyService
@@ -46,6 +46,8 @@ def check(
 
     async def audit(ledger: Ledger) -> Books:
         await ledger.verify_schema()
+        settings = load_settings()
+        await warnings_of(settings, topology_of(settings))
         return await ledger.audit()
 
     books = with_ledger(audit)
@@ -70,7 +72,7 @@ def check_history(paths: Sequence[Path], json_file: Path | None) -> None:
     gc.disable()
     try:
         services = chosen_services(settings.services)
-        seen = HistorySummary(read_history(paths))
+        seen = HistorySummary(read_history(paths), casefold=settings.customer_id_casefold)
     except (HistoryError, SettingsError) as error:
         fail(str(error))
     if not seen.observations:

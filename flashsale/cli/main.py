@@ -16,7 +16,7 @@ from flashsale.cli.ledger_command import with_ledger
 from flashsale.cli.sale import sale_app
 from flashsale.ledger import Ledger
 from flashsale.runtime.process import expected_failures_in_one_line, settings_or_fail
-from flashsale.runtime.settings import settings_table
+from flashsale.runtime.settings_table import settings_table
 from flashsale.runtime.stack import installed_topology, topology_of
 
 app = typer.Typer(

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     """Why an order was rejected."""
 
     SOLD_OUT = "sold_out"
+    NOT_ENOUGH_LEFT = "not_enough_left"
     CUSTOMER_LIMIT = "customer_limit"
     SALE_NOT_OPEN = "sale_not_open"
     SALE_CLOSED = "sale_closed"

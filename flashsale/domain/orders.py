@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from flashsale.domain.customers import LONGEST_ID
 from flashsale.domain.order_ids import ORDER_ID_PATTERN
 from flashsale.domain.order_states import Status
 
@@ -15,7 +16,8 @@ Sku = Annotated[str, Meta(pattern=SKU_PATTERN)]
 
 # PostgreSQL's text holds no NUL, UTF-8 no surrogate. Other control characters can forge log lines.
 CustomerId = Annotated[
-    str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z")
+    str,
+    Meta(min_length=1, max_length=LONGEST_ID, pattern=r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"),
 ]
 
 Quantity = Annotated[int, Meta(ge=1, le=1_000)]
@@ -40,8 +42,12 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """The decision on an order. `reason` is a `Reason` if the order was rejected."""
+    """The decision on an order. `reason` is a `Reason` if the order was rejected.
+
+    `remaining` is how many items were left if those were not enough for the order.
+    """
 
     order: Order
     status: Status
     reason: str | None = None
+    remaining: int | None = None

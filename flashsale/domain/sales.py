@@ -1,8 +1,10 @@
 """The rule of the sale: decide a batch by the stock, the limits and earlier purchases."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from msgspec.structs import replace
 
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Reason, Status
@@ -54,6 +56,16 @@ class Verdict:
     sales: list[Sale]
 
 
+def by_one_clock(orders: Sequence[Order], now: float) -> list[Order]:
+    """Return the orders, those accepted after `now` as accepted `now`, the Unix time of the drain.
+
+    Each gateway has its own clock, and one that is ahead would open a sale too early. No order can
+    be accepted after it has reached the drain, so the earlier of both moments counts. An order of
+    a gateway whose clock is behind looks like one that waited in the queue, and is left as it is.
+    """
+    return [o if o.accepted_at <= now else replace(o, accepted_at=now) for o in orders]
+
+
 Purchases = Mapping[tuple[str, str], int]
 """(sku, customer) -> the items confirmed for that customer so far."""
 
@@ -79,13 +91,15 @@ def decide(
         if outcome is None:
             sale = sales.get(order.sku)
             holds = held.get((order.sku, order.customer_id), 0)
-            reason = _refusal(order, sale, remaining.get(order.sku, 0), holds)
+            left = remaining.get(order.sku, 0)
+            reason = _refusal(order, sale, left, holds)
             if reason is None:
                 remaining[order.sku] -= order.quantity
                 held[order.sku, order.customer_id] = holds + order.quantity
                 outcome = Outcome(order, Status.CONFIRMED)
             else:
-                outcome = Outcome(order, Status.REJECTED, reason)
+                short = left if reason is Reason.NOT_ENOUGH_LEFT else None
+                outcome = Outcome(order, Status.REJECTED, reason, short)
             known[OrderId(order.id)] = outcome
         outcomes.append(outcome)
     return outcomes
@@ -100,6 +114,8 @@ def _refusal(order: Order, sale: Sale | None, remaining: int, holds: int) -> Rea
         return Reason.SALE_CLOSED
     if sale.customer_limit is not None and holds + order.quantity > sale.customer_limit:
         return Reason.CUSTOMER_LIMIT
-    if order.quantity > remaining:
+    if remaining <= 0:
         return Reason.SOLD_OUT
+    if order.quantity > remaining:
+        return Reason.NOT_ENOUGH_LEFT
     return None

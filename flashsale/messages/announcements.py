@@ -3,6 +3,7 @@
 import msgspec
 
 from flashsale.domain.order_states import Status
+from flashsale.domain.orders import Outcome
 from flashsale.messages.codec import decoder
 
 
@@ -15,13 +16,26 @@ class Taken(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True):
-    """The decision on an order. A failed order may have an id only."""
+    """The decision on an order, and the contents that were decided.
+
+    A failed order may have an id only. `remaining` is how many items were left if those were not
+    enough; a consumer of version 0.1.0 does not send it.
+    """
 
     id: str
     status: Status
     reason: str | None
     sku: str
     quantity: int
+    remaining: int | None = None
+
+
+def decision_on(outcome: Outcome) -> Decision:
+    """Return the decision that an outcome stands for."""
+    order = outcome.order
+    return Decision(
+        order.id, outcome.status, outcome.reason, order.sku, order.quantity, outcome.remaining
+    )
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):
@@ -55,14 +69,17 @@ class Arrivals(msgspec.Struct, frozen=True, array_like=True, tag="arrivals"):
 class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
     """A decided batch, and the rate of the drain in orders a second.
 
-    `drained_per_second` is the measurement. `drain_rate` is the limit in force, None from a
-    consumer of version 0.1.0.
+    `drained_per_second` is the measurement. `drain_rate` is the limit in force. `told_at` is the
+    Unix time of this announcement by the drain's clock. Both are None from a consumer of version
+    0.1.0. While no orders come, the drain announces empty batches, each a few seconds after the
+    last one.
     """
 
     decisions: list[Decision]
     sales: list[Progress]
     drained_per_second: float
     drain_rate: int | None = None
+    told_at: float | None = None
 
 
 Announcement = OrdersTaken | Arrivals | BatchDecided

@@ -23,7 +23,8 @@ class OrderEvent(msgspec.Struct, frozen=True):
 
     `event_id` is the id of the event and of its message, the same in every copy. `order_id` is the
     id of the order. Version 0.1.0 sends events without it, whose `event_id` is that of the order.
-    Times are Unix seconds.
+    `remaining` is the number of items left, if those were not enough for the order. Times are Unix
+    seconds.
     """
 
     event_id: Annotated[str, Meta(pattern=EVENT_ID_PATTERN)]
@@ -35,6 +36,7 @@ class OrderEvent(msgspec.Struct, frozen=True):
     accepted_at: float
     decided_at: float
     order_id: Annotated[OrderId, Meta(pattern=ORDER_ID_PATTERN)] = OrderId("")
+    remaining: int | None = None
 
     def __post_init__(self) -> None:
         if not self.order_id:

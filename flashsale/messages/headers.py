@@ -14,13 +14,16 @@ header `tracestate` is not passed on, as a client may put anything in it.
 """
 
 REPLAYED: Final = "replayed"
-"""Set on a dead letter that an operator sent back to its queue."""
+"""When an operator sent a dead letter back to its queue, in whole Unix seconds."""
 
 REASON: Final = "reason"
 """Why the latest attempt failed."""
 
 ATTEMPTS: Final = "attempts"
 """How many attempts have failed."""
+
+DEFERRALS: Final = "deferrals"
+"""How many times the message was put aside without a failed attempt."""
 
 DIED_AT: Final = "died_at"
 """When the message was moved to a dead queue, in whole Unix seconds."""
@@ -46,5 +49,19 @@ def failure_headers(reason: str) -> Headers:
 
 def attempts(headers: Headers) -> int:
     """Return how many attempts have failed, 0 if the message does not say."""
-    count = headers.get(ATTEMPTS, 0)
-    return count if isinstance(count, int) else 0
+    return _number(headers, ATTEMPTS)
+
+
+def deferrals(headers: Headers) -> int:
+    """Return how many times the message was put aside."""
+    return _number(headers, DEFERRALS)
+
+
+def replayed_at(headers: Headers) -> int:
+    """Return when the message was replayed, in Unix seconds; 0 if it was not."""
+    return _number(headers, REPLAYED)
+
+
+def _number(headers: Headers, name: str) -> int:
+    value = headers.get(name, 0)
+    return value if isinstance(value, int) else 0

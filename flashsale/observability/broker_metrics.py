@@ -37,6 +37,11 @@ class BrokerCollector(Collector):
         )
         for name, help_text, value in (
             ("up", "1 if messages can be published", self._broker.trouble is None),
+            (
+                "warnings",
+                "Policies of the broker that endanger orders, at the start of this process",
+                len(self._broker.warnings),
+            ),
             ("blocked", "1 if the broker is short of memory or disk", self._broker.blocked),
             ("in_flight_messages", "Published messages without a confirm", self._broker.in_flight),
         ):

@@ -1,8 +1,8 @@
 """The metrics of a consumer."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
-from flashsale.observability.process_metrics import ProcessMetrics
+from flashsale.observability.process_metrics import ProcessMetrics, ProcessRegistry
 
 _TRANSACTION_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0)
 _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
@@ -11,7 +11,7 @@ _BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000)
 class ConsumerMetrics(ProcessMetrics):
     """The metrics of a consumer."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, registry: ProcessRegistry | None = None) -> None:
         super().__init__(registry)
         self.active = Gauge(
             "flashsale_drain_active",

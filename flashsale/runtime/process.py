@@ -12,13 +12,20 @@ from typing import Any, NoReturn
 import structlog
 import uvloop
 
-from flashsale.broker import BrokerError, BrokerUnavailable, QueueFull, TopologyMismatch
+from flashsale.broker import (
+    AccessRefused,
+    BrokerError,
+    BrokerUnavailable,
+    QueueFull,
+    TopologyMismatch,
+)
 from flashsale.domain.errors import sole_error
 from flashsale.ledger import LedgerError, LedgerUnavailable, SchemaOutdated
 from flashsale.observability.errors import TracingUnavailable
 from flashsale.observability.logs import configure_logs
 from flashsale.runtime.background import BackgroundTaskEnded
-from flashsale.runtime.settings import Settings, SettingsError, load_settings, unknown_settings
+from flashsale.runtime.settings import Settings, SettingsError, load_settings
+from flashsale.runtime.settings_table import ignored_service_links, unknown_settings
 
 log = structlog.get_logger()
 
@@ -32,6 +39,7 @@ _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (SchemaOutdated, "{error}: run `flashsale migrate`"),
     (TopologyMismatch, "the broker has something else of that name: {error}; delete it there,"
      " or set FLASHSALE_BROKER_PREFIX"),
+    (AccessRefused, "the broker at FLASHSALE_BROKER_URL refuses: {error}"),
     (BrokerUnavailable, "no broker at FLASHSALE_BROKER_URL: {error}"),
     (QueueFull, "{error}; try again when it has drained"),
     (BrokerError, "{error}"),
@@ -73,6 +81,12 @@ def settings_or_fail() -> Settings:
     configure_logs(loaded.log_format)
     for name in unknown_settings():
         log.warning("unknown setting ignored", name=name)
+    if links := ignored_service_links():
+        # Kubernetes stops this by `enableServiceLinks: false` in the pod.
+        log.warning(
+            "variables ignored that the orchestrator set for a service, as they are no settings",
+            names=" ".join(links),
+        )
     return loaded
 
 

@@ -1,40 +1,22 @@
 """Typed, validated settings from the environment. `docs/settings.md` has their table."""
 
-import os
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
 from sqlalchemy.engine import make_url
 
 from flashsale.broker.registry import adapter_of
 from flashsale.ledger import OWN_SCHEMA, postgres_address
-from flashsale.runtime.entry_points import installed
+from flashsale.runtime.addresses import Networks, Origins, PublicPath
+from flashsale.runtime.environment import PREFIX as PREFIX
+from flashsale.runtime.environment import FromEnvironment
 from flashsale.runtime.errors import SettingsError as SettingsError
-
-PREFIX = "FLASHSALE_"
-
-GROUP = "flashsale.settings"
-"""The group of entry points that name the `ServiceSettings` of installed services."""
-
-Loaded = TypeVar("Loaded", bound=BaseSettings)
+from flashsale.runtime.settings_reader import installed_settings, load
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class _FromEnvironment(BaseSettings):
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore"
-    )
-
-
-class ServiceSettings(_FromEnvironment):
-    """The base class of a service's own settings. They are variables `FLASHSALE_...`, too."""
-
-
-class Settings(_FromEnvironment):
+class Settings(FromEnvironment):
     """The settings of the gateway itself, from variables `FLASHSALE_...`."""
 
     broker_url: str = Field(
@@ -48,6 +30,13 @@ class Settings(_FromEnvironment):
         pattern=r"^[A-Za-z0-9._-]{0,64}$",
         description="prefix of the names of queues and exchanges, so that several sales can share a"
         " broker",
+    )
+    broker_management_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/\s]+(/\S*)?$",
+        description="RabbitMQ's management API, such as `http://host:15672`. At its start a process"
+        " looks there, as the user of the broker, for policies that remove orders. Unset: it does"
+        " not look",
     )
     database_url: str = Field(
         "sqlite+aiosqlite:///flashsale.db",
@@ -110,6 +99,12 @@ class Settings(_FromEnvironment):
         description="port of `/metrics`. Unset: gateway and `run` 9090, consumer 9091, services"
         " 9092",
     )
+    customer_id_casefold: bool = Field(
+        False,
+        description="whether customer ids that differ only in case, `Alice@x` and `alice@x` for"
+        " example, are one customer; the same for every gateway, and not to be changed during a"
+        " sale",
+    )
     status_orders: int = Field(
         200_000,
         ge=1_000,
@@ -139,6 +134,32 @@ class Settings(_FromEnvironment):
         le=300,
         description="seconds that a gateway serves requests after the signal to stop, while"
         " `/readyz` answers 503, so that the load balancer stops sending first",
+    )
+    keep_alive_seconds: float = Field(
+        620.0,
+        gt=0,
+        le=86_400,
+        description="how long an idle connection stays open; longer than at the balancer, which is"
+        " 600 s at some clouds",
+    )
+    header_seconds: float = Field(
+        10.0,
+        gt=0,
+        le=600,
+        description="how long the headers of a request may take from their first byte",
+    )
+    cors_origins: Origins = Field(
+        "",
+        description="origins whose pages may order here, such as `https://shop.example`, with"
+        " commas between. Unset: none but the gateway's own",
+    )
+    public_path: PublicPath = Field(
+        "",
+        description="path at which a proxy shows the gateway to shoppers, such as `/flash`; with or"
+        " without it in the requests of the proxy",
+    )
+    trusted_proxies: Networks = Field(
+        "", description="networks of proxies whose `X-Forwarded-Prefix` counts, commas between"
     )
     services: str = Field(
         "all",
@@ -208,73 +229,3 @@ def load_settings(**overrides: Any) -> Settings:
     if wrong:
         raise SettingsError("; ".join(wrong))
     return settings
-
-
-def load(declared: type[Loaded], **overrides: Any) -> Loaded:
-    """Read the settings of one class. Raises `SettingsError`."""
-    try:
-        return declared(**{k: v for k, v in overrides.items() if v is not None})
-    except ValidationError as error:
-        raise SettingsError("; ".join(_messages(declared, error))) from error
-
-
-def installed_settings() -> list[type[BaseSettings]]:
-    """Return the settings classes of the installed services. Raises `SettingsError`."""
-    found: list[type[BaseSettings]] = []
-    for name, declared in installed(GROUP).items():
-        if not (isinstance(declared, type) and issubclass(declared, BaseSettings)):
-            raise SettingsError(f"{GROUP} {name}: {declared!r} is no class of settings")
-        found.append(declared)
-    return found
-
-
-def variables(declared: type[BaseSettings]) -> dict[str, FieldInfo]:
-    """Return the fields of a settings class by their environment variables."""
-    prefix = _prefix(declared)
-    return {prefix + name.upper(): field for name, field in declared.model_fields.items()}
-
-
-def unknown_settings(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Return variables with our prefix that are no setting, probably misspelt ones."""
-    known = {name for declared in _settings_classes() for name in variables(declared)}
-    return sorted(
-        name
-        for name in environment
-        if name.startswith(PREFIX)
-        and name not in known
-        and not name.startswith((f"{PREFIX}TEST_", f"{PREFIX}LOAD_"))
-    )
-
-
-def _settings_classes() -> list[type[BaseSettings]]:
-    return [Settings, *installed_settings()]
-
-
-def _prefix(declared: type[BaseSettings]) -> str:
-    return declared.model_config.get("env_prefix", "")
-
-
-def _messages(declared: type[BaseSettings], error: ValidationError) -> Iterator[str]:
-    for problem in error.errors():
-        message = problem["msg"].removeprefix("Value error, ")
-        if not problem["loc"]:
-            yield message
-            continue
-        name = _prefix(declared) + str(problem["loc"][0]).upper()
-        # Show no secret, and no URL, which may have a password in it.
-        shown = (
-            "..."
-            if "SECRET" in name or "TOKEN" in name or "@" in str(problem["input"])
-            else problem["input"]
-        )
-        yield f"{name}={shown}: {message[0].lower()}{message[1:]}"
-
-
-def settings_table() -> str:
-    """Return all settings as a Markdown table, with those of installed services last."""
-    rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for declared in _settings_classes():
-        for name, field in variables(declared).items():
-            default = "" if field.default in (None, "") else f"`{field.default}`"
-            rows.append(f"| `{name}` | {default} | {field.description} |")
-    return "\n".join(rows) + "\n"

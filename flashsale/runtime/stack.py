@@ -1,11 +1,20 @@
 """Open the broker with its topology, and the ledger, for any process."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from flashsale.broker import Broker, Topology, open_broker, sale_topology
+import structlog
+
+from flashsale.broker import (
+    Broker,
+    BrokerUnavailable,
+    Topology,
+    broker_warnings,
+    open_broker,
+    sale_topology,
+)
 from flashsale.broker.registry import adapter_of
 from flashsale.ledger import Ledger, RankingQuery, open_ledger
 from flashsale.observability.tracing import open_tracing
@@ -15,6 +24,8 @@ from flashsale.runtime.settings import PREFIX, Settings, SettingsError
 
 if TYPE_CHECKING:
     from flashsale.observability.spans import Tracing
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,22 @@ async def open_stack(
             settings.broker_url, topology, settings.publish_timeout_seconds, tasks.start
         )
         async with broker:
+            broker.warnings = await warnings_of(settings, topology)
             yield Stack(broker, ledger, topology, tasks, tracing)
+
+
+async def warnings_of(settings: Settings, topology: Topology) -> Sequence[str]:
+    """Return what is set up on the broker that endangers orders, and log it."""
+    if settings.broker_management_url is None:
+        return ()
+    try:
+        found = await broker_warnings(settings.broker_management_url, settings.broker_url, topology)
+    except BrokerUnavailable as error:
+        log.warning("policies of the broker not read", reason=str(error))
+        return ()
+    for warning in found:
+        log.warning("policy of the broker endangers orders", reason=warning)
+    return found
 
 
 def topology_of(settings: Settings) -> Topology:

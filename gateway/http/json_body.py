@@ -1,11 +1,15 @@
 """Read the JSON body of a request: plain `application/json`, small, and in time."""
 
 import asyncio
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.http.problems import Problem
+
+if TYPE_CHECKING:
+    from gateway.server.connection import Connection
 
 MAX_BODY_BYTES = 16 * 1024
 BODY_SECONDS = 10
@@ -32,6 +36,7 @@ async def read_json_body(request: web.Request) -> bytes:
     except web.HTTPRequestEntityTooLarge as error:
         raise _too_large() from error
     except TimeoutError as error:
+        _close_after_answer(request)
         raise Problem("slow-request", f"Send the body within {BODY_SECONDS} s.") from error
     except (
         ClientPayloadError,
@@ -39,7 +44,13 @@ async def read_json_body(request: web.Request) -> bytes:
         HttpProcessingError,
         web.RequestPayloadError,
     ) as error:
+        _close_after_answer(request)
         raise Problem("bad-request", "The body ended before it was whole.") from error
+
+
+def _close_after_answer(request: web.Request) -> None:
+    # Nobody knows where the next request begins.
+    cast("Connection", request.protocol).close_after_answer()
 
 
 def _is_json(request: web.Request) -> bool:

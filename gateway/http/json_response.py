@@ -5,10 +5,15 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
+from typing import Any
 
 from aiohttp import HttpVersion11, web
 
+from gateway.http.common_headers import API, header_lines
+
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status} {status.phrase}" for status in HTTPStatus}
+_WITHOUT_BODY = frozenset({204, 304})
+_API_LINES = header_lines(API)
 
 
 class JsonResponse(web.StreamResponse):
@@ -24,15 +29,29 @@ class JsonResponse(web.StreamResponse):
         status: int = 200,
         headers: Mapping[str, str] | None = None,
         content_type: str = "application/json",
+        common: str = _API_LINES,
     ) -> None:
-        """Add `headers` to the usual ones. They must not hold anything that a client has sent."""
+        """Add `headers` to the `common` ones. They must not hold anything that a client has sent.
+
+        With the status 204 or 304 the body is not sent.
+        """
         # The base class's __init__ would create tables that nothing here fills. This is all that
         # aiohttp reads.
         self._status = status
         self._whole_body = body
         self._extra = headers
         self._type = content_type
+        self._common = common
         self._request: web.BaseRequest | None = None
+
+    @property
+    def extra(self) -> Mapping[str, str]:
+        """The headers beside the common ones."""
+        return self._extra or {}
+
+    def add_headers(self, headers: Mapping[str, str]) -> None:
+        """Add more headers. They must not hold anything that a client has sent, unchecked."""
+        self._extra = {**self.extra, **headers}
 
     async def prepare(self, request: web.BaseRequest) -> None:
         """Remember the request; `write_eof` does the writing."""
@@ -41,29 +60,38 @@ class JsonResponse(web.StreamResponse):
     @property
     def keep_alive(self) -> bool:
         """Whether the connection stays open after this response."""
-        return self._request is not None and self._request.keep_alive
+        request = self._request
+        if request is None or not request.keep_alive:
+            return False
+        connection: Any = request.protocol  # a gateway.server.connection.Connection
+        return not connection.closes
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Write head and body. Raises `ConnectionError` if the client is gone."""
         request = self._request
         if request is None:
             return
-        body = b"" if request.method == "HEAD" else self._whole_body
-        await request.writer.write_eof(self._head(request).encode() + body + data)
-
-    def _head(self, request: web.BaseRequest) -> str:
-        head = (
-            f"{_STATUS_LINES[self.status]}\r\nContent-Type: {self._type}\r\n"
-            f"Content-Length: {len(self._whole_body)}\r\nDate: {_date(int(time.time()))}\r\n"
-        )
-        if self._extra is not None:
-            for name, value in self._extra.items():
-                head += f"{name}: {value}\r\n"
+        without_body = request.method == "HEAD" or self._status in _WITHOUT_BODY
+        body = b"" if without_body else self._whole_body
+        head = self._lines()
         if not self.keep_alive:
             head += "Connection: close\r\n"
         elif request.version < HttpVersion11:
             head += "Connection: keep-alive\r\n"
-        return head + "\r\n"
+        await request.writer.write_eof(f"{head}\r\n".encode() + body + data)
+
+    def last_bytes(self) -> bytes:
+        """Return the response as it is sent if no request is there, before a connection closes."""
+        return f"{self._lines()}Connection: close\r\n\r\n".encode() + self._whole_body
+
+    def _lines(self) -> str:
+        head = f"{_STATUS_LINES[self._status]}\r\nDate: {_date(int(time.time()))}\r\n{self._common}"
+        if self._status not in _WITHOUT_BODY:
+            head += f"Content-Type: {self._type}\r\nContent-Length: {len(self._whole_body)}\r\n"
+        if self._extra is not None:
+            for name, value in self._extra.items():
+                head += f"{name}: {value}\r\n"
+        return head
 
 
 @lru_cache(maxsize=2)

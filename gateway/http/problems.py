@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Any, Literal
 
 import msgspec
@@ -13,6 +14,7 @@ from aiohttp.typedefs import Handler, Middleware
 from flashsale.domain.errors import FlashsaleError
 from flashsale.observability.gateway_metrics import RequestCounts
 from gateway.http.json_response import JsonResponse
+from gateway.http.options import allow, options_response
 from gateway.http.request_log import log_request, route_of
 from gateway.intake.refusals import (
     InvalidOrder,
@@ -46,9 +48,12 @@ ProblemKind = Literal[
     "sale-closed",
     "sold-out",
     "body-too-large",
+    "uri-too-long",
     "unsupported-media-type",
+    "expectation-failed",
     "invalid-order",
     "key-reused",
+    "headers-too-large",
     "internal",
     "queue-full",
     "broker-unavailable",
@@ -68,14 +73,17 @@ _KINDS: Mapping[ProblemKind, tuple[int, str]] = {
     "unknown-order": (404, "No such order"),
     "unknown-sku": (404, "No such sale"),
     "method-not-allowed": (405, "This method is not for this address"),
-    "slow-request": (408, "The body did not come in time"),
+    "slow-request": (408, "The request did not come in time"),
     "sale-not-open": (409, "The sale has not begun"),
     "sale-closed": (409, "The sale is over"),
     "sold-out": (409, "Sold out"),
     "body-too-large": (413, "The body is too large"),
+    "uri-too-long": (414, "The address is too long"),
     "unsupported-media-type": (415, "The body must be plain application/json"),
+    "expectation-failed": (417, "Nothing but 100-continue may be expected"),
     "invalid-order": (422, "The order is not valid"),
     "key-reused": (422, "This Idempotency-Key came with another order"),
+    "headers-too-large": (431, "The headers are too large"),
     "internal": (500, "Something went wrong here"),
     "queue-full": (503, "Too many orders are waiting"),
     "broker-unavailable": (503, "It is not known whether the order was taken"),
@@ -93,7 +101,7 @@ _REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
     SaleClosed: ("sale-closed", "This sale is over."),
     SoldOut: ("sold-out", "Every item of this sale is sold."),
     KeyReused: ("key-reused", "Use a new key for a new order."),
-    QueueIsFull: ("queue-full", "Your order was not taken. Come back."),
+    QueueIsFull: ("queue-full", "This attempt was not taken. Come back."),
     OutcomeUnknown: (
         "broker-unavailable",
         "Look the order up by its id, or send it again with the same Idempotency-Key: that"
@@ -102,6 +110,10 @@ _REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
     LedgerAway: ("ledger-unavailable", "Try again."),
 }
 
+_EARLIER_UNKNOWN = (
+    " It is not known what became of an earlier attempt with this key: look it up by its order_id."
+)
+
 # The kinds of the errors that aiohttp raises by itself.
 _BY_STATUS: Mapping[int, ProblemKind] = {
     400: "bad-request",
@@ -109,6 +121,7 @@ _BY_STATUS: Mapping[int, ProblemKind] = {
     405: "method-not-allowed",
     413: "body-too-large",
     415: "unsupported-media-type",
+    417: "expectation-failed",
 }
 
 
@@ -149,12 +162,17 @@ def refusal_response(refusal: Refusal) -> JsonResponse:
     members: dict[str, Any] = {}
     if refusal.order_id is not None:
         members["order_id"] = refusal.order_id
+    if refusal.earlier_unknown:
+        members["earlier_attempt"] = "unknown"
     if isinstance(refusal, InvalidOrder):
         members["errors"] = refusal.errors
     headers = None
     if refusal.retry_after is not None:
         headers = {"Retry-After": _retry_after(refusal.retry_after)}
-    return _response(kind, detail.format_map(vars(refusal)), headers, members)
+    detail = detail.format_map(vars(refusal))
+    if refusal.earlier_unknown:
+        detail += _EARLIER_UNKNOWN
+    return _response(kind, detail, headers, members)
 
 
 def _response(
@@ -186,6 +204,16 @@ def _retry_after(seconds: float) -> str:
     return str(max(1, math.ceil(seconds)))
 
 
+def http_problem(error: web.HTTPException) -> Problem:
+    """Return the problem for an error that aiohttp raises by itself."""
+    kind = _BY_STATUS.get(error.status, "bad-request" if error.status < 500 else "internal")
+    headers = None
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        headers = {"Allow": allow(error.allowed_methods)}
+    # Its text may repeat what the client has sent.
+    return Problem(kind, HTTPStatus(_KINDS[kind][0]).phrase, headers=headers)
+
+
 def problems(requests: RequestCounts) -> Middleware:
     """Answer every error as a problem, aiohttp's own included, and count every response."""
 
@@ -200,11 +228,7 @@ def problems(requests: RequestCounts) -> Middleware:
         except Problem as problem:
             response = problem.response()
         except web.HTTPException as error:
-            kind = _BY_STATUS.get(error.status)
-            if kind is None:
-                raise
-            allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
-            response = Problem(kind, error.reason, headers=allow).response()
+            response = options_response(request, error) or http_problem(error).response()
         except Exception:
             # The top of a request: the log gets the traceback, the client only a general text.
             log.exception("request failed")

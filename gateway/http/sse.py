@@ -4,18 +4,25 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from aiohttp import web
 
 from flashsale.observability.gateway_metrics import GatewayMetrics
+from gateway.http.common_headers import API, header_lines
 
 # Without a Content-Length the body ends with the connection, so that every stream gets the same
-# bytes. X-Accel-Buffering keeps proxies from holding events back.
-_HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
-    b"Connection: close\r\nX-Accel-Buffering: no\r\n\r\n"
+# bytes. Proxies must not hold events back: nginx reads X-Accel-Buffering, others compress nothing
+# that is `no-transform`.
+_HEAD = "HTTP/1.1 200 OK\r\n" + header_lines(
+    {
+        **API,
+        "Cache-Control": "no-store, no-transform",
+        "Content-Type": "text/event-stream",
+        "Connection": "close",
+        "X-Accel-Buffering": "no",
+    }
 )
 _MOST_UNSENT_BYTES = 64 * 1024
 _AT_ONCE = 250
@@ -30,8 +37,10 @@ def event(name: str, data: bytes, event_id: str | None = None) -> bytes:
 class EventStream(web.StreamResponse):
     """An open stream. It ends if its reader does not keep up, so that no events pile up."""
 
-    def __init__(self) -> None:
+    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
+        """Add `headers` to the usual ones."""
         super().__init__()
+        self._head = _HEAD + header_lines(headers or {})
         self._transport: asyncio.WriteTransport | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.too_slow = False
@@ -42,7 +51,7 @@ class EventStream(web.StreamResponse):
             if request.transport is None:
                 raise ConnectionResetError
             self._transport = request.transport
-            self._transport.write(_HEAD)
+            self._transport.write(f"{self._head}\r\n".encode())
 
     @property
     def keep_alive(self) -> bool:

@@ -3,19 +3,16 @@
 import asyncio
 import random
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
-
-from flashsale.broker import BrokerError, Publisher, QueueFull
+from flashsale.broker import BrokerError, Publisher, QueueFull, Unroutable
 from flashsale.domain.order_ids import OrderId, keyed_order_id, random_order_id
 from flashsale.domain.orders import Order, OrderRequest
 from flashsale.domain.sales import Sale, sale_state
 from flashsale.ledger import LedgerError
 from flashsale.messages.orders import encode_order
 from gateway.http.request_log import log_order_id
+from gateway.intake.earlier_attempts import AttemptUnknown, EarlierAttempts
 from gateway.intake.refusals import (
     KeyReused,
     LedgerAway,
@@ -32,26 +29,32 @@ from gateway.state.announcements import Announcements
 from gateway.state.orders import KnownOrder, KnownOrders
 from gateway.state.sales import KnownSales
 
-_MOST_KEYS = 100_000
-
 _SALE_REFUSALS = {"scheduled": SaleNotOpen, "closed": SaleClosed, "sold_out": SoldOut}
 
 
-class KeyedOrder(msgspec.Struct, gc=False, eq=False):
-    """An order that came with an Idempotency-Key, and its confirm while that is outstanding.
-
-    The garbage collector does not track it, as there may be a hundred thousand.
-    """
+@dataclass(frozen=True, slots=True, eq=False)
+class _Publication:
+    """An order with a key whose confirm is outstanding. Its twins wait for the same confirm."""
 
     request: OrderRequest
-    confirm: Any  # an asyncio.Future[None], None once the order is confirmed
+    confirm: asyncio.Future[None]
 
 
-def _require_open(sale: Sale, keyed_id: OrderId | None) -> None:
+def _require_open(sale: Sale) -> None:
     state = sale_state(sale, time.time())
     if state != "open":
-        # The client may look up an earlier attempt, which another gateway may have taken.
-        raise _SALE_REFUSALS[state](keyed_id)
+        raise _SALE_REFUSALS[state]
+
+
+def _same_order(order: KnownOrder, request: OrderRequest) -> KnownOrder:
+    """Return the order of a key. Raises `KeyReused` if the request is for something else.
+
+    The customer is the same, as the id of the order is made of the customer and the key. The
+    contents of a failed order may be unknown.
+    """
+    if order.sku and (order.sku, order.quantity) != (request.sku, request.quantity):
+        raise KeyReused
+    return order
 
 
 @dataclass(frozen=True)
@@ -62,58 +65,81 @@ class IntakeParts:
     exchange: str
     sales: KnownSales
     orders: KnownOrders
+    earlier_attempts: EarlierAttempts
     announcements: Announcements
     retry_after: RetryAfter
 
 
 class OrderIntake:
-    """Puts orders in the queue, and remembers those with a key, so that a retry finds them."""
+    """Puts orders in the queue. A retry with a key finds the order of the first attempt."""
 
-    def __init__(self, parts: IntakeParts, *, secret: bytes, most_orders: int) -> None:
-        """`secret` makes the ids of keyed orders; remember the keys of `most_orders` at most."""
+    def __init__(self, parts: IntakeParts, *, secret: bytes) -> None:
+        """`secret` makes the ids of keyed orders."""
         self._publisher = parts.publisher
         self._exchange = parts.exchange
         self._sales = parts.sales
         self._orders = parts.orders
+        self._earlier_attempts = parts.earlier_attempts
         self._announcements = parts.announcements
         self._retry_after = parts.retry_after
         self._secret = secret
-        self._most_keys = min(most_orders, _MOST_KEYS)
-        self._keyed: OrderedDict[OrderId, KeyedOrder] = OrderedDict()
+        self._publications: dict[OrderId, _Publication] = {}
 
     async def accept(self, request: OrderRequest, key: str | None) -> KnownOrder:
-        """Return the order once the broker has confirmed it. Raises `Refusal`."""
+        """Return the order once the broker has confirmed it. Raises `Refusal`.
+
+        A retry under the same key is not refused: it gets the order of the first attempt.
+        """
         if key is None:
             order_id = random_order_id()
             log_order_id(order_id)
-            _require_open(await self._sale(request.sku), None)
+            _require_open(await self._sale(request.sku))
             await self._confirmed(order_id, self._publish(order_id, request))
             return self._taken(order_id, request)
         order_id = keyed_order_id(self._secret, request.customer_id, key)
         log_order_id(order_id)
-        keyed = self._keyed.get(order_id)
-        if keyed is None:
-            _require_open(await self._sale(request.sku), order_id)
+        try:
+            return _same_order(await self._accept_keyed(order_id, request), request)
+        except KeyReused:
+            raise
+        except Refusal as refusal:
+            return await self._first_attempt(order_id, request, refusal)
+
+    async def _accept_keyed(self, order_id: OrderId, request: OrderRequest) -> KnownOrder:
+        order = self._orders.get(order_id)
+        if order is not None:
+            return order
+        publication = self._publications.get(order_id)
+        if publication is None:
+            _require_open(await self._sale(request.sku))
             # The same order may have come again while the sale was looked up.
-            keyed = self._keyed.get(order_id)
-        if keyed is None:
-            keyed = KeyedOrder(request, self._publish(order_id, request))
-            self._keyed[order_id] = keyed
-            if len(self._keyed) > self._most_keys:
-                self._keyed.popitem(last=False)
-        if keyed.request != request:
+            publication = self._publications.get(order_id)
+        if publication is None:
+            publication = _Publication(request, self._publish(order_id, request))
+            self._publications[order_id] = publication
+        if publication.request != request:
             raise KeyReused
-        if keyed.confirm is not None:
-            try:
-                await self._confirmed(order_id, keyed.confirm)
-            except Refusal:
-                # Forget the key, so that a retry publishes again. The ledger takes both messages
-                # as one order.
-                if self._keyed.get(order_id) is keyed:
-                    del self._keyed[order_id]
-                raise
-            keyed.confirm = None
+        try:
+            await self._confirmed(order_id, publication.confirm)
+        finally:
+            # A retry after a refusal publishes again. The ledger takes both messages as one order.
+            if self._publications.get(order_id) is publication:
+                del self._publications[order_id]
         return self._taken(order_id, request)
+
+    async def _first_attempt(
+        self, order_id: OrderId, request: OrderRequest, refusal: Refusal
+    ) -> KnownOrder:
+        """Return the order of the first attempt. Raises the refusal if there was none."""
+        refusal.order_id = order_id
+        try:
+            order = await self._earlier_attempts.find(order_id, request.sku)
+        except AttemptUnknown:
+            refusal.earlier_unknown = True
+            raise refusal from None
+        if order is None:
+            raise refusal
+        return _same_order(order, request)
 
     async def _sale(self, sku: str) -> Sale:
         return self._sales.get(sku) or await self._find_sale(sku)
@@ -152,7 +178,8 @@ class OrderIntake:
         return order
 
     def _refusal(self, order_id: OrderId, error: BrokerError) -> Refusal:
-        if isinstance(error, QueueFull):
+        # Nothing is bound for orders while the limit of the queue changes.
+        if isinstance(error, QueueFull | Unroutable):
             self._retry_after.note_full_queue()
             return QueueIsFull(self._retry_after.count_refusal())
         return OutcomeUnknown(order_id, retry_after=1 + random.random())  # noqa: S311

@@ -6,6 +6,7 @@ from typing import Any, NoReturn, get_type_hints
 
 import msgspec
 
+from flashsale.domain.customers import LONGEST_ID, normal_customer_id
 from flashsale.domain.orders import OrderRequest
 from gateway.intake.refusals import InvalidOrder, NotJson
 
@@ -15,18 +16,40 @@ _decode = msgspec.json.Decoder(OrderRequest).decode
 # that appears twice.
 _PLAIN_QUOTES = 10
 
+# More than any field allows. Python refuses to convert numbers of thousands of digits.
+_MOST_DIGITS = 20
 
-def parse_order(body: bytes) -> OrderRequest:
-    """Return the order in a request's body. Raises `NotJson` or `InvalidOrder`."""
+
+def parse_order(body: bytes, *, casefold: bool = False) -> OrderRequest:
+    """Return the order in a request's body, its customer id in the normal form.
+
+    With `casefold` ids that differ only in case are the same. Raises `NotJson` or `InvalidOrder`.
+    """
     try:
         order = _decode(body)
     except msgspec.ValidationError:
         _raise_invalid_order(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise NotJson("The body is not UTF-8.") from error
+    except msgspec.DecodeError as error:
         raise NotJson(str(error)) from error
     if body.count(b'"') > _PLAIN_QUOTES:
         _parse_strictly(body)  # msgspec takes the last of two fields with the same name
+    customer_id = normal_customer_id(order.customer_id, casefold=casefold)
+    if customer_id != order.customer_id:
+        _check_length(customer_id)
+        order = msgspec.structs.replace(order, customer_id=customer_id)
     return order
+
+
+def _check_length(customer_id: str) -> None:
+    if not customer_id:
+        detail = "has only spaces"
+    elif len(customer_id) > LONGEST_ID:
+        detail = f"has more than {LONGEST_ID} characters in its normal form (NFC)"
+    else:
+        return
+    raise InvalidOrder("Wrong: customer_id.", [{"field": "customer_id", "detail": detail}])
 
 
 def _parse_strictly(body: bytes) -> Any:
@@ -40,11 +63,17 @@ def _parse_strictly(body: bytes) -> Any:
         raise ValueError(f"{name} is not JSON")
 
     try:
-        return json.loads(body, object_pairs_hook=pairs, parse_constant=constant)
+        return json.loads(
+            body, object_pairs_hook=pairs, parse_constant=constant, parse_int=_integer
+        )
     except RecursionError as error:
         raise NotJson("The body is nested too deeply.") from error
     except ValueError as error:
         raise NotJson(str(error)) from error
+
+
+def _integer(digits: str) -> int:
+    return int(digits[:_MOST_DIGITS])
 
 
 def _raise_invalid_order(body: bytes) -> NoReturn:

@@ -14,6 +14,8 @@ class Refusal(FlashsaleError):
 
     order_id: OrderId | None = None
     """The id under which the order, or an earlier attempt at it, can be looked up."""
+    earlier_unknown = False
+    """Whether nobody can know now what became of an earlier attempt at the order."""
     retry_after: float | None = None
     """Seconds after which another attempt makes sense; None if none does."""
 
@@ -47,11 +49,6 @@ class UnknownSku(Refusal):
 class SaleRefusal(Refusal):
     """The sale sells nothing now. The order never reached the broker."""
 
-    def __init__(self, order_id: OrderId | None = None) -> None:
-        """`order_id` is the id of a keyed order: another gateway may have taken it earlier."""
-        super().__init__()
-        self.order_id = order_id
-
 
 class SaleNotOpen(SaleRefusal):
     """The sale has not begun."""
@@ -70,7 +67,7 @@ class KeyReused(Refusal):
 
 
 class QueueIsFull(Refusal):
-    """The queue is at its limit: the order is nowhere."""
+    """The queue is at its limit: this attempt is not in it."""
 
     def __init__(self, retry_after: float) -> None:
         """`retry_after` is in seconds."""

@@ -7,7 +7,9 @@ from pathlib import Path
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.http.common_headers import PAGE, header_lines
 from gateway.http.json_response import JsonResponse
+from gateway.http.validators import has_version
 
 _FOLDER = Path(__file__).parent
 _SHOP_FILES = {
@@ -23,15 +25,7 @@ _OPS_FILES = {
     "/ops/uplot.css": ("uplot/uPlot.min.css", "text/css; charset=utf-8"),
     "/ops/uplot.js": ("uplot/uPlot.iife.min.js", "text/javascript; charset=utf-8"),
 }
-_HEADERS = {
-    # Allow only what this gateway serves: no inline script, no third party, no frame around it.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
-    " connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none';"
-    " frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",  # browsers ask each time whether the file changed
-}
+_COMMON = header_lines(PAGE)
 
 
 def shop_files() -> Iterator[tuple[str, Handler]]:
@@ -51,11 +45,10 @@ def _handlers(files: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, Handl
 
 def _file_handler(body: bytes, content_type: str) -> Handler:
     etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-    headers = _HEADERS | {"ETag": etag}
+    headers = {"ETag": etag}
 
     async def serve_file(request: web.Request) -> web.StreamResponse:
-        if request.headers.get("If-None-Match") == etag:
-            return web.Response(status=304, headers=headers)
-        return JsonResponse(body, headers=headers, content_type=content_type)
+        status = 304 if has_version(request, etag) else 200
+        return JsonResponse(body, status, headers, content_type, _COMMON)
 
     return serve_file

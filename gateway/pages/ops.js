@@ -94,7 +94,7 @@ function tell(words, bad) {
 async function ask() {
   const last = samples.length ? samples[samples.length - 1].at : 0;
   try {
-    const answer = await fetch(`/ops/samples?after=${last}`);
+    const answer = await fetch(`ops/samples?after=${last}`);
     if (!answer.ok) throw new Error(`the gateway answers ${answer.status}`);
     const live = await answer.json();
     limits = live;

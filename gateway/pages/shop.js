@@ -4,23 +4,34 @@
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
 const POLL_MS = 2000;
+// An outcome that may change is looked at again, ever more seldom. Most of the refused orders for
+// which there may be an earlier attempt have none, so that this ends after a few minutes.
+const LOOK_AGAIN_MS = 2000;
+const LOOK_AGAIN_SLOWER = 1.5;
+const LOOK_AGAIN_LONGEST_MS = 60000;
+const LOOKS_FOR_AN_EARLIER_ATTEMPT = 10;
 
 const REASONS = {
   sold_out: "Everything was sold before it was your turn.",
   customer_limit: "You have as many as one customer may buy.",
   sale_not_open: "The sale had not begun when you ordered.",
   sale_closed: "The sale was over when you ordered.",
+  not_enough_left: "Less was left than you ordered. A smaller order may still work.",
 };
+const HEADLINES = { sold_out: "Sold out", not_enough_left: "Not enough left" };
 
 let sku = "";
 let sale = null;
-let order = null; // {key, customer, id, final}
+// {key, customer, sent, unsure, id, final}. `sent`: an answer is outstanding, or was lost. `unsure`:
+// an attempt before the latest one may have been taken, though nothing is known of it.
+let order = null;
 let ticket = null; // {number}
 
 // ---- the sale
 
 async function start() {
-  const { sales } = await json("/sales");
+  const { sales } = await json("sales");
+  sales.sort(byInterest);
   sku = new URLSearchParams(location.search).get("sku") ?? sales[0]?.sku ?? "";
   if (!sku) {
     $("sku").textContent = "No sale today";
@@ -29,23 +40,48 @@ async function start() {
   }
   document.title = `${sku}: flash sale`;
   $("sku").textContent = sku;
-  for (const other of sales.filter((s) => s.sku !== sku).slice(0, 20)) {
-    const link = document.createElement("a");
-    link.href = `/?sku=${encodeURIComponent(other.sku)}`;
-    link.textContent = other.sku;
-    $("others").append(link);
-    $("others").hidden = false;
-  }
+  showOthers(sales.filter((other) => other.sku !== sku));
   $("customer").value = remembered("customer") ?? "";
   order = remembered(`order ${sku}`);
   watchSale();
-  if (order?.final) showEnd(order.final, false);
+  if (order?.final) showEnd(order.final, false, 0);
   else if (order?.id) follow();
   else if (order) send();
 }
 
+// Sort sales: those that are open, then the next ones to open, then those that ended last.
+function byInterest(one, other) {
+  const rank = { open: 0, scheduled: 1, sold_out: 2, closed: 2 };
+  const key = ({ state, opens_at, closes_at }) => ({
+    open: -Date.parse(opens_at ?? 0),
+    scheduled: Date.parse(opens_at),
+    sold_out: -Date.now(),
+    closed: -Date.parse(closes_at),
+  })[state];
+  return rank[one.state] - rank[other.state] || key(one) - key(other);
+}
+
+function showOthers(others) {
+  $("sales").replaceChildren(...others.slice(0, 20).map((other) => {
+    const link = document.createElement("a");
+    link.href = `?sku=${encodeURIComponent(other.sku)}`;
+    link.textContent = other.sku;
+    const state = document.createElement("span");
+    state.textContent = {
+      open: "on sale now",
+      sold_out: "sold out",
+      scheduled: `begins at ${moment(other.opens_at)}`,
+      closed: "over",
+    }[other.state];
+    const item = document.createElement("li");
+    item.append(link, " ", state);
+    return item;
+  }));
+  $("others").hidden = others.length === 0;
+}
+
 function watchSale() {
-  const path = `/sales/${encodeURIComponent(sku)}`;
+  const path = `sales/${encodeURIComponent(sku)}`;
   const poll = async () => {
     try {
       showSale(await json(path));
@@ -69,11 +105,10 @@ function showSale(seen) {
   $("stock").textContent = `${number.format(sale.remaining)} of ${number.format(sale.stock)} left`;
   $("meter").max = Math.max(sale.stock, 1);
   $("meter").value = sale.remaining;
-  const opens = sale.opens_at && new Date(sale.opens_at).toLocaleString();
   say("state", {
     open: sale.customer_limit ? `At most ${sale.customer_limit} for each customer.` : "On sale now.",
     sold_out: "Sold out.",
-    scheduled: `The sale begins at ${opens}.`,
+    scheduled: `The sale begins at ${moment(sale.opens_at)}.`,
     closed: "This sale is over.",
   }[sale.state]);
   showForm();
@@ -109,9 +144,10 @@ $("again").addEventListener("click", () => {
 });
 
 async function send() {
+  keep({ ...order, sent: true, unsure: order.unsure || order.sent });
   let answer;
   try {
-    answer = await fetch("/orders", {
+    answer = await fetch("orders", {
       method: "POST",
       headers: { "Content-Type": "application/json", "Idempotency-Key": order.key },
       body: JSON.stringify({ sku, customer_id: order.customer }),
@@ -121,16 +157,19 @@ async function send() {
   }
   const body = await answer.json().catch(() => ({}));
   if (answer.status === 202) {
-    keep({ ...order, id: body.order_id });
+    keep({ ...order, sent: false, unsure: false, id: body.order_id });
     return follow();
   }
+  const unsure = order.unsure || body.earlier_attempt === "unknown";
   if (answer.status === 503 || answer.status === 429 || answer.status >= 500) {
     const seconds = Number(answer.headers.get("Retry-After")) || 2;
     const full = body.type === "/problems/queue-full";
+    if (full || answer.status === 429) keep({ ...order, sent: false, unsure });
     return sendAgain(seconds, full ? "Many people are ordering right now." : "The shop is busy.");
   }
   const reason = { "/problems/sold-out": "sold_out", "/problems/sale-closed": "sale_closed",
     "/problems/sale-not-open": "sale_not_open" }[body.type];
+  keep({ ...order, sent: false, unsure, id: body.order_id });
   showEnd({ status: "rejected", reason, detail: body.detail ?? body.title });
 }
 
@@ -142,8 +181,9 @@ function sendAgain(seconds, why) {
     if (order !== mine) return;
     const left = Math.ceil((at - Date.now()) / 1000);
     if (left <= 0) return send();
+    const known = !order.sent && !order.unsure;
     show(
-      "Hold on: your order is not in line yet",
+      known ? "Hold on: your order is not in line yet" : "Hold on: we ask for your order",
       `${why} We try again by ourselves, you need not do anything.`,
       `${left} s`,
     );
@@ -154,7 +194,7 @@ function sendAgain(seconds, why) {
 
 function follow() {
   const mine = order;
-  const path = `/orders/${order.id}`;
+  const path = `orders/${order.id}`;
   const ended = (seen) => {
     stream.close();
     if (order === mine) showEnd(seen);
@@ -190,6 +230,31 @@ function follow() {
   };
 }
 
+// What was told may not be the last word. A failed order may be tried again by the shop, and one that
+// was refused may have been taken at an earlier attempt, whose answer was lost.
+function lookAgain(wait, looks = 1) {
+  const { key, id, final } = order;
+  setTimeout(async () => {
+    if (order?.key !== key) return;
+    let seen = null;
+    try {
+      seen = await json(`/orders/${id}`);
+    } catch {
+      // Not known, or no answer: it is asked for again.
+    }
+    if (order?.key !== key) return;
+    if (seen && (final.status !== "failed" || seen.status !== "failed")) {
+      keep({ ...order, unsure: false, final: null });
+      return seen.status === "queued" ? follow() : showEnd(seen);
+    }
+    if (final.status !== "failed" && looks >= LOOKS_FOR_AN_EARLIER_ATTEMPT) {
+      keep({ ...order, unsure: false });
+      return showEnd(final, false);
+    }
+    lookAgain(Math.min(Math.max(wait, LOOK_AGAIN_MS) * LOOK_AGAIN_SLOWER, LOOK_AGAIN_LONGEST_MS), looks + 1);
+  }, wait);
+}
+
 // ---- what is shown
 
 function showPlace(place, eta) {
@@ -202,16 +267,25 @@ function showPlace(place, eta) {
   );
 }
 
-function showEnd(seen, fresh = true) {
+function showEnd(seen, fresh = true, wait = LOOK_AGAIN_MS) {
   if (order) keep({ ...order, final: seen });
+  const unsure = seen.status === "rejected" && order?.unsure && order.id;
   if (seen.status === "confirmed") {
     show("It is yours!", `Your order ${order.id.slice(0, 8)} is confirmed.`, "", "good");
   } else if (seen.status === "failed") {
-    show("Something went wrong", "Your order could not be handled. You were not charged.", "", "bad");
+    show(
+      "Something went wrong",
+      "Your order could not be handled so far, and nothing is charged for it. If the shop tries it"
+        + " again, you will see it here.",
+      "",
+      "bad",
+    );
   } else {
-    const soldOut = seen.reason === "sold_out";
-    show(soldOut ? "Sold out" : "No order was made", REASONS[seen.reason] ?? seen.detail ?? "", "", "bad");
+    const why = REASONS[seen.reason] ?? seen.detail ?? "";
+    const more = unsure ? " We are still checking whether an earlier attempt of yours came through." : "";
+    show(HEADLINES[seen.reason] ?? "No order was made", why + more, "", "bad");
   }
+  if (unsure || (seen.status === "failed" && order?.id)) lookAgain(wait);
   $("again").hidden = false;
   if (fresh) $("headline").focus();
 }
@@ -229,6 +303,10 @@ function show(headline, detail, place = "", mood = "") {
 function say(id, text) {
   // Change a text only if it is another one: a screen reader reads each change out.
   if ($(id).textContent !== text) $(id).textContent = text;
+}
+
+function moment(time) {
+  return new Date(time).toLocaleString();
 }
 
 function duration(seconds) {

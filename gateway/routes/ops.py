@@ -40,7 +40,7 @@ async def get_samples(request: web.Request) -> web.StreamResponse:
         fields=OpsSample.__struct_fields__,
         samples=context.ops_samples.after(int(after)),
     )
-    return JsonResponse(_encode(view), headers={"Cache-Control": "no-store"})
+    return JsonResponse(_encode(view))
 
 
 def _require_admin(handler: Handler) -> Handler:

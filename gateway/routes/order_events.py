@@ -5,6 +5,7 @@ from aiohttp import web
 
 from flashsale.domain.order_states import Status
 from gateway.context import CONTEXT, Context
+from gateway.http.json_response import JsonResponse
 from gateway.http.sse import event
 from gateway.routes.order_status import QueuedView, find_order, order_view
 from gateway.routes.streams import listen, open_stream
@@ -39,7 +40,7 @@ async def get_order_events(request: web.Request) -> web.StreamResponse:
     final_id = None if order.status is Status.QUEUED else _final_id(order)
     if final_id is not None and request.headers.get("Last-Event-ID") == final_id:
         # The browser reconnects when the stream ends; a 204 tells it to stop that.
-        return web.Response(status=204)
+        return JsonResponse(b"", 204)
     stream = await open_stream(request)
     if order.status is Status.QUEUED:
         stream.send(_ticket_event(context, order))

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from contextlib import suppress
+from typing import Literal
 
 import msgspec
 from aiohttp import web
@@ -10,6 +11,7 @@ from aiohttp import web
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.ledger import LedgerError
+from flashsale.messages.announcements import decision_on
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
@@ -41,6 +43,7 @@ class DecidedView(msgspec.Struct, omit_defaults=True):
     reason: str | None = None
     sku: str | None = None
     quantity: int | None = None
+    remaining: int | None = None
 
 
 def order_view(context: Context, order: KnownOrder) -> QueuedView | DecidedView:
@@ -50,15 +53,27 @@ def order_view(context: Context, order: KnownOrder) -> QueuedView | DecidedView:
         eta = context.queue_position.eta_seconds(position, context.backlog.consumers)
         return QueuedView(order.order_id, order.status, position, eta)
     return DecidedView(
-        order.order_id, order.status, order.reason, order.sku or None, order.quantity or None
+        order.order_id,
+        order.status,
+        order.reason,
+        order.sku or None,
+        order.quantity or None,
+        order.remaining,
     )
+
+
+class DecidedReceipt(DecidedView, kw_only=True):
+    """The answer to a retry of an order that is decided."""
+
+    position: Literal[0]
+    eta_seconds: float
 
 
 def encode_receipt(context: Context, order: KnownOrder) -> bytes:
     """Return the body of a 202. The position is 0 if a retry finds the order decided."""
     view = order_view(context, order)
     if isinstance(view, DecidedView):
-        view = QueuedView(order.order_id, order.status, 0, 0.0)
+        view = DecidedReceipt(**msgspec.structs.asdict(view), position=0, eta_seconds=0.0)
     return _encode(view)
 
 
@@ -66,7 +81,7 @@ async def get_order(request: web.Request) -> JsonResponse:
     """Answer with the order's state. With `Prefer: wait=N` wait up to N s for the decision."""
     context = request.app[CONTEXT]
     order = await find_order(request)
-    headers = {"Cache-Control": "no-store"}
+    headers: dict[str, str] = {}
     wait = _preferred_wait(request)
     if wait is not None:
         seconds = min(wait, context.settings.wait_seconds)
@@ -108,10 +123,7 @@ async def _look_up(context: Context, order_id: OrderId) -> KnownOrder | None:
     if outcome is None:
         await asyncio.sleep(_ANNOUNCED_SECONDS)
         return context.orders.get(order_id)
-    order = outcome.order
-    return context.orders.add_decided(
-        order_id, outcome.status, outcome.reason, order.sku, order.quantity
-    )
+    return context.orders.add_decided(decision_on(outcome))
 
 
 def _preferred_wait(request: web.Request) -> int | None:

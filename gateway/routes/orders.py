@@ -21,7 +21,9 @@ async def post_order(request: web.Request) -> JsonResponse:
     started = time.perf_counter()
     try:
         key = idempotency_key(request)
-        order_request = parse_order(await read_json_body(request))
+        order_request = parse_order(
+            await read_json_body(request), casefold=context.settings.customer_id_casefold
+        )
         order = await context.intake.accept(order_request, key)
     except Refusal as refusal:
         metrics.orders.add(kind_of(refusal))
@@ -31,9 +33,8 @@ async def post_order(request: web.Request) -> JsonResponse:
         raise
     metrics.orders.add("accepted")
     metrics.accept_seconds.observe(time.perf_counter() - started)
-    return JsonResponse(
-        encode_receipt(context, order), 202, {"Location": f"/orders/{order.order_id}"}
-    )
+    location = f"{context.public_path.of(request)}/orders/{order.order_id}"
+    return JsonResponse(encode_receipt(context, order), 202, {"Location": location})
 
 
 ROUTES = [web.post("/orders", post_order)]

@@ -39,7 +39,7 @@ async def get_ranking(request: web.Request) -> JsonResponse:
         for rank, buyer in enumerate(buyers[: int(limit)], start=1)
     ]
     body = _encode({"sku": sale.sku, "ranking": ranked})
-    return JsonResponse(body, headers={"Cache-Control": "no-store"})
+    return JsonResponse(body)
 
 
 ROUTES = [web.get("/sales/{sku}/ranking", get_ranking)]

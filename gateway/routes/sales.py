@@ -12,7 +12,6 @@ from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
 
-_HEADERS = {"Cache-Control": "no-store"}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,13 +39,13 @@ async def get_sales(request: web.Request) -> JsonResponse:
         time.monotonic(),
         lambda: _encode({"sales": [sale_view(context, sale) for sale in context.sales]}),
     )
-    return JsonResponse(body, headers=_HEADERS)
+    return JsonResponse(body)
 
 
 async def get_sale(request: web.Request) -> JsonResponse:
     """Answer with one sale."""
     view = sale_view(request.app[CONTEXT], await find_sale(request))
-    return JsonResponse(_encode(view), headers=_HEADERS)
+    return JsonResponse(_encode(view))
 
 
 async def find_sale(request: web.Request) -> Sale:

@@ -16,9 +16,10 @@ _RETRY = b"retry: 2000\n\n"
 
 async def open_stream(request: web.Request) -> EventStream:
     """Return a new stream. Raises `Problem` if too many are open."""
-    if request.app[CONTEXT].streams.full:
+    context = request.app[CONTEXT]
+    if context.streams.full:
         raise Problem("too-many-streams", "Poll, or come back.", retry_after=5)
-    stream = EventStream()
+    stream = EventStream(context.cors.headers(request))
     await stream.prepare(request)
     stream.send(_RETRY)
     return stream

@@ -16,7 +16,8 @@ from flashsale.domain.backoff import Backoff
 from flashsale.observability.monitoring import LoopMonitor, monitored
 from flashsale.runtime.background import Background
 from flashsale.runtime.settings import PREFIX, Settings
-from gateway.server.worker_metrics import Family, Page, add_pages, growing_families, read_page
+from gateway.server.counts_file import CountsFile
+from gateway.server.worker_metrics import Family, Page, add_pages, later_counts, read_page
 
 log = structlog.get_logger()
 
@@ -53,24 +54,30 @@ async def run_workers(settings: Settings, metrics_port: int, stop: asyncio.Event
 class Worker:
     """A worker process, as its parent sees it."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, counts: CountsFile) -> None:
+        """Take over a process that keeps its counts in that file."""
         self._process = process
-        self.latest: Page = {}
-        """The latest metrics that it sent."""
+        self._counts = counts
+        self._latest: Page = {}
         self._ready = asyncio.create_task(self._read(), name="worker's readiness")
         self._asked: asyncio.Task[None] | None = None
 
     @classmethod
     async def start(cls, environment: Mapping[str, str]) -> "Worker":
         """Start a worker process with that environment."""
-        return cls(
-            await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "gateway.worker"),
+        counts = CountsFile.create()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "gateway.worker", str(counts.descriptor)),
                 env=environment,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                pass_fds=(counts.descriptor,),
             )
-        )
+        except BaseException:
+            counts.close()
+            raise
+        return cls(process, counts)
 
     @property
     def pid(self) -> int:
@@ -87,14 +94,14 @@ class Worker:
         if self._asked is None or self._asked.done():
             self._asked = asyncio.create_task(self._ask(), name="worker's metrics")
         await asyncio.wait((self._asked,), timeout=_ANSWER_SECONDS)
-        return self.latest
+        return self._latest
 
     async def ended(self) -> int:
         """Wait for its end, and return the exit code."""
         return await self._process.wait()
 
-    async def stop(self, patience: float) -> None:
-        """Ask it to end, and kill it after `patience` seconds."""
+    async def stop(self, patience: float) -> Page:
+        """Ask it to end, and kill it after `patience` seconds; return what it had counted."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -107,13 +114,17 @@ class Worker:
             if task is not None:
                 task.cancel()
                 await asyncio.wait((task,))
+        counted = read_page(self._counts.read().decode())
+        self._counts.close()
+        # The latest answer may be the later one. Less than was shown would look like a restart.
+        return later_counts(self._latest, counted)
 
     async def _ask(self) -> None:
         try:
             await asyncio.shield(self._ready)
             assert self._process.stdin is not None  # noqa: S101 it was started with one
             self._process.stdin.write(b"\n")
-            self.latest = read_page((await self._read()).decode())
+            self._latest = read_page((await self._read()).decode())
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # it is gone; the task that waits for its end handles that
 
@@ -181,10 +192,9 @@ class Crew(Collector):
             try:
                 code = await _ended(worker, stop)
             finally:
-                await worker.stop(patience)
+                counted = await worker.stop(patience)
                 self._workers.discard(worker)
-                # Keep the counts of a dead worker: a total that shrinks would look like a restart.
-                self._gone = add_pages([self._gone, growing_families(worker.latest)])
+                self._gone = add_pages([self._gone, counted])
             if code is None:
                 return
             if worker.was_ready:

@@ -1,12 +1,13 @@
 """Add the metrics of several processes up to the metrics of one gateway."""
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from flashsale.observability import broker_metrics, gateway_metrics, process_metrics
-from flashsale.observability.process_metrics import Aggregation
+from flashsale.observability.process_metrics import COUNT_TYPES, Aggregation
 
 GAUGE_AGGREGATIONS: Mapping[str, Aggregation] = {
     **process_metrics.GAUGE_AGGREGATIONS,
@@ -15,7 +16,11 @@ GAUGE_AGGREGATIONS: Mapping[str, Aggregation] = {
 }
 """How the workers' values of each gauge are joined. Each rule is kept beside its gauge."""
 
-_GROWING = ("counter", "histogram")
+_RULES: Mapping[Aggregation, Callable[[float, float], float]] = {
+    "sum": operator.add,
+    "min": min,
+    "max": max,
+}
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -34,19 +39,17 @@ class Family:
 
     def add(self, other: "Family") -> None:
         """Add the samples of another process."""
+        rule = "sum" if self.type in COUNT_TYPES else GAUGE_AGGREGATIONS.get(self.name, "max")
+        self._join(other, _RULES[rule])
+
+    def advance(self, other: "Family") -> None:
+        """Take over what the same process had counted at another time, if that is later."""
+        self._join(other, max)
+
+    def _join(self, other: "Family", joined: Callable[[float, float], float]) -> None:
         for key, value in other.samples.items():
             mine = self.samples.get(key)
-            self.samples[key] = value if mine is None else self._joined(mine, value)
-
-    def _joined(self, one: float, other: float) -> float:
-        rule = "sum" if self.type in _GROWING else GAUGE_AGGREGATIONS.get(self.name, "max")
-        match rule:
-            case "sum":
-                return one + other
-            case "min":
-                return min(one, other)
-            case _:
-                return max(one, other)
+            self.samples[key] = value if mine is None else joined(mine, value)
 
     def as_metric(self) -> Metric:
         """Return the family as a metric of the Prometheus client."""
@@ -66,11 +69,23 @@ def read_page(text: str) -> dict[str, Family]:
 
 def growing_families(page: Page) -> dict[str, Family]:
     """Return the families that only grow. They still count when their process is gone."""
-    return {name: found for name, found in page.items() if found.type in _GROWING}
+    return {name: found for name, found in page.items() if found.type in COUNT_TYPES}
+
+
+def later_counts(one: Page, other: Page) -> dict[str, Family]:
+    """Return the counts of the later of two pages of one process, whichever that is.
+
+    Counts only grow, so a sum of them never shrinks that has the later ones of each process.
+    """
+    return _joined((growing_families(one), growing_families(other)), Family.advance)
 
 
 def add_pages(pages: Iterable[Page]) -> dict[str, Family]:
     """Return the sum of all pages."""
+    return _joined(pages, Family.add)
+
+
+def _joined(pages: Iterable[Page], join: Callable[[Family, Family], None]) -> dict[str, Family]:
     total: dict[str, Family] = {}
     for page in pages:
         for name, family in page.items():
@@ -78,5 +93,5 @@ def add_pages(pages: Iterable[Page]) -> dict[str, Family]:
                 # A copy, so that the page itself does not change.
                 total[name] = Family(family.as_metric())
             else:
-                total[name].add(family)
+                join(total[name], family)
     return total

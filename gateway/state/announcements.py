@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from dataclasses import dataclass
 
 import structlog
@@ -16,12 +17,14 @@ from flashsale.messages.announcements import (
     BatchDecided,
     OrdersTaken,
     Taken,
+    decision_on,
     decode_announcement,
     encode_announcement,
 )
 from flashsale.messages.codec import MessageError
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.state.arrivals import ArrivalsBySecond
+from gateway.state.backlog import Backlog
 from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.orders import KnownOrder, KnownOrders
@@ -45,6 +48,7 @@ class AnnouncedState:
 
     orders: KnownOrders
     sales: KnownSales
+    backlog: Backlog
     drain: KnownDrain
     arrivals: ArrivalsBySecond
     changes: StreamChanges
@@ -96,8 +100,10 @@ class Announcements:
             try:
                 async with self._broker.subscribe(self._exchange) as announcements:
                     backoff.reset()
-                    self.began = True
+                    self._state.orders.hear()
                     await self._look_up_waiting(older_than=0, most=1_000_000)
+                    await self._state.backlog.recount()
+                    self.began = True
                     while True:
                         await announcements.wait()
                         for announcement in announcements.take(_AT_ONCE):
@@ -106,6 +112,7 @@ class Announcements:
                                 self._apply(announcement.body)
                         await asyncio.sleep(0)  # let requests have their turn
             except (BrokerError, TimeoutError) as error:
+                self._state.orders.stop_hearing()
                 log.warning("announcements interrupted", reason=str(error) or "no answer in time")
             await asyncio.sleep(backoff.next())
 
@@ -149,16 +156,19 @@ class Announcements:
                     state.orders.add_taken(OrderId(order.id), order.sku, order.quantity)
             case Arrivals():
                 state.arrivals.add(announcement)
-            case BatchDecided(decisions, sales, drained_per_second, drain_rate):
+            case BatchDecided(decisions, sales, drained_per_second, drain_rate, told_at):
                 self.decided += len(decisions)
-                for d in decisions:
-                    state.orders.add_decided(OrderId(d.id), d.status, d.reason, d.sku, d.quantity)
+                for decision in decisions:
+                    state.orders.add_decided(decision)
                 for sale in sales:
                     state.sales.update_sold(sale.sku, sale.stock, sale.sold)
                 state.drain.drained_per_second = drained_per_second
                 if drain_rate is not None:
                     state.drain.drain_rate = drain_rate
-                state.changes.queue_changed()
+                if told_at is not None:
+                    state.drain.clock_skew.heard(told_at, time.time(), time.monotonic())
+                if decisions or sales:
+                    state.changes.queue_changed()
 
     async def _look_up_waiting(self, older_than: float, most: int) -> None:
         ids = self._state.orders.oldest_waiting(most, older_than)
@@ -167,10 +177,7 @@ class Announcements:
         except LedgerError as error:
             log.debug("orders not looked up", reason=str(error))
             return
-        for order_id, outcome in found.items():
-            order = outcome.order
-            self._state.orders.add_decided(
-                order_id, outcome.status, outcome.reason, order.sku, order.quantity
-            )
+        for outcome in found.values():
+            self._state.orders.add_decided(decision_on(outcome))
         if found:
             self._state.changes.queue_changed()

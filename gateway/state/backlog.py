@@ -23,7 +23,6 @@ class Backlog:
         self._queue = queue
         self._queue_position = queue_position
         self._changes = changes
-        self._counted = False
         self._seen: tuple[int, float | None] | None = None
         self.ready = 0
         """Orders in the queue that no consumer has in hand."""
@@ -33,12 +32,13 @@ class Backlog:
         """Count the queue once. Raises `BrokerUnavailable`."""
         depth = await self._broker.depth(self._queue)
         self.ready, self.consumers = depth.ready, depth.consumers
-        if not self._counted:
-            # These orders wait before every order that this gateway takes.
-            self._queue_position.unannounced = depth.ready
-            self._counted = True
         self._queue_position.note_count(depth.ready)
         self._note_change()
+
+    async def recount(self) -> None:
+        """Count the queue after announcements may have been missed. Raises `BrokerUnavailable`."""
+        await self.count()
+        self._queue_position.recount(self.ready)
 
     async def follow(self) -> None:
         """Keep counting."""

@@ -1,5 +1,7 @@
 """What the drain may do and what it does, as it announced last."""
 
+from gateway.state.clock_skew import ClockSkew
+
 
 class KnownDrain:
     """The drain's limit and speed, in orders a second.
@@ -12,3 +14,4 @@ class KnownDrain:
         """The limit in force."""
         self.drained_per_second: float = drain_rate
         """The measurement; while the drain is not behind, it is the limit."""
+        self.clock_skew = ClockSkew()

@@ -1,6 +1,7 @@
 """The orders that this gateway knows: it took them, or another process announced them."""
 
 import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ import msgspec
 
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status, may_follow
+from flashsale.messages.announcements import Decision
 from gateway.state.queue_position import QueuePosition
 
 
@@ -26,6 +28,7 @@ class KnownOrder(msgspec.Struct, gc=False, eq=False):
     known_at: float
     status: Status = Status.QUEUED
     reason: str | None = None
+    remaining: int | None = None
     number: int = 0
     _decision: Any = None  # an asyncio.Future[None], once somebody waits
 
@@ -38,9 +41,16 @@ class KnownOrder(msgspec.Struct, gc=False, eq=False):
                 decision.set_result(None)
         return decision
 
-    def decide(self, status: Status, reason: str | None) -> None:
-        """Set the state, and wake everybody who waits for it."""
-        self.status, self.reason = status, reason
+    def decide(self, decision: Decision) -> None:
+        """Set the state, and wake everybody who waits for it.
+
+        What was decided counts, not what a gateway took: a key may have come with two orders, and
+        the first of them is the order. A failed order may have no contents.
+        """
+        self.status, self.reason = decision.status, decision.reason
+        self.remaining = decision.remaining
+        if decision.sku:
+            self.sku, self.quantity = decision.sku, decision.quantity
         if self._decision is not None and not self._decision.done():
             self._decision.set_result(None)
 
@@ -57,6 +67,11 @@ class KnownOrders:
         # to find the next one.
         self._known: OrderedDict[OrderId, KnownOrder] = OrderedDict()
         self._waiting: OrderedDict[OrderId, KnownOrder] = OrderedDict()
+        self.complete_since = math.inf
+        """Every order that was announced after this moment is known; monotonic, in seconds.
+
+        It is infinite while no announcement is heard, and moves on when an order is forgotten.
+        """
 
     def __len__(self) -> int:
         return len(self._known)
@@ -74,24 +89,33 @@ class KnownOrders:
             self._waiting[order_id] = order
         return order
 
-    def add_decided(
-        self, order_id: OrderId, status: Status, reason: str | None, sku: str, quantity: int
-    ) -> KnownOrder:
+    def add_decided(self, decision: Decision) -> KnownOrder:
         """Remember a decision, and return the order. The first decision stands, as in the ledger.
 
         A failed order may be decided later, if an operator replays it.
         """
+        order_id = OrderId(decision.id)
         order = self._known.get(order_id)
         if order is None:
-            order = self._add(KnownOrder(order_id, sku, quantity, time.monotonic()))
-            order.decide(status, reason)
+            order = self._add(
+                KnownOrder(order_id, decision.sku, decision.quantity, time.monotonic())
+            )
+            order.decide(decision)
             self._queue_position.leave_unannounced()
-        elif may_follow(order.status, status):
+        elif may_follow(order.status, decision.status):
             if order.status is Status.QUEUED:
                 del self._waiting[order_id]
                 self._queue_position.leave()
-            order.decide(status, reason)
+            order.decide(decision)
         return order
+
+    def hear(self) -> None:
+        """Note that announcements are heard from now on; earlier ones may be missing."""
+        self.complete_since = time.monotonic()
+
+    def stop_hearing(self) -> None:
+        """Note that announcements may be missed from now on."""
+        self.complete_since = math.inf
 
     def oldest_waiting(self, most: int, than_seconds: float) -> list[OrderId]:
         """Return up to `most` orders that have waited for more than `than_seconds`."""
@@ -102,7 +126,8 @@ class KnownOrders:
     def _add(self, order: KnownOrder) -> KnownOrder:
         self._known[order.order_id] = order
         while len(self._known) > self._most or self._is_old(next(iter(self._known.values()))):
-            order_id, _ = self._known.popitem(last=False)
+            order_id, forgotten = self._known.popitem(last=False)
+            self.complete_since = max(self.complete_since, forgotten.known_at)
             if self._waiting.pop(order_id, None) is not None:
                 self._queue_position.forget()
         return order

@@ -21,7 +21,7 @@ class QueuePosition:
         self.served = 0
         self.waiting = 0
         self.unannounced = 0
-        """Orders in the queue that nobody announced: they are older than this gateway."""
+        """Orders in the queue whose announcement this gateway did not hear."""
         self._moved_at = time.monotonic()
         self._empty_counts = 0
 
@@ -49,6 +49,15 @@ class QueuePosition:
         """Keep the place of an order that had joined and is no longer remembered."""
         self.waiting -= 1
         self.unannounced += 1
+
+    def recount(self, ready: int) -> None:
+        """Take in a count of the queue after announcements may have been missed.
+
+        Orders that are not known to wait were not announced.
+        """
+        unannounced = max(0, ready - self.waiting)
+        self.served += max(0, self.unannounced - unannounced)
+        self.unannounced = unannounced
 
     def note_count(self, ready: int) -> None:
         """Take in a count of the queue. While it stays empty, no unannounced order is in it."""

@@ -31,6 +31,7 @@ class KnownSales:
         self._changes = changes
         self._sales: dict[str, Sale] = {}
         self._announced_at: dict[str, float] = {}
+        self._unsold_at: dict[str, float] = {}
         self._read_at = 0.0
         self._next_read: asyncio.Future[None] | None = None
         self._moments_noted_at = time.time()
@@ -55,6 +56,13 @@ class KnownSales:
                 self._next_read = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._next_read)
         return self._sales.get(sku)
+
+    def unsold_at(self, sku: str) -> float:
+        """Return the latest moment, monotonic, at which the ledger had no item of a sale as sold.
+
+        It is minus infinity if some were sold at every reading.
+        """
+        return self._unsold_at.get(sku, -math.inf)
 
     def update_sold(self, sku: str, stock: int, sold: int) -> None:
         """Take in how far the drain has sold a sale."""
@@ -89,6 +97,7 @@ class KnownSales:
             if announced_at >= asked_at and sku in read and sku in self._sales:
                 newer = self._sales[sku]
                 read[sku] = replace(read[sku], stock=newer.stock, sold=newer.sold)
+        self._unsold_at.update((sale.sku, asked_at) for sale in sales if sale.sold == 0)
         before, self._sales = self._sales, read
         self._read_at = time.monotonic()
         self.trouble = None

@@ -9,7 +9,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from flashsale.ledger import open_ledger
-from flashsale.runtime.settings import PREFIX, Settings, installed_settings, variables
+from flashsale.runtime.settings import PREFIX, Settings
+from flashsale.runtime.settings_reader import installed_settings, variables
 from loadtest.demo.sale import Stack
 from loadtest.measure.cores import Cores
 from loadtest.processes import process

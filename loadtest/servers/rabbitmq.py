@@ -16,6 +16,9 @@ from loadtest.servers.ports import free_port
 from loadtest.servers.server import Server, ServerDidNotStart, await_port, server_folder
 
 METRICS = "rabbitmq_prometheus"
+MANAGEMENT = "rabbitmq_management"
+
+_PORTS = ("node", "dist", "epmd", "metrics", "management")
 
 
 class RabbitNode(Server):
@@ -26,7 +29,7 @@ class RabbitNode(Server):
         super().__init__(folder)
         self._installed = Installation.chosen(folder)
         self._name = f"flashsale-{secrets.token_hex(4)}@localhost"
-        self._ports = {part: free_port() for part in ("node", "dist", "epmd", "metrics")}
+        self._ports = {part: free_port() for part in _PORTS}
         self._epmd: subprocess.Popen[bytes] | None = None
         self._introductions: list[socket.socket] = []
         for part in ("mnesia", "log"):
@@ -37,6 +40,10 @@ class RabbitNode(Server):
             "disk_free_limit.absolute = 50MB\n"
             "vm_memory_high_watermark.relative = 0.6\n"
         )
+        if MANAGEMENT in plugins:
+            with (folder / "rabbitmq.conf").open("a") as conf:
+                conf.write("management.tcp.ip = 127.0.0.1\n")
+                conf.write(f"management.tcp.port = {self._ports['management']}\n")
         if METRICS in plugins:
             with (folder / "rabbitmq.conf").open("a") as conf:
                 conf.write("prometheus.tcp.ip = 127.0.0.1\n")
@@ -61,6 +68,11 @@ class RabbitNode(Server):
     def metrics_port(self) -> int:
         """The port of `/metrics`, if the plugin is enabled."""
         return self._ports["metrics"]
+
+    @property
+    def management_url(self) -> str:
+        """The address of the management API, if the plugin is enabled."""
+        return f"http://127.0.0.1:{self._ports['management']}"
 
     def start(self) -> None:
         """Start the node, and the first time also its epmd."""

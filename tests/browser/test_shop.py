@@ -2,12 +2,13 @@
 
 import asyncio
 import json
+import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
 from loadtest.servers import free_port
 from tests.conftest import unique
+from tests.database import execute
 from tests.processes import process
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
@@ -27,6 +29,11 @@ SECONDS = 1000
 @dataclass
 class Shop:
     url: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def execute(self, statement: str) -> None:
+        """Run a statement on its database."""
+        _elsewhere(execute(self.environment["FLASHSALE_DATABASE_URL"], statement))
 
     def order(self, customer: str) -> int:
         """Order as somebody else; the status."""
@@ -54,9 +61,7 @@ def start_shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start
         def start(stock: int = 10, **settings: str) -> Shop:
             real = request.param == "real"
             url = str(request.getfixturevalue("postgres_url" if real else "sqlite_url"))
-            # Playwright runs a loop in this thread.
-            with ThreadPoolExecutor(1) as elsewhere:
-                elsewhere.submit(asyncio.run, _a_sale(url, stock)).result()
+            _elsewhere(_a_sale(url, stock))
             port = free_port()
             environment = {
                 "FLASHSALE_DATABASE_URL": url,
@@ -74,9 +79,15 @@ def start_shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start
                 )
                 if name != "consumer":
                     started.await_url(f"http://127.0.0.1:{port}/readyz")
-            return Shop(f"http://127.0.0.1:{port}")
+            return Shop(f"http://127.0.0.1:{port}", environment)
 
         yield start
+
+
+def _elsewhere(work: Coroutine[None, None, None]) -> None:
+    """Run it in another thread, as Playwright runs a loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
 
 
 async def _a_sale(url: str, stock: int) -> None:
@@ -178,7 +189,8 @@ def test_a_reload_keeps_the_place_in_line(page: Page, start_shop: StartShop) -> 
     page.screenshot(path=SCREENSHOTS / "in-line.png")
     page.reload()
     expect(page.get_by_role("heading", name="You are in line")).to_be_visible()
-    expect(page.locator("#place")).to_have_text("#2", timeout=20 * SECONDS)
+    # Progress is told once a second at most: two orders may be decided between two events.
+    expect(page.locator("#place")).to_have_text(re.compile("^#[123]$"), timeout=20 * SECONDS)
     expect(page.get_by_role("heading", name="It is yours!")).to_be_visible(timeout=20 * SECONDS)
     assert headline(page) == "It is yours!"
 
@@ -195,3 +207,54 @@ def test_the_page_polls_without_event_streams(page: Page, start_shop: StartShop)
     buy(page, shop)
     expect(page.get_by_role("heading", name="It is yours!")).to_be_visible(timeout=30 * SECONDS)
     expect(page.get_by_text("96 of 100 left")).to_be_visible(timeout=10 * SECONDS)
+
+
+def test_an_order_whose_answer_was_lost_is_followed_though_a_retry_is_refused(
+    page: Page, start_shop: StartShop
+) -> None:
+    shop = start_shop(stock=100, drain_rate="1")
+    for number in range(3):
+        assert shop.order(f"c-{number}") == 202
+    taken: list[str] = []
+
+    def lose_the_answer(route: Route) -> None:
+        """The order is taken; of the retry a gateway that has not heard of it says sold out."""
+        if not taken:
+            taken.append(route.fetch().json()["order_id"])
+            route.abort()
+            return
+        problem = {"type": "/problems/sold-out", "title": "Sold out", "order_id": taken[0]}
+        route.fulfill(status=409, body=json.dumps(problem))
+
+    def know_nothing(route: Route) -> None:
+        route.fulfill(status=404, body="{}")
+
+    page.route("**/orders", lose_the_answer)
+    page.route("**/orders/*", know_nothing)
+    buy(page, shop)
+    expect(page.get_by_role("heading", name="Sold out")).to_be_visible(timeout=20 * SECONDS)
+    expect(page.get_by_text("still checking whether an earlier attempt")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("still checking whether an earlier attempt")).to_be_visible()
+    page.unroute("**/orders/*")
+    expect(page.get_by_role("heading", name="It is yours!")).to_be_visible(timeout=30 * SECONDS)
+    assert taken[0][:8] in page.locator("#detail").inner_text()
+
+
+@pytest.mark.parametrize("start_shop", ["real"], indirect=True)
+def test_an_order_that_failed_and_was_replayed_is_told_to_be_confirmed(
+    page: Page, start_shop: StartShop, tmp_path: Path
+) -> None:
+    shop = start_shop(stock=10)
+    shop.execute("ALTER TABLE orders ADD CONSTRAINT broken CHECK (status = 'failed')")
+    buy(page, shop)
+    expect(page.get_by_role("heading", name="Something went wrong")).to_be_visible(
+        timeout=20 * SECONDS
+    )
+    page.reload()
+    expect(page.get_by_role("heading", name="Something went wrong")).to_be_visible()
+    shop.execute("ALTER TABLE orders DROP CONSTRAINT broken")
+    replay = ["flashsale", "dead", "replay", "--all"]
+    with process(replay, tmp_path / "replay.log", shop.environment) as replaying:
+        assert replaying.wait() == 0, replaying.output
+    expect(page.get_by_role("heading", name="It is yours!")).to_be_visible(timeout=30 * SECONDS)

@@ -42,7 +42,7 @@ def base() -> Path:
     if not sources:
         raise NotAllowedHere("apt knows no packages of Debian: apt-get update")
     # The tar file is as good as the recipe it was made by.
-    tar = CACHE / f"base-{_digest(sources, *_BASE)}.tar"
+    tar = CACHE / f"base-{digest(sources, *_BASE)}.tar"
     if not tar.exists():
         unfinished = tar.with_suffix(f".{os.getpid()}.tar")
         done = subprocess.run(
@@ -60,7 +60,7 @@ def base() -> Path:
 
 def wheels() -> Path:
     """A folder with every wheel that the locks name."""
-    folder = CACHE / f"wheels-{_digest(*(lock.read_text() for lock in LOCKS.values()))}"
+    folder = CACHE / f"wheels-{digest(*(lock.read_text() for lock in LOCKS.values()))}"
     if not folder.exists():
         unfinished = Path(tempfile.mkdtemp(dir=CACHE))
         for lock in LOCKS.values():
@@ -78,5 +78,6 @@ def wheels() -> Path:
     return folder
 
 
-def _digest(*parts: str) -> str:
+def digest(*parts: str) -> str:
+    """Return a short name for what is made from these parts."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

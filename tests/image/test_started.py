@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from flashsale import __version__
-from flashsale.runtime.settings import settings_table
+from flashsale.runtime.settings_table import settings_table
 from loadtest.processes import Process
 from loadtest.servers import free_port
 from tests.image.building import Image

@@ -16,7 +16,8 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from flashsale.runtime.settings import PREFIX, Settings, unknown_settings
+from flashsale.runtime.settings import PREFIX, Settings
+from flashsale.runtime.settings_table import unknown_settings
 from grafana.__main__ import DASHBOARDS as MADE
 from grafana.__main__ import as_json
 

@@ -24,6 +24,7 @@ class Expected:
         self.held: Counter[tuple[str, str]] = Counter()
         self.states: dict[str, tuple[str, str | None]] = {}
         self.decided_orders: dict[str, Order] = {}
+        self.confirmed_at: dict[str, float] = {}
         self.waiting: set[str] = set()
         """Orders that a shopper has a 202 for, and that are not decided."""
         self._rate = rate
@@ -46,7 +47,9 @@ class Expected:
             self._releases.popleft()
         assert sum(n for _, n in self._releases) <= self._rate, "too many in a second"
 
-    def committed(self, batch: Sequence[Order], replayed: Sequence[str], verdict: Verdict) -> None:
+    def committed(
+        self, batch: Sequence[Order], replayed: Sequence[str], verdict: Verdict, now: float
+    ) -> None:
         """A batch was decided: as this model would have it, and nothing twice."""
         for order_id in replayed:
             if self.states.get(order_id, ("", ""))[0] == "failed":
@@ -60,10 +63,14 @@ class Expected:
                 continue
             must = self._must_be(order)
             assert found == must, f"order {order.id} must be {must}, and is {found}"
+            if found[1] == "not_enough_left":
+                left = self.terms[order.sku].stock - self.sold[order.sku]
+                assert outcome.remaining == left
             self.states[order.id] = found
             self.decided_orders[order.id] = order
             self.waiting.discard(order.id)
             if found[0] == "confirmed":
+                self.confirmed_at[order.id] = now
                 self.sold[order.sku] += order.quantity
                 self.held[order.sku, order.customer_id] += order.quantity
                 sale = self.terms[order.sku]
@@ -89,8 +96,9 @@ class Expected:
         holds = self.held[order.sku, order.customer_id]
         if sale.customer_limit is not None and holds + order.quantity > sale.customer_limit:
             return "rejected", "customer_limit"
-        if self.sold[order.sku] + order.quantity > sale.stock:
-            return "rejected", "sold_out"
+        remaining = sale.stock - self.sold[order.sku]
+        if remaining < order.quantity:
+            return "rejected", "not_enough_left" if remaining > 0 else "sold_out"
         return "confirmed", None
 
     def check_ledger(self, orders: Mapping[OrderId, Outcome], events: Mapping[str, str]) -> None:

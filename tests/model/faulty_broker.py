@@ -18,6 +18,8 @@ class FaultyBroker(EmbeddedBroker):
         self.fault: BrokerFault | None = None
         self.taken: dict[str, list[bytes]] = {}
         """The bodies that were put in the queue of orders, by message id."""
+        self.announcement_lost = False
+        """Whether one was ever lost."""
 
     def publish(
         self,
@@ -60,6 +62,7 @@ class FaultyBroker(EmbeddedBroker):
         announced = exchange == self._topology.outcomes
         if routing_key == "order" if fault != "announcement lost" else announced:
             self.fault = None
+            self.announcement_lost |= announced
             return fault
         return None
 

@@ -119,7 +119,7 @@ class FaultySink:
         if ledger.unwritable and self._refuses(batch, replayed):
             raise LedgerRefused("value out of range")
         verdict = await self._sink.sell(batch, now, replayed, traceparents)
-        ledger.expected.committed(batch, replayed, verdict)
+        ledger.expected.committed(batch, replayed, verdict, ledger.now())
         match ledger.befalls("lost after commit", "drain dies after commit"):
             case "lost after commit":
                 raise LedgerUnavailable("connection reset")

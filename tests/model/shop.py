@@ -1,6 +1,7 @@
 """The system under test: two gateways, a queue and a drain, all of the product's own code."""
 
 import asyncio
+import math
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from flashsale.observability.consumer_metrics import ConsumerMetrics
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.http.problems import kind_of
 from gateway.intake.accept_order import IntakeParts, OrderIntake
+from gateway.intake.earlier_attempts import EarlierAttempts
 from gateway.intake.refusals import Refusal
 from gateway.intake.retry_after import RetryAfter
 from gateway.state.announcements import AnnouncedState, Announcements
@@ -40,10 +42,13 @@ from tests.model.loop import SeededLoop
 RATE = 20
 BATCH = 3
 QUEUE_LENGTH = 6
+QUERIES = 10
+REMEMBERED_SECONDS = 900
 SECRET = b"a secret of all gateways"
 
 _UNKNOWN = "broker-unavailable", "reset"
 _LONGEST_DRAIN_SECONDS = 60.0
+_ANNOUNCED_SECONDS = 0.1
 _NEWS_SECONDS = 4.0  # more than a gateway lets pass before it looks an overdue order up
 
 # Counters of a whole run, as to make them takes longer than a hundred steps.
@@ -123,6 +128,7 @@ class Shop:
         self.attempts: list[Attempt] = []
         self._poisoned: set[str] = set()
         self._poison_number = 0
+        self._drain_died = False
         self._draining: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self.loop.finish(self.broker.__aenter__())
@@ -133,12 +139,12 @@ class Shop:
         changes, drain = StreamChanges(), KnownDrain(RATE)
         sales, queue_position = KnownSales(self.ledger, changes), QueuePosition(drain)
         backlog = Backlog(self.broker, self.topology.orders, queue_position, changes)
-        orders = KnownOrders(queue_position, 1000, 900)
-        lookup = LedgerLookup(self.ledger, 10, _gateway_metrics)
+        orders = KnownOrders(queue_position, 1000, REMEMBERED_SECONDS)
+        lookup = LedgerLookup(self.ledger, QUERIES, _gateway_metrics)
         announcements = Announcements(
             self.broker,
             self.topology.outcomes,
-            AnnouncedState(orders, sales, drain, ArrivalsBySecond(), changes),
+            AnnouncedState(orders, sales, backlog, drain, ArrivalsBySecond(), changes),
             lookup=lookup,
             metrics=_gateway_metrics,
         )
@@ -147,12 +153,15 @@ class Shop:
             self.topology.orders,
             sales,
             orders,
+            EarlierAttempts(
+                orders, sales, queue_position, lookup, queries=QUERIES, seconds=REMEMBERED_SECONDS
+            ),
             announcements,
             RetryAfter(backlog, drain),
         )
-        intake = OrderIntake(parts, secret=SECRET, most_orders=1000)
+        intake = OrderIntake(parts, secret=SECRET)
         self.loop.finish(sales.read())
-        self.loop.finish(backlog.count())
+        self.loop.finish(backlog.recount())
         followed: list[Coroutine[None, None, None]] = [
             sales.follow(),
             backlog.follow(),
@@ -179,12 +188,15 @@ class Shop:
         at.posts[post] = attempt
 
     async def _post(self, at: Gateway, attempt: Attempt) -> None:
+        sent_at = self.clock.monotonic()
         try:
             known = await at.intake.accept(attempt.request, attempt.key)
         except Refusal as refusal:
             attempt.answer = kind_of(refusal)
             named = refusal.order_id or attempt.order_id
             self._check_refusal(attempt)
+            if attempt.answer != "key-reused" and not refusal.earlier_unknown:
+                self._check_unsold(attempt, sent_at)
         else:
             attempt.answer = "taken"
             named = known.order_id
@@ -206,6 +218,19 @@ class Shop:
                     for other in self.attempts
                 ), "a new key was taken for an old one"
 
+    def _check_unsold(self, refused: Attempt, sent_at: float) -> None:
+        """Nobody who has bought is told that there was no order.
+
+        A gateway may not know an order that another one took before it died, if its decision was
+        never announced. Nor need it know that the key was used before for something else.
+        """
+        bought = self.expected.decided_orders.get(refused.order_id)
+        if bought is None or bought.sku != refused.request.sku:
+            return
+        if not (self.broker.announcement_lost or self._drain_died):
+            bought_at = self.expected.confirmed_at.get(refused.order_id, math.inf)
+            assert bought_at > sent_at - _ANNOUNCED_SECONDS, "refused, but bought"
+
     def look(self, gateway: int, attempt: Attempt) -> None:
         """Ask a gateway for an order's state: it never goes back, and is what was committed."""
         at, order_id = self.gateways[gateway], attempt.order_id
@@ -218,6 +243,8 @@ class Shop:
         at.told[order_id] = str(known.status)
         if known.status not in ("queued", "failed"):
             assert self.expected.states[order_id][0] == known.status
+            decided = self.expected.decided_orders[order_id]
+            assert (known.sku, known.quantity) == (decided.sku, decided.quantity), "not its order"
 
     # What befalls the shop.
 
@@ -261,6 +288,7 @@ class Shop:
 
     def crash_drain(self) -> None:
         """Kill the drain, wherever it is."""
+        self._drain_died = True
         if self._draining is not None:
             self._end([self._draining])
 
@@ -273,6 +301,7 @@ class Shop:
             self._draining.result()
 
     def _kill_drain(self) -> None:
+        self._drain_died = True
         if self._draining is not None:
             self._draining.cancel()
 

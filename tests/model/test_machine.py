@@ -80,4 +80,11 @@ def test_the_walks_come_to_every_answer_and_every_outcome() -> None:
         "broker-unavailable",
         "reset",
     }
-    assert outcomes >= {"confirmed", "sold_out", "customer_limit", "sale_closed", "failed"}
+    assert outcomes >= {
+        "confirmed",
+        "sold_out",
+        "not_enough_left",
+        "customer_limit",
+        "sale_closed",
+        "failed",
+    }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import Phase
 
@@ -18,6 +19,8 @@ from flashsale.domain.orders import Outcome
 from flashsale.domain.pacing import Pacer
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Sink
+from flashsale.messages.announcements import Decision
+from gateway.intake.earlier_attempts import EarlierAttempts
 from gateway.state.orders import KnownOrder, KnownOrders
 from gateway.state.sales import KnownSales
 from tests.model.machine import SaleMachine
@@ -139,6 +142,26 @@ def calls_it_sold_out_too_early(patch: Patch) -> None:
     )
 
 
+def refuses_without_a_look_at_earlier_attempts(patch: Patch) -> None:
+    async def nothing(*_: object) -> None:
+        """There was none."""
+
+    patch.setattr(EarlierAttempts, "find", nothing)
+
+
+def believes_a_memory_that_began_late(patch: Patch) -> None:
+    patch.setattr(EarlierAttempts, "_remembers", lambda *_: True)
+
+
+def tells_what_was_taken_not_what_was_decided(patch: Patch) -> None:
+    decide = KnownOrder.decide
+
+    def without_contents(order: KnownOrder, decision: Decision) -> None:
+        decide(order, msgspec.structs.replace(decision, sku=""))
+
+    patch.setattr(KnownOrder, "decide", without_contents)
+
+
 def drains_too_fast(patch: Patch) -> None:
     patch.setattr(Pacer, "delay", lambda *_: 0.0)
     patch.setattr(Pacer, "take", lambda pacer, now, wanted: min(wanted, pacer.batch))
@@ -167,6 +190,9 @@ DEFECTS = [
     answers_before_the_confirm,
     goes_back_to_queued,
     calls_it_sold_out_too_early,
+    refuses_without_a_look_at_earlier_attempts,
+    believes_a_memory_that_began_late,
+    tells_what_was_taken_not_what_was_decided,
     drains_too_fast,
     takes_one_too_many_off_the_queue,
 ]

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from flashsale.audit.history import NO_ANSWER, OrderAttempt
+from flashsale.domain.customers import normal_customer_id
 from flashsale.ledger.holdings import Decided
 
 _ACCEPTED = 202
@@ -43,7 +44,9 @@ class Request:
 class Requests:
     """The requests of a history."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, casefold: bool = False) -> None:
+        """With `casefold` customers whose ids differ only in case are one, as for the gateways."""
+        self._casefold = casefold
         self._keyed: dict[tuple[str, str], Request] = {}
         self._others: list[Request] = []
         self.attempts = 0
@@ -66,14 +69,16 @@ class Requests:
                 request.uncertain += (attempt.order_id,)
 
     def _request(self, attempt: OrderAttempt) -> Request:
+        # A history has the ids as shoppers sent them, the ledger has them in their normal form.
+        customer = normal_customer_id(attempt.customer, casefold=self._casefold)
         if not attempt.key:
-            request = Request(attempt.customer, "", (attempt.sku,))
+            request = Request(customer, "", (attempt.sku,))
             self._others.append(request)
             return request
-        name = attempt.customer, attempt.key
+        name = customer, attempt.key
         found = self._keyed.get(name)
         if found is None:
-            found = self._keyed[name] = Request(attempt.customer, attempt.key, (attempt.sku,))
+            found = self._keyed[name] = Request(customer, attempt.key, (attempt.sku,))
         return found
 
     def __iter__(self) -> Iterator[Request]:

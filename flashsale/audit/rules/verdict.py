@@ -29,9 +29,10 @@ RULES = (
 class HistorySummary:
     """The observations of a history, grouped by the rules that use them, in one pass."""
 
-    def __init__(self, observations: Iterable[Observation]) -> None:
+    def __init__(self, observations: Iterable[Observation], *, casefold: bool = False) -> None:
+        """With `casefold` customers whose ids differ only in case are one, as for the gateways."""
         self.observations = 0
-        self.requests = Requests()
+        self.requests = Requests(casefold=casefold)
         self.states = States()
         self.drains = Drains()
         for observation in observations:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,14 +20,18 @@ from flashsale.broker.port import (
     start_unsupervised,
 )
 from flashsale.broker.rabbitmq.confirms import Confirms
-from flashsale.broker.rabbitmq.connection import Connection, declare
+from flashsale.broker.rabbitmq.connection import Connection
 from flashsale.broker.rabbitmq.consumer import RabbitMQDeliveries
+from flashsale.broker.rabbitmq.declaration import OtherLimits, declare, warn_of_other_limits
+from flashsale.broker.rabbitmq.limit_change import changing_limit
 from flashsale.broker.rabbitmq.publisher import ConfirmedChannel
-from flashsale.broker.topology import Topology
+from flashsale.broker.topology import Queue, Topology
 from flashsale.domain.backoff import Backoff
 from flashsale.messages.headers import Headers
 
 log = structlog.get_logger()
+
+_Opened = tuple[Connection, RabbitMQDeliveries, OtherLimits]
 
 _EXPIRY_CHECK_SECONDS = 0.05
 _SLOW_BROKER_SECONDS = 4.0  # a slow broker may confirm so long after the deadline
@@ -110,27 +114,28 @@ class RabbitMQ(Broker):
 
     @asynccontextmanager
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
-        async with self._open_deliveries() as deliveries:
-            spilled = [
-                q.spills_to for q in self._topology.queues if q.name == queue and q.spills_to
-            ]
+        async with self._open_deliveries() as (connection, deliveries, others):
+            declared = next((q for q in self._topology.queues if q.name == queue), Queue(queue))
+            spilled = [declared.spills_to] if declared.spills_to else []
             await deliveries.start([*spilled, queue], prefetch)
-            yield deliveries
+            change = changing_limit(connection, deliveries, self._topology, declared)
+            async with change if queue in others else nullcontext():
+                yield deliveries
 
     @asynccontextmanager
     async def subscribe(self, exchange: str) -> AsyncIterator[Deliveries]:
-        async with self._open_deliveries() as deliveries:
+        async with self._open_deliveries() as (_, deliveries, __):
             await deliveries.subscribe(exchange)
             yield deliveries
 
     @asynccontextmanager
-    async def _open_deliveries(self) -> AsyncIterator[RabbitMQDeliveries]:
+    async def _open_deliveries(self) -> AsyncIterator[_Opened]:
         # A connection of its own: the broker must be able to block publishers but not acks.
         async with asyncio.timeout(self._publish_timeout + 10):
             connection = await Connection.connect(self._url)
         try:
-            await declare(connection, self._topology)
-            yield RabbitMQDeliveries(connection)
+            others = await declare(connection, self._topology)
+            yield connection, RabbitMQDeliveries(connection), others
         finally:
             await asyncio.shield(connection.close())
 
@@ -193,7 +198,7 @@ class RabbitMQ(Broker):
     async def _connect(self) -> None:
         connection = await Connection.connect(self._url)
         try:
-            await declare(connection, self._topology)
+            warn_of_other_limits(self._topology, await declare(connection, self._topology))
             channel = await self._open_channel(connection)
         except BaseException:
             await connection.close()

@@ -11,11 +11,10 @@ from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
-from flashsale.broker.port import BrokerUnavailable, TopologyMismatch
+from flashsale.broker.port import AccessRefused, BrokerUnavailable
 from flashsale.broker.rabbitmq.addresses import addresses, without_secrets
-from flashsale.broker.rabbitmq.arguments import queue_arguments
 from flashsale.broker.rabbitmq.inbound_frames import InboundFrames
-from flashsale.broker.topology import Topology
+from flashsale.broker.rabbitmq.refusals import connection_refusal
 
 T = TypeVar("T")
 
@@ -82,19 +81,23 @@ class Connection:
     async def connect(cls, url: str) -> "Connection":
         """Connect to one of the addresses in the URL. Raises `BrokerUnavailable`.
 
-        Try them in random order, so that connections spread over the nodes.
+        It is an `AccessRefused` if every address refuses the user. Try the addresses in random
+        order, so that connections spread over the nodes.
         """
         found = addresses(url)
         if len(found) == 1:
             return await cls._connect(url)
         reasons = []
+        kinds = set()
         for address in random.sample(found, len(found)):
             try:
                 async with asyncio.timeout(_ADDRESS_SECONDS):
                     return await cls._connect(address)
             except (BrokerUnavailable, TimeoutError) as error:
+                kinds.add(type(error))
                 reasons.append(f"{without_secrets(address)}: {error or 'no answer in time'}")
-        raise BrokerUnavailable("; ".join(reasons))
+        kind = AccessRefused if kinds == {AccessRefused} else BrokerUnavailable
+        raise kind("; ".join(reasons))
 
     @classmethod
     async def _connect(cls, url: str) -> "Connection":
@@ -191,44 +194,6 @@ class Connection:
         _settle(self._gone, None)
 
 
-async def declare(connection: Connection, topology: Topology) -> None:
-    """Declare the topology; repeating it changes nothing. Raises `TopologyMismatch`."""
-    loop = asyncio.get_running_loop()
-    refused: asyncio.Future[str] = loop.create_future()
-    channel = await connection.channel(on_closed=lambda reason: _settle(refused, reason))
-
-    async def declare_one(name: str, ask: Callable[[Callable[[Any], None]], object]) -> None:
-        declaring = asyncio.ensure_future(connection.call(ask))
-        await asyncio.wait((declaring, refused), return_when=asyncio.FIRST_COMPLETED)
-        if refused.done():
-            declaring.cancel()
-            raise TopologyMismatch(f"{name}: {refused.result()}")
-        await declaring
-
-    for exchange in topology.exchanges:
-        await declare_one(
-            f"exchange {exchange.name}",
-            lambda answer, e=exchange: channel.exchange_declare(  # type: ignore[misc]
-                e.name, e.type, durable=True, callback=answer
-            ),
-        )
-    for queue in topology.queues:
-        await declare_one(
-            f"queue {queue.name}",
-            lambda answer, q=queue: channel.queue_declare(  # type: ignore[misc]
-                q.name, durable=True, arguments=queue_arguments(q), callback=answer
-            ),
-        )
-    for binding in topology.bindings:
-        await declare_one(
-            f"binding of {binding.queue}",
-            lambda answer, b=binding: channel.queue_bind(  # type: ignore[misc]
-                b.queue, b.exchange, b.key, callback=answer
-            ),
-        )
-    channel.close()
-
-
 def _settle(future: asyncio.Future[T], value: T) -> None:
     if not future.done():
         future.set_result(value)
@@ -236,7 +201,7 @@ def _settle(future: asyncio.Future[T], value: T) -> None:
 
 def _fail(future: asyncio.Future[None], reason: str) -> None:
     if not future.done():
-        future.set_exception(BrokerUnavailable(reason))
+        future.set_exception(connection_refusal(reason))
 
 
 def _in_words(error: BaseException) -> str:

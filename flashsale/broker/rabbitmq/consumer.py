@@ -28,11 +28,15 @@ class RabbitMQDeliveries(Deliveries):
         self._at_hand: deque[Delivery] = deque()
         self._arrived = asyncio.Event()
         self._cancelled = False
+        self._tags: dict[str, str] = {}  # of the consumers, by queue
+        self._last_taken = 0
+        self._acked_through = 0
         connection.closed.add_done_callback(lambda _: self._arrived.set())
 
     async def start(self, queues: Sequence[str], prefetch: int) -> None:
         """Start to consume these queues, in this order."""
         channel = await self._connection.channel(on_closed=self._connection.end)
+        channel.add_on_cancel_callback(lambda _: self._on_cancelled())
         await self._connection.call(
             lambda answer: channel.basic_qos(prefetch_count=prefetch, callback=answer)
         )
@@ -43,6 +47,7 @@ class RabbitMQDeliveries(Deliveries):
     async def subscribe(self, exchange: str) -> None:
         """Start to consume a fanout exchange, by a queue that ends with the connection."""
         channel = await self._connection.channel(on_closed=self._connection.end)
+        channel.add_on_cancel_callback(lambda _: self._on_cancelled())
         declared = await self._connection.call(
             lambda answer: channel.queue_declare(
                 "",
@@ -61,12 +66,28 @@ class RabbitMQDeliveries(Deliveries):
         self._connection.inbound_frames.deliveries[int(channel.channel_number)] = (
             self._on_plain_message
         )
-        channel.add_on_cancel_callback(lambda _: self._on_cancelled())
-        await self._connection.call(
+        started = await self._connection.call(
             lambda answer: channel.basic_consume(
                 queue, self._on_message, auto_ack=auto_ack, callback=answer
             )
         )
+        self._tags[queue] = started.method.consumer_tag
+
+    @property
+    def settled(self) -> bool:
+        """Whether everything that has arrived is taken and acknowledged."""
+        return not self._at_hand and self._acked_through >= self._last_taken
+
+    async def cancel(self, queue: str) -> None:
+        """Let the broker deliver nothing more of this queue. Raises `BrokerUnavailable`."""
+        if (channel := self._channel) is not None:
+            tag = self._tags[queue]
+            await self._connection.call(lambda answer: channel.basic_cancel(tag, callback=answer))
+
+    async def resume(self, queue: str) -> None:
+        """Consume a cancelled queue again. Raises `BrokerUnavailable`."""
+        if self._channel is not None:
+            await self._consume(self._channel, queue)
 
     def __len__(self) -> int:
         return 0 if self._connection.closed.done() else len(self._at_hand)
@@ -83,12 +104,18 @@ class RabbitMQDeliveries(Deliveries):
             await self._arrived.wait()
 
     def take(self, at_most: int) -> Sequence[Delivery]:
-        return [self._at_hand.popleft() for _ in range(min(at_most, len(self)))]
+        taken = [self._at_hand.popleft() for _ in range(min(at_most, len(self)))]
+        if taken:
+            self._last_taken = taken[-1].number
+        return taken
 
     def ack(self, delivery: Delivery) -> None:
+        if delivery.number == self._acked_through + 1:
+            self._acked_through = delivery.number
         self._ack(delivery, multiple=False)
 
     def ack_through(self, delivery: Delivery) -> None:
+        self._acked_through = delivery.number
         self._ack(delivery, multiple=True)
 
     def _ack(self, delivery: Delivery, multiple: bool) -> None:

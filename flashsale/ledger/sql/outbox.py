@@ -60,6 +60,7 @@ class SqlOutbox:
                     accepted_at=row.accepted_at,
                     decided_at=row.decided_at,
                     order_id=row.id,
+                    remaining=row.remaining,
                 ),
                 row.traceparent,
             )

@@ -156,6 +156,7 @@ async def _write(
             "quantity": [o.order.quantity for o in new],
             "status": [o.status.value for o in new],
             "reason": [o.reason for o in new],
+            "remaining": [o.remaining for o in new],
             "accepted_at": [o.order.accepted_at for o in new],
             "decided_at": now,
         },
@@ -186,4 +187,4 @@ def as_outcome(row: Row[tuple[object, ...]]) -> Outcome:
     order = Order(
         row.id, row.sku or "", row.customer_id or "", row.quantity or 0, row.accepted_at or 0.0
     )
-    return Outcome(order, Status(row.status), row.reason)
+    return Outcome(order, Status(row.status), row.reason, row.remaining)

@@ -48,6 +48,8 @@ orders = Table(
     Column("quantity", Integer),
     Column("status", String(16), nullable=False),
     Column("reason", Text),
+    # How many items were left if those were not enough for the order.
+    Column("remaining", Integer),
     Column("accepted_at", Double),
     Column("decided_at", Double, nullable=False),
     CheckConstraint(f"status IN {tuple(map(str, DECIDED))}", name="orders_status_known"),

@@ -14,7 +14,10 @@ from services.builtin.latency import delayed
 from services.builtin.mail.letters import Stationery
 from services.builtin.mail.post import open_post
 from services.builtin.mail.settings import MailSettings
-from services.service import Handle, Service
+from services.service import Handle, Retry, Service
+
+_FILES = 2000
+_DAY = 86_400
 
 
 @asynccontextmanager
@@ -24,9 +27,7 @@ async def open_mail(settings: MailSettings) -> AsyncIterator[Handle[OrderEvent]]
         stationery = Stationery(settings.mail_from, settings.mail_to)
     except ValueError as error:
         raise SettingsError(f"{PREFIX}MAIL_FROM: {error}") from error
-    async with open_post(
-        settings.smtp_url, settings.smtp_connections, settings.mail_folder
-    ) as post:
+    async with open_post(settings) as post:
 
         async def write(event: OrderEvent, effects: Effects) -> None:
             # No effects: the worker records that the event is done.
@@ -35,11 +36,20 @@ async def open_mail(settings: MailSettings) -> AsyncIterator[Handle[OrderEvent]]
         yield delayed(write, settings.mail_latency_ms)
 
 
+def _concurrency(settings: MailSettings) -> int:
+    # One mail for each connection: none waits for a connection while another process has one free.
+    return settings.smtp_connections if settings.smtp_url is not None else _FILES
+
+
 mail = Service(
     "mail",
     ("order.confirmed.#", "order.rejected.#"),
     view=lambda event: event,
     opened=open_mail,
-    concurrency=2000,
+    concurrency=_concurrency,
+    timeout_seconds=None,  # each step of SMTP has a limit of its own, and the last must not be cut
+    patience_seconds=lambda settings: settings.mail_patience_days * _DAY,
+    # A connection that breaks after a mail is sent leaves one possible double: one retry, not more.
+    retry=Retry((1.0, 5.0, 30.0, 120.0, 600.0), retries=1),
     settings=MailSettings,
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flashsale import __version__
-from flashsale.runtime.settings import settings_table
+from flashsale.runtime.settings_table import settings_table
 from loadtest.processes import own_environment
 from loadtest.servers import free_port
 from tests.database import execute
@@ -51,7 +51,7 @@ async def test_migrate_makes_the_tables_of_the_installed_services(sqlite_url: st
 def test_a_sale_from_create_to_check(sqlite_url: str) -> None:
     settings = {"database_url": sqlite_url}
     assert "revision" in flashsale("migrate", **settings).stdout
-    options = ["--stock", "5", "--customer-limit", "1", "--closes-at", "2100-01-01"]
+    options = ["--stock", "5", "--customer-limit", "1", "--closes-at", "2100-01-01T00:00:00Z"]
     assert flashsale("sale", "create", "tv-55", *options, **settings).returncode == 0
     assert "tv-55" in flashsale("sale", "list", **settings).stdout
     assert "2100" in flashsale("sale", "show", "tv-55", **settings).stdout

@@ -39,9 +39,11 @@ class RealGateway:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    async def order(self, key: str | None = None, customer: str | None = None) -> tuple[int, Any]:
+    async def order(
+        self, key: str | None = None, customer: str | None = None, **changes: object
+    ) -> tuple[int, Any]:
         headers = {"Idempotency-Key": key} if key else {}
-        body = {"sku": "tv", "customer_id": customer or unique("c")}
+        body = {"sku": "tv", "customer_id": customer or unique("c")} | changes
         async with self.client.post(f"{self.url}/orders", json=body, headers=headers) as answer:
             return answer.status, await answer.json()
 
@@ -116,9 +118,16 @@ class RealShop:
 
     async def execute(self, statement: str) -> None:
         """Run a statement on the database."""
+        async with self.transaction(statement):
+            pass
+
+    @asynccontextmanager
+    async def transaction(self, statement: str) -> AsyncIterator[None]:
+        """Run a statement on the database, and commit it at the end."""
         engine = create_async_engine(self.environment["FLASHSALE_DATABASE_URL"])
         async with engine.begin() as connection:
             await connection.execute(text(statement))
+            yield
         await engine.dispose()
 
     def gateway(self, **settings: str) -> RealGateway:

@@ -84,6 +84,25 @@ async def test_a_customer_never_holds_more_than_the_limit(ledger: Ledger) -> Non
     assert (await ledger.audit()).wrong == ()
 
 
+async def test_an_order_for_more_than_is_left_says_how_many_are(ledger: Ledger) -> None:
+    await ledger.create_sale(Sale("tv", 3))
+    events: list[Unsent] = []
+
+    async def send(unsent: Sequence[Unsent]) -> Sequence[str]:
+        events.extend(unsent)
+        return [one.event.event_id for one in unsent]
+
+    order = an_order(quantity=5)
+    async with draining(ledger) as sink:
+        [outcome] = (await sink.sell([order], NOW)).outcomes
+        assert outcome == Outcome(order, Status.REJECTED, "not_enough_left", 3)
+        assert (await sink.sell([order], NOW)).outcomes == [outcome]
+    assert await stored(ledger, order) == outcome
+    await ledger.outbox.relay(10, NOW, send)
+    [unsent] = events
+    assert (unsent.event.reason, unsent.event.remaining) == ("not_enough_left", 3)
+
+
 async def test_several_sales_in_one_batch(ledger: Ledger) -> None:
     await ledger.create_sale(Sale("tv", 1))
     await ledger.create_sale(Sale("phone", 1))

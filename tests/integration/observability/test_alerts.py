@@ -35,6 +35,14 @@ CASES = [
         {"flashsale_released_max_1s_orders": "2000x40", "flashsale_drain_rate_limit": "2000x40"},
     ),
     Case(
+        "FlashsaleOrdersMissing",
+        {
+            'flashsale_missing_orders{instance="a"}': "0x10 3x30",
+            'flashsale_missing_orders{instance="b"}': "0x40",
+        },
+        {'flashsale_missing_orders{instance="a"}': "0x10 3x5 0x25"},
+    ),
+    Case(
         "FlashsaleDeadOrders",
         {"flashsale_dead_orders_total": "0x10 1x30"},
         {"flashsale_dead_orders_total": "7x40"},
@@ -43,6 +51,12 @@ CASES = [
         "FlashsaleDeadEvents",
         {'flashsale_service_dead_events_total{service="mail"}': "0x10 3x30"},
         {'flashsale_service_dead_events_total{service="mail"}': "3x40"},
+    ),
+    Case(
+        "FlashsaleServicePaused",
+        {'flashsale_service_paused{service="mail",instance="a"}': "1x40"},
+        # A provider that limits the rate, and a service that waits for it again and again.
+        {'flashsale_service_paused{service="mail",instance="a"}': "1 1 1 1 0 " * 8},
     ),
     Case(
         "FlashsaleBacklogFull",
@@ -124,6 +138,17 @@ CASES = [
             'flashsale_background_task_failing{task="drain"}': "0x40",
             'flashsale_background_task_failures_total{task="drain"}': "9x40",
         },
+    ),
+    Case(
+        "FlashsaleClockSkew",
+        {'flashsale_clock_skew_seconds{instance="a"}': "0x10 60x30"},
+        {'flashsale_clock_skew_seconds{instance="a"}': "0.004 2 -0.9 0.9 " * 10},
+    ),
+    Case(
+        "FlashsaleClockSkew",
+        {'flashsale_clock_skew_seconds{instance="a"}': "-1.5x40"},
+        # Nothing is known while no drain runs.
+        {'flashsale_clock_skew_seconds{instance="a"}': "60x2 stale"},
     ),
     Case(
         "FlashsaleLoopLag",

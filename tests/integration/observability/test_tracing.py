@@ -29,7 +29,7 @@ from services import Effects, GiveUp
 from tests.conftest import unique
 from tests.database import event_ids
 from tests.integration.observability.collector import Collector, collecting
-from tests.integration.services.test_services import Bench, a_service, an_event, do
+from tests.integration.services.bench import Bench, a_service, an_event, do
 from tests.integration.shop import Shop
 from tests.processes import process
 

@@ -29,12 +29,14 @@ GATEWAY = {
     "ledger lookup",
     "announcements heard",
     "overdue orders",
+    "missing orders",
     "announcements told",
     "order streams",
     "sale streams",
     "stream keep-alive",
     "gauges",
     "ops samples",
+    "slow connections",
 }
 CONSUMER = {"drain", "relay"}
 SERVICES = {"service loyalty", "service mail", "service ranking"}

@@ -375,6 +375,18 @@ def test_overlapping_status_polls_have_no_order() -> None:
     assert sale.broken_rules() == set()
 
 
+def test_a_customer_whose_id_was_typed_in_another_form_is_the_same() -> None:
+    sale = a_right_sale()
+    for typed in (" c-3", "c-3 "):
+        sale.history.append(asked(3, 104, customer=typed))
+    assert sale.broken_rules() == set()
+    sale.history.append(asked(3, 105, customer="C-3"))
+    assert sale.broken_rules() == {"lost"}
+    holdings = Holdings(sale.orders)
+    folded = judge(HistorySummary(sale.history, casefold=True), holdings, Backlog(), [], RATE)
+    assert folded.violations["lost"] == []
+
+
 def test_the_verdict_of_an_empty_history_has_every_rule() -> None:
     verdict = judge(HistorySummary([]), Holdings(), Backlog(), [], RATE)
     assert tuple(verdict.violations) == RULES

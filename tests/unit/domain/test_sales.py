@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Reason, Status
 from flashsale.domain.orders import Order, Outcome
-from flashsale.domain.sales import Sale, decide
+from flashsale.domain.sales import Sale, by_one_clock, decide
 from tests.conftest import an_order
 
 orders = st.builds(
@@ -67,8 +67,13 @@ def test_the_first_order_in_the_queue_gets_the_last_item() -> None:
 
 
 def test_an_order_too_large_for_the_rest_leaves_it_to_a_smaller_one() -> None:
-    outcomes = decide([an_order(quantity=3), an_order(quantity=2)], {"tv": Sale("tv", 2)}, {}, {})
-    assert [o.status for o in outcomes] == [Status.REJECTED, Status.CONFIRMED]
+    batch = [an_order(quantity=3), an_order(quantity=2), an_order()]
+    outcomes = decide(batch, {"tv": Sale("tv", 2)}, {}, {})
+    assert [(o.status, o.reason, o.remaining) for o in outcomes] == [
+        (Status.REJECTED, Reason.NOT_ENOUGH_LEFT, 2),
+        (Status.CONFIRMED, None, None),
+        (Status.REJECTED, Reason.SOLD_OUT, None),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,7 @@ def test_an_order_too_large_for_the_rest_leaves_it_to_a_smaller_one() -> None:
         (an_order(accepted_at=20.0), Reason.SALE_CLOSED),
         (an_order(accepted_at=15.0, quantity=3), Reason.CUSTOMER_LIMIT),
         (an_order(accepted_at=15.0, customer_id="regular"), Reason.CUSTOMER_LIMIT),
-        (an_order(accepted_at=15.0, quantity=2), Reason.SOLD_OUT),
+        (an_order(accepted_at=15.0, quantity=2), Reason.NOT_ENOUGH_LEFT),
     ],
 )
 def test_a_rejected_order_has_its_reason(order: Order, reason: Reason) -> None:
@@ -93,3 +98,30 @@ def test_an_order_accepted_in_time_is_sold_though_the_sale_closed_while_it_waite
     sale = Sale("tv", 5, closes_at=20)
     [outcome] = decide([an_order(accepted_at=19.9)], {"tv": sale}, {}, {})
     assert outcome.status is Status.CONFIRMED
+
+
+def test_an_order_of_a_clock_that_is_ahead_opens_no_sale() -> None:
+    sale = Sale("tv", 5, opens_at=100, closes_at=200)
+    ahead = [an_order(sku="tv", accepted_at=130)]
+    for now, reason in ((70, Reason.SALE_NOT_OPEN), (99.9, Reason.SALE_NOT_OPEN), (100, None)):
+        [order] = by_one_clock(ahead, now)
+        assert order.accepted_at == now
+        [outcome] = decide([order], {"tv": sale}, {}, {})
+        assert outcome.reason == reason
+
+
+def test_an_order_that_waited_until_the_sale_closed_is_judged_by_when_it_was_accepted() -> None:
+    sale = Sale("tv", 5, opens_at=100, closes_at=200)
+    waited = [an_order(sku="tv", accepted_at=199), an_order(sku="tv", accepted_at=200)]
+    assert by_one_clock(waited, 230) == waited
+    outcomes = decide(by_one_clock(waited, 230), {"tv": sale}, {}, {})
+    assert [o.reason for o in outcomes] == [None, Reason.SALE_CLOSED]
+
+
+@given(st.lists(orders, max_size=12), st.floats(0, 20))
+def test_by_one_clock_no_order_is_accepted_after_the_drain_has_it(
+    batch: list[Order], now: float
+) -> None:
+    judged = by_one_clock(batch, now)
+    assert [o.id for o in judged] == [o.id for o in batch]
+    assert all(o.accepted_at <= now for o in judged)

@@ -33,6 +33,20 @@ def test_the_quantity_is_one_if_not_given() -> None:
     assert parse_order(b'{"sku": "tv-55", "customer_id": "c"}').quantity == 1
 
 
+def test_the_customer_id_of_an_order_has_the_normal_form() -> None:
+    body = '{"sku": "tv", "customer_id": " Zoe\u0308@x "}'.encode()
+    assert parse_order(body).customer_id == "Zo\u00eb@x"
+    assert parse_order(body, casefold=True).customer_id == "zo\u00eb@x"
+
+
+@pytest.mark.parametrize("customer", [" ", "\u3000\u2003", "\u0958" * 65, "\ufb03" * 43])
+def test_a_customer_id_that_is_empty_or_too_long_in_the_normal_form_is_422(customer: str) -> None:
+    body = json.dumps({"sku": "tv", "customer_id": customer}).encode()
+    with pytest.raises(InvalidOrder) as caught:
+        parse_order(body, casefold=True)
+    assert [error["field"] for error in caught.value.errors] == ["customer_id"]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -104,3 +118,20 @@ def test_any_body_is_an_order_or_is_refused(fields: dict[str, object]) -> None:
         assert parse_order(body).sku == fields["sku"]
     except Refusal:
         assert refusal_response(refusal_of(body)).status in (400, 422)
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"sku": "tv", "customer_id": "c", "quantity": ' + b"9" * 5000 + b"}", "quantity"),
+        (b'{"sku": "tv", "customer_id": "c", "size": ' + b"9" * 5000 + b"}", "size"),
+    ],
+)
+def test_a_number_of_thousands_of_digits_is_a_wrong_field(body: bytes, field: str) -> None:
+    assert wrong_fields(body) == [field]
+
+
+def test_a_body_that_is_not_utf_8_is_told_in_plain_words() -> None:
+    refusal = refusal_of(b'{"sku": "tv", "customer_id": "\xff"}')
+    assert isinstance(refusal, NotJson)
+    assert refusal.detail == "The body is not UTF-8."

@@ -12,6 +12,7 @@ from flashsale.domain.order_ids import OrderId, random_order_id
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Outcome
 from flashsale.ledger import LedgerUnavailable
+from flashsale.messages.announcements import Decision
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.context import CONTEXT, Context
 from gateway.routes.order_status import find_order
@@ -71,7 +72,7 @@ async def test_a_failed_order_is_looked_up_as_it_may_have_been_replayed(
 ) -> None:
     order = an_order()
     order_id = OrderId(order.id)
-    gateway.orders.add_decided(order_id, Status.FAILED, "disk on fire", "", 0)
+    gateway.orders.add_decided(Decision(order_id, Status.FAILED, "disk on fire", "", 0))
     gateway.book.decided[order_id] = Outcome(order, Status.CONFIRMED)
     known = await gateway.find(order_id)
     assert (known.status, known.reason) == (Status.CONFIRMED, None)
@@ -83,7 +84,7 @@ async def test_a_failed_order_is_failed_while_the_database_does_not_answer(
     gateway: Gateway,
 ) -> None:
     order_id = random_order_id()
-    gateway.orders.add_decided(order_id, Status.FAILED, "disk on fire", "", 0)
+    gateway.orders.add_decided(Decision(order_id, Status.FAILED, "disk on fire", "", 0))
     gateway.book.gone = True
     assert (await gateway.find(order_id)).reason == "disk on fire"
 
@@ -96,6 +97,6 @@ async def test_a_known_order_is_not_looked_up_in_the_database(
     if status is Status.QUEUED:
         gateway.orders.add_taken(order_id, "tv", 1)
     else:
-        gateway.orders.add_decided(order_id, status, None, "tv", 1)
+        gateway.orders.add_decided(Decision(order_id, status, None, "tv", 1))
     assert (await gateway.find(order_id)).status is status
     assert gateway.book.asked == 0

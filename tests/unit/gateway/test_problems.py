@@ -40,6 +40,13 @@ def test_every_refusal_has_a_kind() -> None:
     assert set(problems._REFUSALS) == subclasses(Refusal) - {SaleRefusal}
 
 
+def of_order(refusal: Refusal, *, earlier_unknown: bool = False) -> Refusal:
+    """A refusal of an order with a key."""
+    refusal.order_id = ORDER_ID
+    refusal.earlier_unknown = earlier_unknown
+    return refusal
+
+
 def told(response: JsonResponse) -> tuple[int, str, str, dict[str, str], dict[str, object]]:
     """Return status, kind, detail, headers, and the members beside the usual ones."""
     body = json.loads(response._whole_body)
@@ -62,8 +69,19 @@ def told(response: JsonResponse) -> tuple[int, str, str, dict[str, str], dict[st
         (SaleClosed(), (409, "sale-closed", "This sale is over.", {}, {})),
         (SoldOut(), (409, "sold-out", "Every item of this sale is sold.", {}, {})),
         (
-            SoldOut(ORDER_ID),
+            of_order(SoldOut()),
             (409, "sold-out", "Every item of this sale is sold.", {}, {"order_id": ORDER_ID}),
+        ),
+        (
+            of_order(SaleClosed(), earlier_unknown=True),
+            (
+                409,
+                "sale-closed",
+                "This sale is over. It is not known what became of an earlier attempt with this"
+                " key: look it up by its order_id.",
+                {},
+                {"order_id": ORDER_ID, "earlier_attempt": "unknown"},
+            ),
         ),
         (KeyReused(), (422, "key-reused", "Use a new key for a new order.", {}, {})),
         (
@@ -71,7 +89,7 @@ def told(response: JsonResponse) -> tuple[int, str, str, dict[str, str], dict[st
             (
                 503,
                 "queue-full",
-                "Your order was not taken. Come back.",
+                "This attempt was not taken. Come back.",
                 {"Retry-After": "2"},
                 {},
             ),

@@ -33,6 +33,17 @@ def test_orders_older_than_the_gateway_are_ahead() -> None:
     assert queue.of(number) == 10
 
 
+def test_a_recount_finds_orders_that_were_not_announced() -> None:
+    queue = a_queue()
+    first = queue.join()
+    queue.recount(ready=4)
+    assert queue.of(queue.join()) == 5
+    assert queue.of(first) == 1
+    queue.recount(ready=3)  # two of them were decided unheard
+    assert queue.unannounced == 1
+    assert queue.of(queue.join()) == 4
+
+
 def test_unannounced_orders_are_gone_when_the_queue_stays_empty() -> None:
     queue = a_queue()
     queue.unannounced = 10

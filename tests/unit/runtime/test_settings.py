@@ -6,16 +6,9 @@ import sys
 import pytest
 from pydantic_settings import BaseSettings
 
-from flashsale.runtime.settings import (
-    Settings,
-    SettingsError,
-    installed_settings,
-    load,
-    load_settings,
-    settings_table,
-    unknown_settings,
-    variables,
-)
+from flashsale.runtime.settings import Settings, SettingsError, load_settings
+from flashsale.runtime.settings_reader import installed_settings, load, variables
+from flashsale.runtime.settings_table import settings_table, unknown_settings
 from services.builtin.mail.settings import MailSettings
 
 
@@ -52,6 +45,17 @@ def test_the_defaults_are_the_sale_of_the_readme() -> None:
         ("GATEWAY_PORT", "70000", "less than or equal to 65535"),
         ("PUBLISH_TIMEOUT_SECONDS", "0", "greater than 0"),
         ("BROKER_PREFIX", "a b", "pattern"),
+        ("KEEP_ALIVE_SECONDS", "0", "greater than 0"),
+        ("PUBLIC_PATH", "flash", "must be a path such as /flash"),
+        ("PUBLIC_PATH", "/a/../b", "must be a path such as /flash"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8,proxy", "addresses or networks such as"),
+        ("HEADER_SECONDS", "601", "less than or equal to 600"),
+        ("CORS_ORIGINS", "*", "exact origins as browsers send them"),
+        ("CORS_ORIGINS", "null", "exact origins as browsers send them"),
+        ("CORS_ORIGINS", "https://shop.example/", "exact origins as browsers send them"),
+        ("CORS_ORIGINS", "https://shop.example:443", "exact origins as browsers send them"),
+        ("CORS_ORIGINS", "https://Shop.example", "exact origins as browsers send them"),
+        ("CORS_ORIGINS", "https://a.example,shop.example", "exact origins as browsers send them"),
         ("LOG_FORMAT", "xml", "'console' or 'json'"),
         ("DRAIN_BATCH", "2001", "must not be over the drain rate (2000)"),
         ("SMTP_URL", "http://mail", "smtps?://"),

@@ -79,6 +79,7 @@ def test_a_letter_has_a_text_and_an_html_part_with_the_same_words() -> None:
     ("reason", "subject", "words"),
     [
         ("sold_out", "Sold out: your order could not be filled", "somebody ahead of you"),
+        ("not_enough_left", "Not enough left: your order could not be filled", "only 3 could"),
         ("customer_limit", "Your order is over the limit for one customer", "still yours"),
         ("sale_closed", "Your order could not be filled", "was not open"),
         ("a reason of a later version", "Your order could not be filled", "was not open"),
@@ -87,7 +88,7 @@ def test_a_letter_has_a_text_and_an_html_part_with_the_same_words() -> None:
 def test_each_reason_of_a_rejection_has_its_own_letter(
     reason: str, subject: str, words: str
 ) -> None:
-    rejected = letter(status="rejected", reason=reason)
+    rejected = letter(status="rejected", reason=reason, quantity=5, remaining=3)
     assert parsed(rejected.content)["Subject"] == subject
     for part in parts(rejected.content).values():
         assert words in part
@@ -102,10 +103,61 @@ def test_a_letter_goes_to_a_customer_id_that_is_an_address() -> None:
     assert letter(customer_id="ann@home.example").recipient == "ann@home.example"
 
 
-@pytest.mark.parametrize("customer_id", ["jürgen", "a@b@", "@", "ann@"])
+@pytest.mark.parametrize("customer_id", ["jürgen", "a@b@", "@", "ann@", "ann(x)@home.example"])
 def test_a_customer_id_that_makes_no_address_gives_up(customer_id: str) -> None:
     with pytest.raises(GiveUp):
         letter(customer_id=customer_id)
+
+
+# Words that a letter may use for its blanks, and what they stand for.
+WORDS = (
+    "ORDERID", "EVENTID", "RECIPIENT", "QUANTITY", "SKU", "{sku}", "{order_id}", "{quantity}",
+    "{customer_id}", "\\g<0>", "%s", "Sat, 01 Jan 2000 00:00:00 +0000", "=_flashsale", "c-1",
+)  # fmt: skip
+CUSTOMERS = st.text(max_size=60) | st.lists(
+    st.sampled_from([*WORDS, "-", "@", ".example", "@mail.example"]), min_size=1, max_size=6
+).map("".join)
+
+
+def test_a_recipient_that_contains_the_word_of_a_blank_is_kept() -> None:
+    written = letter(customer_id="SKU-collector@example.com", sku="big")
+    assert written.recipient == "SKU-collector@example.com"
+    assert parsed(written.content)["To"] == "SKU-collector@example.com"
+
+
+@given(customer=CUSTOMERS, sku=SKUS | st.sampled_from(["SKU", "QUANTITY", "ORDERID"]),
+       quantity=st.integers(1, 1000))  # fmt: skip
+def test_a_letter_holds_every_value_as_it_is(customer: str, sku: str, quantity: int) -> None:
+    try:
+        msgspec.convert(customer, CustomerId)
+        written = letter(customer_id=customer, sku=sku, quantity=quantity)
+    except (GiveUp, msgspec.ValidationError):
+        return
+    message = parsed(written.content)
+    [to] = message["To"].addresses
+    assert to.addr_spec == written.recipient
+    if "@" in customer:
+        assert to.addr_spec == customer
+    else:
+        assert (to.username, to.domain) == (customer, "mail.example")
+    assert message["Message-ID"] == f"<{ID}@shop.example>"
+    assert message["Date"].datetime.timestamp() == 1_795_484_035
+    found = parts(written.content)
+    assert found["text/plain"].splitlines()[2:] == [
+        f"{quantity} x {sku} is reserved for you, and nobody else can get it any more.",
+        "",
+        f"Order   {ORDER_ID}",
+    ]
+    assert f">{quantity} x {sku} is reserved for you" in found["text/html"]
+    assert f">{ORDER_ID}</code>" in found["text/html"]
+
+
+def test_a_sender_that_contains_the_words_of_blanks_is_kept() -> None:
+    sender = "SKU ORDERID {sku} <EVENTID@QUANTITY.example>"
+    message = parsed(Stationery(sender, "{customer_id}@x.example").letter(an_event()).content)
+    assert message["From"].addresses[0].display_name == "SKU ORDERID {sku}"
+    assert message["From"].addresses[0].addr_spec == "EVENTID@QUANTITY.example"
+    assert message["Message-ID"] == f"<{ID}@QUANTITY.example>"
 
 
 @given(customer=st.text(max_size=128), sku=SKUS)

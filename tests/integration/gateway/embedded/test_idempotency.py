@@ -49,6 +49,17 @@ async def test_keys_are_remembered_for_as_many_orders_as_states(sqlite_url: str)
         assert (await gateway.order(key="k-0", quantity=2)).status == 202
 
 
+async def test_the_key_of_a_customer_is_the_same_however_the_id_is_typed(
+    gateway: EmbeddedGateway,
+) -> None:
+    answers = [
+        await gateway.order(key="k-1", customer_id=customer)
+        for customer in ("zo\u00eb", " zoe\u0308", "zo\u00eb\u3000")
+    ]
+    assert {(a.status, a.body["order_id"]) for a in answers} == {(202, answers[0].body["order_id"])}
+    assert await gateway.backlog() == 1
+
+
 async def test_the_same_key_of_another_customer_is_another_order(gateway: EmbeddedGateway) -> None:
     mine, yours = await gateway.order(key="k"), await gateway.order(key="k", customer_id="c-2")
     assert mine.body["order_id"] != yours.body["order_id"]
@@ -73,12 +84,37 @@ async def test_a_second_gateway_gives_the_same_key_the_same_order_id(
         async with serving(app) as url:
             other = EmbeddedGateway(url, stack, app, gateway.settings, gateway.client)
             first, second = await gateway.order(key="k-1"), await other.order(key="k-1")
+            path = (await gateway.order(key="k-2")).headers["Location"]
+            await until(lambda: other.call("GET", path), lambda answer: answer.status == 200)
+            reused = await other.order(key="k-2", quantity=2)  # it was announced
+            assert (reused.status, reused.problem) == (422, "key-reused")
     assert first.body["order_id"] == second.body["order_id"]
+    gateway.drain()
+    await until(lambda: gateway.call("GET", path), lambda a: a.body["status"] == "confirmed")
+    [tv] = [sale for sale in await gateway.stack.ledger.sales() if sale.sku == "tv"]
+    assert tv.sold == 2
+
+
+async def test_a_retry_of_a_confirmed_order_is_answered_with_it_though_the_broker_is_away(
+    gateway: EmbeddedGateway,
+) -> None:
+    first = await gateway.order(key="k-1")
     gateway.drain()
     path = first.headers["Location"]
     await until(lambda: gateway.call("GET", path), lambda a: a.body["status"] == "confirmed")
-    [tv] = [sale for sale in await gateway.stack.ledger.sales() if sale.sku == "tv"]
-    assert tv.sold == 1
+    async with Background() as background:
+        stack = replace(gateway.stack, background=background)
+        app = create_app(gateway.settings, stack, SECRET, GatewayMetrics())
+        async with serving(app) as url:
+            later = EmbeddedGateway(url, stack, app, gateway.settings, gateway.client)
+            await gateway.stack.broker.__aexit__(None, None, None)
+            answer = await later.order(key="k-1")
+            assert (answer.status, answer.body["status"]) == (202, "confirmed")
+            assert answer.body["order_id"] == first.body["order_id"]
+            assert (await later.order(key="k-1", quantity=2)).problem == "key-reused"
+            fresh = await later.order(key="k-2")
+            assert (fresh.status, fresh.problem) == (503, "broker-unavailable")
+            await gateway.stack.broker.__aenter__()
 
 
 @pytest.mark.parametrize(

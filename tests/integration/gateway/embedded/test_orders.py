@@ -32,8 +32,36 @@ async def test_an_order_can_be_followed_to_its_end(gateway: EmbeddedGateway) -> 
     first = await gateway.call("GET", paths[0])
     assert first.body["status"] == "confirmed"
     assert (first.body["sku"], first.body["quantity"]) == ("tv", 2)
-    assert (last.body["status"], last.body["reason"]) == ("rejected", "sold_out")
+    assert last.body == {
+        "order_id": orders[2].body["order_id"],
+        "status": "rejected",
+        "reason": "not_enough_left",
+        "sku": "tv",
+        "quantity": 2,
+        "remaining": 1,
+    }
     assert first.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_sale_is_open_while_less_is_left_than_an_order_asks_for(
+    gateway: EmbeddedGateway,
+) -> None:
+    gateway.drain()
+    large = await gateway.order(quantity=6)
+    path = large.headers["Location"]
+    told = await until(
+        lambda: gateway.call("GET", path), lambda answer: answer.body["status"] != "queued"
+    )
+    assert (told.body["reason"], told.body["remaining"]) == ("not_enough_left", 5)
+    async with gateway.client.get(f"{gateway.url}{path}/events") as stream:
+        assert b'"remaining":5' in await stream.read()
+    sale = await gateway.call("GET", "/sales/tv")
+    assert (sale.body["state"], sale.body["remaining"]) == ("open", 5)
+    small = await gateway.order(quantity=5)
+    await until(
+        lambda: gateway.call("GET", small.headers["Location"]),
+        lambda answer: answer.body["status"] == "confirmed",
+    )
 
 
 async def test_the_eta_follows_from_the_drain_rate(sqlite_url: str) -> None:

@@ -17,10 +17,27 @@ def workers(gateway: Process) -> list[psutil.Process]:
     return [p for p in psutil.Process(gateway.pid).children() if "gateway.worker" in p.cmdline()]
 
 
+def listens(worker: psutil.Process) -> bool:
+    return any(c.status == psutil.CONN_LISTEN for c in worker.net_connections("tcp"))
+
+
 async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
     async with asyncio.timeout(seconds):
         while not await asyncio.to_thread(condition):
             await asyncio.sleep(0.05)
+
+
+async def all_ready(shop: Shop, gateway: Process) -> None:
+    """Each hears the others only from when it is ready, and any of them answers."""
+    await until(lambda: sum(map(listens, workers(gateway))) == WORKERS)
+
+    async def ready() -> bool:
+        async with shop.client.get(f"{shop.url}/readyz", headers={"Connection": "close"}) as answer:
+            return answer.status == 200
+
+    async with asyncio.timeout(20):
+        while not all([await ready() for _ in range(12)]):
+            await asyncio.sleep(0.1)
 
 
 async def metrics_when(port: int, condition: Callable[[Samples], bool]) -> Samples:
@@ -79,21 +96,6 @@ async def test_workers_end_with_a_parent_that_was_killed(shop: Shop, many: dict[
         assert len(orphans) == WORKERS
         gateway.kill()
         await until(lambda: not any(p.is_running() for p in orphans))
-
-
-async def all_ready(shop: Shop, gateway: Process) -> None:
-    """Wait until every worker listens, and hears what the others take."""
-    shop.ready(gateway)
-    await until(lambda: gateway.output.count("gateway listens") == WORKERS)
-    # A connection each, so that each worker is asked, most likely.
-    async with asyncio.timeout(20):
-        in_a_row = 0
-        while in_a_row < 12:
-            async with shop.client.get(
-                f"{shop.url}/readyz", headers={"Connection": "close"}
-            ) as answer:
-                in_a_row = in_a_row + 1 if answer.status == 200 else 0
-            await asyncio.sleep(0.01)
 
 
 async def test_any_worker_knows_an_order_that_another_took(

@@ -56,26 +56,25 @@ def test_all_waiting_connections_are_accepted_after_a_few_turns_of_the_loop(
     greeter: type[Greeter],
 ) -> None:
     async def main() -> None:
-        with accept_connections("127.0.0.1", 0, greeter) as address, waiting(address, WAITING):
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
-            assert greeter.accepted == WAITING
+        async with accept_connections("127.0.0.1", 0, greeter) as address:
+            with waiting(address, WAITING):
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
+                assert greeter.accepted == WAITING
 
     on_uvloop(main)
 
 
 def test_each_client_is_answered_on_its_own_connection(greeter: type[Greeter]) -> None:
     async def main() -> None:
-        with (
-            accept_connections("127.0.0.1", 0, greeter) as address,
-            waiting(address, 3) as connections,
-        ):
-            await until(lambda: greeter.accepted == 3)
-            heard = [
-                await asyncio.to_thread(connection.recv, 9, socket.MSG_WAITALL)
-                for connection in connections
-            ]
-            assert heard == [b"in"] * 3
+        async with accept_connections("127.0.0.1", 0, greeter) as address:
+            with waiting(address, 3) as connections:
+                await until(lambda: greeter.accepted == 3)
+                heard = [
+                    await asyncio.to_thread(connection.recv, 9, socket.MSG_WAITALL)
+                    for connection in connections
+                ]
+                assert heard == [b"in"] * 3
 
     on_uvloop(main)
 
@@ -102,17 +101,43 @@ def test_a_connection_waits_while_no_descriptor_is_left_and_is_then_accepted(
         with monkeypatch.context() as patched:
             patched.setattr("gateway.server.acceptor._PAUSE_SECONDS", 0.05)
             patched.setattr("gateway.server.acceptor.socket.create_server", create_server)
-            with accept_connections("127.0.0.1", 0, greeter) as address, waiting(address, 2):
-                await until(lambda: greeter.accepted == 2)
+            async with accept_connections("127.0.0.1", 0, greeter) as address:
+                with waiting(address, 2):
+                    await until(lambda: greeter.accepted == 2)
 
     on_uvloop(main)
 
 
+def test_connections_that_wait_at_the_end_are_accepted_and_later_ones_are_not(
+    greeter: type[Greeter],
+) -> None:
+    async def main() -> None:
+        listening = accept_connections("127.0.0.1", 0, greeter, handshake_seconds=0.2)
+        late: list[socket.socket] = []
+        with ExitStack() as exits:
+            async with listening as address:
+                # Nothing is accepted before the next turn of the loop.
+                exits.enter_context(waiting(address, WAITING))
+                asyncio.get_running_loop().call_later(0.1, connect_late, address, late)
+            await until(lambda: greeter.accepted == WAITING)
+            with late[0], pytest.raises(ConnectionRefusedError):
+                # The kernel sends the first packet again after a second.
+                await asyncio.get_running_loop().sock_connect(late[0], address)
+
+    on_uvloop(main)
+
+
+def connect_late(address: tuple[str, int], opened: list[socket.socket]) -> None:
+    opened.append(late := socket.socket())
+    late.setblocking(False)
+    assert late.connect_ex(address) == errno.EINPROGRESS
+
+
 def test_the_port_is_free_after_the_end(greeter: type[Greeter]) -> None:
     async def main() -> None:
-        with accept_connections("127.0.0.1", 0, greeter) as address:
+        async with accept_connections("127.0.0.1", 0, greeter) as address:
             pass
-        with accept_connections(*address, greeter) as again:
+        async with accept_connections(*address, greeter) as again:
             assert again == address
 
     on_uvloop(main)
@@ -120,11 +145,9 @@ def test_the_port_is_free_after_the_end(greeter: type[Greeter]) -> None:
 
 def test_a_taken_port_is_an_error_that_names_the_port(greeter: type[Greeter]) -> None:
     async def main() -> None:
-        with (
-            accept_connections("127.0.0.1", 0, greeter) as address,
-            pytest.raises(OSError, match=str(address[1])),
-            accept_connections(*address, greeter),
-        ):
-            pass
+        async with accept_connections("127.0.0.1", 0, greeter) as address:
+            with pytest.raises(OSError, match=str(address[1])):
+                async with accept_connections(*address, greeter):
+                    pass
 
     on_uvloop(main)

@@ -1,0 +1,43 @@
+"""All settings as a table, and the variables that look like settings and are none."""
+
+import os
+from collections.abc import Mapping
+
+from pydantic_settings import BaseSettings
+
+from flashsale.runtime.environment import PREFIX
+from flashsale.runtime.service_links import service_links
+from flashsale.runtime.settings import Settings
+from flashsale.runtime.settings_reader import installed_settings, variables
+
+
+def unknown_settings(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return variables with our prefix that are no setting, probably misspelt ones."""
+    known = {name for declared in _settings_classes() for name in variables(declared)}
+    known |= service_links(environment)
+    return sorted(
+        name
+        for name in environment
+        if name.startswith(PREFIX)
+        and name not in known
+        and not name.startswith((f"{PREFIX}TEST_", f"{PREFIX}LOAD_"))
+    )
+
+
+def ignored_service_links(environment: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the variables with our prefix that an orchestrator set by itself."""
+    return sorted(name for name in service_links(environment) if name.startswith(PREFIX))
+
+
+def settings_table() -> str:
+    """Return all settings as a Markdown table, with those of installed services last."""
+    rows = ["| variable | default | meaning |", "|---|---|---|"]
+    for declared in _settings_classes():
+        for name, field in variables(declared).items():
+            default = "" if field.default in (None, "") else f"`{field.default}`"
+            rows.append(f"| `{name}` | {default} | {field.description} |")
+    return "\n".join(rows) + "\n"
+
+
+def _settings_classes() -> list[type[BaseSettings]]:
+    return [Settings, *installed_settings()]

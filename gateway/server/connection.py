@@ -1,0 +1,158 @@
+"""One connection of a client: aiohttp's protocol, with errors as problems and an orderly end."""
+
+import array
+import asyncio
+import fcntl
+import termios
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from gateway.http.problems import Problem, http_problem
+from gateway.http.unreadable import unreadable_problem
+
+if TYPE_CHECKING:
+    from gateway.server.connections import Connections
+
+log = structlog.get_logger()
+
+_LINGER_SECONDS = 1.0
+_Finished = tuple[web.StreamResponse, bool]
+
+_LINE_ENDS = b"\r\n"  # RFC 9112 2.2: some clients send one after a body
+
+
+class Connection(web.RequestHandler):
+    """A connection. Every answer that it sends by itself is a problem, too."""
+
+    __slots__ = ("_connections", "_last", "_lifecycle", "_lingers", "_lost")
+
+    def __init__(self, server: web.Server, connections: "Connections", **options: Any) -> None:
+        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        self._connections = connections
+        self._lifecycle = connections.lifecycle
+        self._last = False
+        self._lingers = False
+        self._lost: asyncio.Future[None] | None = None
+
+    @property
+    def closes(self) -> bool:
+        """Whether the connection closes after the answer that is sent next."""
+        return self._last or self._lifecycle.stopping
+
+    def close_after_answer(self) -> None:
+        """Close the connection after the next answer: the rest of the request can't be read."""
+        self._last = True
+
+    @property
+    def requests(self) -> int:
+        """The number of requests that have come, those that could not be read included."""
+        return self._request_count
+
+    @property
+    def peer(self) -> str | None:
+        """The address of the client."""
+        name = self.peername
+        return name[0] if isinstance(name, tuple) else name
+
+    @property
+    def waits(self) -> bool:
+        """Whether every request that has come is answered, and the next one is not whole yet."""
+        return self._waiter is not None and not self._waiter.done()
+
+    @property
+    def unread(self) -> bool:
+        """Whether the kernel has bytes of this connection that were not read yet."""
+        if self.transport is None:
+            return False
+        count = array.array("i", [0])
+        try:
+            fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.FIONREAD, count)
+        except OSError:
+            return False  # it is closed
+        return count[0] > 0
+
+    def data_received(self, data: bytes) -> None:
+        """Read what has come, and remember since when a part of a request is here."""
+        super().data_received(data)
+        waiter = self._waiter
+        # A whole request has ended the wait.
+        if waiter is not None and not waiter.done() and data.strip(_LINE_ENDS):
+            self._connections.part_came(self)
+
+    def refuse(self, problem: Problem) -> None:
+        """Send a problem, though no request is whole, and close."""
+        if self.transport is not None:
+            self.transport.write(problem.response().last_bytes())
+        self._end_answers()
+        self._loop.call_later(_LINGER_SECONDS, self.force_close)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return the problem for an error that no handler has seen.
+
+        Raises `ConnectionError` if a part of another answer was sent.
+        """
+        if status < 500:
+            problem = unreadable_problem(exc)
+            self._connections.unreadable(type(exc).__name__, request.remote)
+        else:
+            log.error("request failed", exc_info=exc)
+            problem = Problem("internal", "The failure was logged.")
+        if request.writer.output_size > 0:
+            raise ConnectionError("a part of another answer was sent")
+        self._last = self._lingers = True
+        response = problem.response()
+        self._connections.answered("other", response.status)
+        return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Log an error that no handler has seen; one in what the client sent is only counted."""
+        error = kw.get("exc_info")
+        if isinstance(error, (HttpProcessingError, web.RequestPayloadError)):
+            self._connections.unreadable(type(error).__name__, self.peer)
+        else:
+            log.error("request failed", reason=args[0], exc_info=error)
+
+    def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> Coroutine[Any, Any, _Finished]:
+        """Send an answer. An error of aiohttp that no middleware has seen becomes a problem."""
+        if isinstance(resp, web.HTTPException):
+            # The body that comes, or does not, after an `Expect` that was refused is not read.
+            self._last = True
+            resp = http_problem(resp).response()
+            self._connections.answered(request.method, resp.status)
+        finishing = super().finish_response(request, resp, start_time)
+        return self._linger_after(finishing) if self._lingers else finishing
+
+    async def _linger_after(self, finishing: Coroutine[Any, Any, _Finished]) -> _Finished:
+        finished = await finishing
+        self._end_answers()
+        if self.connected:
+            self._lost = self._loop.create_future()
+            await asyncio.wait((self._lost,), timeout=_LINGER_SECONDS)
+        return finished
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Note that the connection is gone."""
+        super().connection_lost(exc)
+        if self._lost is not None and not self._lost.done():
+            self._lost.set_result(None)
+
+    def _end_answers(self) -> None:
+        """End the answers and drop what comes.
+
+        To close at once with bytes unread is a reset, by which the client may lose the answer.
+        """
+        self.close()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write_eof()

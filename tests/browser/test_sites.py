@@ -1,0 +1,160 @@
+"""The gateway within a site, in a real browser: several sales, a path, and another origin."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Browser, Error, Page, Route, expect
+
+from flashsale.domain.sales import Sale
+from flashsale.ledger import open_ledger
+from loadtest.servers import ServerNotFound, free_port, nginx
+from tests.browser.test_shop import SECONDS, Shop, buy
+from tests.processes import process
+
+SITE = """
+server {{
+    listen LISTEN;
+    location /flash/ {{ proxy_pass {url}/; proxy_set_header X-Forwarded-Prefix /flash; }}
+    location / {{ default_type text/html; return 200 "a page of the shop"; }}
+}}
+"""
+
+
+@dataclass
+class Site(Shop):
+    """A gateway, and a site that is called by two names: the gateway allows one of them."""
+
+    port: int = field(kw_only=True)
+
+    @property
+    def allowed(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    @property
+    def stranger(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="module")
+def shop(servers: ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with a sale that is open, and others."""
+    folder = tmp_path_factory.mktemp("sites")
+    url = f"sqlite+aiosqlite:///{folder / 'sale.db'}"
+    with ThreadPoolExecutor(1) as elsewhere:  # Playwright runs a loop in this thread
+        elsewhere.submit(asyncio.run, create_sales(url)).result()
+    port = free_port()
+    try:
+        site = servers.enter_context(nginx(SITE.format(url=f"http://127.0.0.1:{port}")))
+    except ServerNotFound as error:
+        pytest.skip(str(error))
+    shop = Site(f"http://127.0.0.1:{port}", port=site.port)
+    environment = {
+        "FLASHSALE_DATABASE_URL": url,
+        "FLASHSALE_GATEWAY_PORT": str(port),
+        "FLASHSALE_METRICS_PORT": "0",
+        "FLASHSALE_SHUTDOWN_SECONDS": "0",
+        "FLASHSALE_TRUSTED_PROXIES": "127.0.0.1",
+        "FLASHSALE_CORS_ORIGINS": shop.allowed,
+    }
+    with process(["flashsale", "run"], folder / "run.log", environment) as running:
+        running.await_url(f"{shop.url}/readyz")
+        yield shop
+
+
+async def create_sales(url: str) -> None:
+    now = time.time()
+    async with open_ledger(url) as ledger:
+        await ledger.migrate()
+        for sale in (
+            Sale("a-long-over", 5, closes_at=now - 1000),
+            Sale("b-over", 5, closes_at=now - 10),
+            Sale("c-later", 5, opens_at=now + 7200),
+            Sale("d-soon", 5, opens_at=now + 3600),
+            Sale("e-gone", 0),
+            Sale("tv", 100),
+        ):
+            await ledger.create_sale(sale)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page of its own."""
+    context = browser.new_context()
+    yield context.new_page()
+    context.close()
+
+
+def test_the_page_shows_the_open_sale_and_lists_the_others(page: Page, shop: Site) -> None:
+    page.goto(shop.url)
+    expect(page.locator("#sku")).to_have_text("tv")
+    expect(page.get_by_role("button", name="Buy one")).to_be_enabled()
+    others = page.get_by_role("navigation", name="Other sales").get_by_role("listitem")
+    expect(others).to_have_count(5)
+    skus = [item.split()[0] for item in others.all_inner_texts()]
+    assert skus == ["d-soon", "c-later", "e-gone", "b-over", "a-long-over"]
+    expect(others.nth(0)).to_contain_text("begins at")
+    expect(others.nth(2)).to_contain_text("sold out")
+    expect(others.nth(3)).to_contain_text("over")
+    page.get_by_role("link", name="b-over").click()
+    expect(page.locator("#sku")).to_have_text("b-over")
+    expect(page.get_by_text("This sale is over.")).to_be_visible()
+    expect(page.get_by_role("link", name="tv")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("without", "shown"),
+    [
+        ({"tv"}, "d-soon"),
+        ({"tv", "d-soon", "c-later"}, "e-gone"),
+        ({"tv", "d-soon", "c-later", "e-gone"}, "b-over"),
+    ],
+)
+def test_without_an_open_sale_the_next_one_is_shown_or_the_last(
+    page: Page, shop: Site, without: set[str], shown: str
+) -> None:
+    def answer(route: Route) -> None:
+        told = route.fetch().json()
+        left = [sale for sale in told["sales"] if sale["sku"] not in without]
+        route.fulfill(body=json.dumps({"sales": left}), content_type="application/json")
+
+    page.route(f"{shop.url}/sales", answer)
+    page.goto(shop.url)
+    expect(page.locator("#sku")).to_have_text(shown)
+
+
+def test_a_shopper_buys_under_a_path_of_the_site(page: Page, shop: Site) -> None:
+    path = f"{shop.stranger}/flash/"
+    buy(page, Shop(path))
+    expect(page.get_by_role("heading", name="It is yours!")).to_be_visible(timeout=20 * SECONDS)
+    page.get_by_role("link", name="d-soon").click()
+    expect(page).to_have_url(f"{path}?sku=d-soon")
+    expect(page.locator("#sku")).to_have_text("d-soon")
+
+
+def test_a_page_of_a_named_origin_orders_and_a_stranger_does_not(page: Page, shop: Site) -> None:
+    order = """async (url) => {
+        const answer = await fetch(`${url}/orders`, {
+            method: "POST",
+            headers: { "Content-Type": "application/json", "Idempotency-Key": "k" },
+            body: JSON.stringify({ sku: "tv", customer_id: "elsewhere" }),
+        });
+        const location = answer.headers.get("Location");
+        const stream = new EventSource(`${url}${location}/events`);
+        await new Promise((heard) => stream.addEventListener("confirmed", heard));
+        stream.close();
+        const refused = await fetch(`${url}/orders`, { method: "POST", body: "x" });
+        return [answer.status, location, (await refused.json()).type];
+    }"""
+    page.goto(shop.allowed)
+    status, location, refused = page.evaluate(order, shop.url)
+    assert (status, refused) == (202, "/problems/unsupported-media-type")
+    assert location.startswith("/orders/")
+    page.goto(shop.stranger)
+    with pytest.raises(Error, match="Failed to fetch"):
+        page.evaluate(order, shop.url)

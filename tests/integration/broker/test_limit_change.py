@@ -1,0 +1,175 @@
+"""The limit of a RabbitMQ queue is changed by its consumer, with no message lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from unittest.mock import patch
+
+import pytest
+
+from flashsale.broker import (
+    BrokerUnavailable,
+    Deliveries,
+    QueueFull,
+    QueueType,
+    RabbitMQ,
+    Topology,
+    TopologyMismatch,
+    Unroutable,
+    sale_topology,
+)
+from tests.conftest import unique
+
+TYPES = pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+
+
+@asynccontextmanager
+async def opened(url: str, topology: Topology) -> AsyncIterator[RabbitMQ]:
+    async with RabbitMQ(url, topology, publish_timeout=10) as broker:
+        yield broker
+
+
+async def fill(broker: RabbitMQ, topology: Topology, most: int = 60) -> list[bytes]:
+    """Publish until the queue refuses; return what it took."""
+    taken: list[bytes] = []
+    for _ in range(most):
+        body = unique("order").encode()
+        try:
+            await broker.publish(topology.orders, "order", body, message_id=body.decode())
+        except (QueueFull, Unroutable):
+            break
+        taken.append(body)
+    return taken
+
+
+async def drain(deliveries: Deliveries, into: list[bytes]) -> None:
+    while True:
+        await deliveries.wait()
+        batch = deliveries.take(3)
+        into += [delivery.body for delivery in batch]
+        await asyncio.sleep(0.01)
+        deliveries.ack_through(batch[-1])
+
+
+async def until_limit(broker: RabbitMQ, topology: Topology) -> None:
+    """Return once the queue that stands has the limit of the topology."""
+    async with asyncio.timeout(20):
+        while True:
+            await asyncio.sleep(0.1)
+            with patch("flashsale.broker.rabbitmq.declaration.other_limit", return_value=None):
+                try:
+                    await broker.extend(topology)
+                except TopologyMismatch:
+                    continue
+                return
+
+
+@TYPES
+@pytest.mark.parametrize(("before", "after"), [(10, 25), (25, 10)])
+async def test_the_consumer_gives_a_queue_with_orders_its_new_limit(
+    rabbit_url: str, queue_type: QueueType, before: int, after: int
+) -> None:
+    prefix = unique("limit") + "."
+    old = sale_topology(prefix, before, queue_type)
+    new = sale_topology(prefix, after, queue_type)
+    drained: list[bytes] = []
+    async with opened(rabbit_url, old) as old_gateway, opened(rabbit_url, new) as gateway:
+        taken = await fill(gateway, new)
+        assert before <= len(taken) <= before + (queue_type == "quorum")
+        async with opened(rabbit_url, new) as consumer, consumer.consume(new.orders, 5) as orders:
+            draining = asyncio.create_task(drain(orders, drained))
+            await until_limit(consumer, new)
+            assert drained == taken
+            draining.cancel()
+        # Also by a gateway that still has the old limit.
+        taken = await fill(old_gateway, old)
+        assert after <= len(taken) <= after + (queue_type == "quorum")
+        assert (await gateway.depth(new.orders)).ready == len(taken)
+
+
+@TYPES
+async def test_no_order_is_lost_while_gateways_publish_and_change_one_after_the_other(
+    rabbit_url: str, queue_type: QueueType
+) -> None:
+    prefix = unique("limit") + "."
+    old = sale_topology(prefix, 8, queue_type)
+    new = sale_topology(prefix, 12, queue_type)
+    drained: list[bytes] = []
+    accepted: list[bytes] = []
+    deepest = 0
+
+    async def sell(topology: Topology, stop: asyncio.Event) -> None:
+        nonlocal deepest
+        async with opened(rabbit_url, topology) as gateway:
+            while not stop.is_set():
+                accepted.extend(await fill(gateway, topology, most=20))
+                with suppress(BrokerUnavailable):  # there is no queue for a moment
+                    deepest = max(deepest, (await gateway.depth(topology.orders)).ready)
+                await asyncio.sleep(0.005)
+
+    stops = [asyncio.Event() for _ in range(4)]
+    async with asyncio.TaskGroup() as tasks:
+        gateways = [tasks.create_task(sell(old, stop)) for stop in stops[:2]]
+        async with opened(rabbit_url, old) as first, first.consume(old.orders, 5) as orders:
+            draining = asyncio.create_task(drain(orders, drained))
+            await asyncio.sleep(0.5)
+            stops[0].set()
+            tasks.create_task(sell(new, stops[2]))
+            await asyncio.sleep(0.5)
+            draining.cancel()
+            assert deepest <= 8 + 5 * (queue_type == "quorum")
+        async with opened(rabbit_url, new) as second, second.consume(new.orders, 5) as orders:
+            draining = asyncio.create_task(drain(orders, drained))
+            await until_limit(second, new)
+            stops[1].set()
+            tasks.create_task(sell(new, stops[3]))
+            await asyncio.sleep(0.5)
+            for stop in stops:
+                stop.set()
+            await asyncio.gather(*gateways)
+            async with asyncio.timeout(20):
+                while set(drained) < set(accepted) or (await second.depth(new.orders)).ready:
+                    await asyncio.sleep(0.05)
+            draining.cancel()
+    assert len(accepted) == len(set(accepted)) > 50
+    assert set(accepted) <= set(drained)
+    # What the consumers held when they changed is put back and does not count.
+    assert deepest <= 12 + 5 + 5 * (queue_type == "quorum")
+
+
+async def test_a_queue_that_nobody_drains_takes_orders_again(rabbit_url: str) -> None:
+    prefix = unique("limit") + "."
+    old, new = sale_topology(prefix, 5, "classic"), sale_topology(prefix, 9, "classic")
+    async with opened(rabbit_url, old) as gateway:
+        assert len(await fill(gateway, old)) == 5
+        with patch("flashsale.broker.rabbitmq.limit_change._LONGEST_SECONDS", 0.3):
+            async with opened(rabbit_url, new) as consumer:
+                async with consumer.consume(new.orders, 2):
+                    async with asyncio.timeout(10):
+                        while not await fill(gateway, old):  # two of five are in hand
+                            await asyncio.sleep(0.02)
+                assert (await consumer.depth(new.orders)).ready >= 5
+
+
+async def test_a_consumer_that_stops_in_the_middle_leaves_a_queue_that_takes_orders(
+    rabbit_url: str,
+) -> None:
+    prefix = unique("limit") + "."
+    old, new = sale_topology(prefix, 5, "classic"), sale_topology(prefix, 9, "classic")
+    async with opened(rabbit_url, old) as gateway, opened(rabbit_url, new) as consumer:
+        async with consumer.consume(new.orders, 2):
+            async with asyncio.timeout(10):
+                while await fill(gateway, old, most=1):
+                    await asyncio.sleep(0.01)
+        assert await fill(gateway, old)
+
+
+async def test_a_queue_that_differs_in_more_than_its_limit_is_a_mismatch(
+    rabbit_url: str, topology: Topology
+) -> None:
+    prefix = topology.orders.removesuffix("sale.orders")
+    async with opened(rabbit_url, topology):
+        pass
+    with pytest.raises(TopologyMismatch, match="inequivalent arg"):
+        async with opened(rabbit_url, sale_topology(prefix, 11, "quorum")):
+            pass

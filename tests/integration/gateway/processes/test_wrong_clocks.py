@@ -1,0 +1,95 @@
+"""Gateways whose clock is wrong: the drain's clock decides, and the skew is shown."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from flashsale.domain.order_states import Reason, Status
+from flashsale.domain.sales import Sale
+from loadtest.processes import Process, process, scrape
+from loadtest.servers import free_port
+from tests.clocks import clock_ahead
+from tests.conftest import unique
+from tests.integration.shop import Shop
+
+SKEW = "flashsale_clock_skew_seconds", ""
+
+
+@contextmanager
+def skewed_gateway(shop: Shop, seconds: float, metrics_port: int) -> Iterator[Process]:
+    # A program of its own, not a fork: the library must be loaded before it.
+    changes = {"FLASHSALE_METRICS_PORT": str(metrics_port)}
+    with process(
+        ["flashsale", "gateway"],
+        shop.folder / f"{unique('gateway')}.log",
+        shop.environment | changes | clock_ahead(seconds),
+    ) as gateway:
+        shop.ready(gateway)
+        yield gateway
+
+
+async def order(shop: Shop, sku: str) -> int:
+    body = {"sku": sku, "customer_id": unique("c")}
+    async with shop.client.post(f"{shop.url}/orders", json=body) as answer:
+        return answer.status
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    async with asyncio.timeout(seconds):
+        while not await asyncio.to_thread(condition):
+            await asyncio.sleep(0.1)
+
+
+async def offered(shop: Shop, sku: str) -> None:
+    async with asyncio.timeout(10):
+        while (await shop.client.get(f"{shop.url}/sales/{sku}")).status != 200:
+            await asyncio.sleep(0.1)
+
+
+async def test_a_gateway_whose_clock_is_ahead_sells_nothing_before_the_sale_opens(
+    shop: Shop,
+) -> None:
+    port = free_port()
+    with skewed_gateway(shop, 60, port), shop.start("consumer"):
+        await until(lambda: SKEW in scrape(port))
+        assert 59.9 < scrape(port)[SKEW] < 62
+        opens_at = time.time() + 3
+        await shop.ledger.create_sale(Sale("early", 100_000, opens_at=opens_at))
+        await offered(shop, "early")
+        early = 0
+        while time.time() < opens_at - 0.5:
+            assert await order(shop, "early") == 202, "it believes that the sale is open"
+            early += 1
+            await asyncio.sleep(0.05)
+        assert early > 5
+        while time.time() < opens_at:
+            await asyncio.sleep(0.01)
+        for _ in range(20):
+            assert await order(shop, "early") == 202
+        async with asyncio.timeout(20):
+            while len(found := await shop.ledger.outcomes("early")) < early + 20:
+                await asyncio.sleep(0.1)
+
+    reasons = [o.reason for o in found.values() if o.status is Status.REJECTED]
+    assert reasons == [Reason.SALE_NOT_OPEN] * early
+    assert await shop.count("orders WHERE sku = 'early'") == early + 20
+    assert await shop.count("orders WHERE accepted_at > decided_at") == 0
+    assert await shop.count(f"orders WHERE reason IS NULL AND decided_at < {opens_at}") == 0
+
+
+async def test_an_order_of_a_clock_that_is_behind_is_one_that_waited(shop: Shop) -> None:
+    port = free_port()
+    with skewed_gateway(shop, -60, port), shop.start("consumer"):
+        await until(lambda: SKEW in scrape(port))
+        assert -60.1 < scrape(port)[SKEW] < -58
+        closes_at = time.time() - 30
+        await shop.ledger.create_sale(Sale("over", 5, closes_at=closes_at))
+        await offered(shop, "over")
+        assert await order(shop, "over") == 202
+        async with asyncio.timeout(20):
+            while not (found := await shop.ledger.outcomes("over")):
+                await asyncio.sleep(0.1)
+        [outcome] = found.values()
+        assert outcome.status is Status.CONFIRMED
+        assert outcome.order.accepted_at < closes_at
