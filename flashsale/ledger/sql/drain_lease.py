@@ -20,6 +20,7 @@ from flashsale.ledger.sql.sink import SqlSink
 from flashsale.ledger.sql.transactions import writing
 
 _RETRY_SECONDS = 0.25
+_ATTEMPTS_OF_FROZEN = 4  # looked for once a second
 _RELEASE_SECONDS = 1.0
 
 # A drain that is frozen in a transaction locks the row of its lease, until PostgreSQL ends it.
@@ -35,10 +36,27 @@ _SESSION = {
     "tcp_user_timeout": f"{LEASE_SECONDS * 1000}",
 }
 
+# ON CONFLICT alone would wait for a holder that is frozen in a transaction.
 _MAKE_ROW = text(
-    "INSERT INTO drain_leases (name, epoch, holder, expires_at) VALUES (:name, 0, '', 0)"
+    "INSERT INTO drain_leases (name, epoch, holder, expires_at)"
+    " SELECT :name, 0, '', 0 WHERE NOT EXISTS (SELECT FROM drain_leases WHERE name = :name)"
     " ON CONFLICT DO NOTHING"
 )
+
+# A client that is frozen between the Parse and the Bind of a statement leaves its session in the
+# state `active`, for which PostgreSQL has no timeout before version 17. It would lock the row of
+# the lease as long as it is frozen. A session that itself waits for a lock is not ended.
+_END_FROZEN = text(
+    """
+    SELECT pg_terminate_backend(frozen.pid)
+    FROM drain_leases AS lease
+    JOIN pg_locks AS held ON held.locktype = 'transactionid' AND held.granted
+        AND held.transactionid = lease.xmax
+    JOIN pg_stat_activity AS frozen ON frozen.pid = held.pid
+    WHERE lease.name = :name AND frozen.wait_event = 'ClientRead'
+        AND frozen.state_change < clock_timestamp() - make_interval(secs => :seconds)
+    """
+).bindparams(seconds=float(LEASE_SECONDS))
 
 # Without a pooler the lease is free if the session of the holder has ended. (The start of another
 # role's session is not visible.) Behind a pooler the session says nothing about the holder, and the
@@ -165,6 +183,7 @@ async def _take_over(connection: AsyncConnection, name: str, pooled: bool) -> Te
     holder = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
     async with connection.begin():
         await connection.execute(_MAKE_ROW, {"name": name})
+    attempt = 0
     while True:
         async with connection.begin():
             epoch = await connection.scalar(
@@ -172,6 +191,10 @@ async def _take_over(connection: AsyncConnection, name: str, pooled: bool) -> Te
             )
         if epoch is not None:
             return Term(name, epoch)
+        if attempt % _ATTEMPTS_OF_FROZEN == 0:
+            async with connection.begin():
+                await connection.execute(_END_FROZEN, {"name": name})
+        attempt += 1
         await asyncio.sleep(_RETRY_SECONDS)
 
 

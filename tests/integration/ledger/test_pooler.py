@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -16,6 +17,7 @@ from flashsale.broker import RabbitMQ, sale_topology
 from flashsale.domain.order_ids import random_order_id
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Effects, Ledger, LedgerUnavailable, open_ledger
+from flashsale.ledger.sql import drain_lease
 from flashsale.ledger.sql.drain_lease import SqlDrainLease
 from flashsale.messages.orders import encode_order
 from loadtest.servers import PgBouncer, PoolMode, PostgresServer, pgbouncer
@@ -169,6 +171,35 @@ async def test_nobody_takes_over_in_the_middle_of_a_transaction(
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(1), ledger.hold_drain("sale"):
                         pass
+
+
+async def test_a_holder_frozen_between_parse_and_bind_is_ended(
+    pooled_url: Pooled, direct_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No timeout of PostgreSQL 15 does this."""
+    monkeypatch.setattr(drain_lease, "_END_FROZEN", drain_lease._END_FROZEN.bindparams(seconds=0.5))
+    async with open_ledger(pooled_url("session")) as ledger:
+        await ledger.migrate()
+
+        async def freeze(lease: SqlDrainLease) -> None:
+            await execute(direct_url, "UPDATE drain_leases SET expires_at = 0")
+            async with lease.transaction() as connection:
+                raw: Any = (await connection.get_raw_connection()).driver_connection
+                await raw.prepare("SELECT 1", name="")  # a Parse and a Flush
+                [(state,)] = await rows(
+                    direct_url,
+                    "SELECT state FROM pg_stat_activity WHERE application_name ="
+                    " 'flashsale drain' AND datname = current_database()",
+                )
+                assert state == "active"
+                async with asyncio.timeout(5), ledger.hold_drain("sale"):
+                    pass
+                await connection.scalar(text("SELECT 1"))
+
+        async with ledger.hold_drain("sale") as lease:
+            assert isinstance(lease, SqlDrainLease)
+            with pytest.raises(LedgerUnavailable):
+                await freeze(lease)
 
 
 async def test_a_clock_of_the_database_that_was_set_back_keeps_no_dead_lease(
