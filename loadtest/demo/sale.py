@@ -109,7 +109,7 @@ def run_sale(
 async def _services_done(settings: Settings, sku: str) -> None:
     """Wait until every service has handled every confirmed order, for three minutes at most."""
     services = len(chosen_services(settings.services))
-    async with open_ledger(settings.database_url) as ledger:
+    async with open_ledger(settings.database_url, settings.database_schema) as ledger:
         confirmed = sum(
             outcome.status is Status.CONFIRMED for outcome in (await ledger.outcomes(sku)).values()
         )
@@ -167,7 +167,7 @@ async def _judge(
     history: Sequence[OrderAttempt],
     took: tuple[dict[str, float], dict[str, float]],
 ) -> Report:
-    async with open_ledger(settings.database_url) as ledger:
+    async with open_ledger(settings.database_url, settings.database_schema) as ledger:
         sale = next(sale for sale in await ledger.sales() if sale.sku == watch.sku)
         evidence = Evidence(
             history=history,
