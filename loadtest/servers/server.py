@@ -106,7 +106,8 @@ class Server(ABC):
         family = self.processes()
         # The server may be a child of a start script. SIGKILL must go to all processes, but only
         # the started one handles the signal for a stop in good order.
-        for process in family if number == signal.SIGKILL else [self._process]:
+        # Parents first: a master that is left replaces the worker that was killed.
+        for process in reversed(family) if number == signal.SIGKILL else [self._process]:
             with suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGCONT)
                 process.send_signal(number)
