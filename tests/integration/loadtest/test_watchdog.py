@@ -109,7 +109,11 @@ class Family:
 
     def names(self) -> list[str]:
         """The programs that run."""
-        return [process.name() for process in self._members()]
+        found = []
+        for process in self._members():
+            with suppress(psutil.NoSuchProcess):  # it has ended since it was listed
+                found.append(process.name())
+        return found
 
     def ended(self) -> None:
         """Wait until nobody is left. Raises `AssertionError` that names who is."""
