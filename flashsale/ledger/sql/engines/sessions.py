@@ -57,15 +57,10 @@ class Sessions:
     def connect(self, dialect: Dialect) -> DBAPIConnection:
         """Return a new connection with its settings. It is called by SQLAlchemy."""
         if not self.pooled:
-            connection: Any = dialect.connect(
-                async_creator_fn=self._connect_first, **self.parameters
-            )
-            if connection.run_async(_is_own_session):
-                settings = _assignments("SET", {**self.transaction, **self.session})
-                connection.run_async(lambda driver: driver.execute(settings))
-                return connection  # type: ignore[no-any-return]
-            connection.close()
-            self.pooled = True
+            connection = dialect.connect(async_creator_fn=self._open_session, **self.parameters)
+            if not self.pooled:
+                return connection
+            dialect.do_terminate(connection)
         return dialect.connect(
             async_creator_fn=self._connect_first,
             **self.parameters,
@@ -76,6 +71,22 @@ class Sessions:
             prepared_statement_cache_size=0,
             prepared_statement_name_func=lambda: "",
         )
+
+    async def _open_session(self, **parameters: Any) -> _Connection:
+        """Connect, and apply the settings of the session, or note that there is a pooler.
+
+        SQLAlchemy translates the errors of this function, but not those of later calls of asyncpg.
+        """
+        driver = await self._connect_first(**parameters)
+        try:
+            if await _is_own_session(driver):
+                await driver.execute(_assignments("SET", {**self.transaction, **self.session}))
+            else:
+                self.pooled = True
+        except BaseException:
+            driver.terminate()
+            raise
+        return driver
 
     async def _connect_first(self, **parameters: Any) -> _Connection:
         """Connect to the first host that answers, and that is as `target_session_attrs` says.
