@@ -27,6 +27,7 @@ from gateway.http.sse import EventStreams
 from gateway.http.tracing import TracedPublisher, traced
 from gateway.intake.accept_order import IntakeParts, OrderIntake
 from gateway.intake.earlier_attempts import EarlierAttempts
+from gateway.intake.queue_room import QueueRoom
 from gateway.intake.retry_after import RetryAfter
 from gateway.routes import add_routes
 from gateway.routes.order_events import tell_progress
@@ -44,6 +45,7 @@ from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.missing_orders import MissingOrders
 from gateway.state.ops_samples import OpsSamples, SampleSources
 from gateway.state.orders import KnownOrders
+from gateway.state.other_gateways import OtherGateways
 from gateway.state.queue_position import QueuePosition
 from gateway.state.rankings import Rankings
 from gateway.state.sales import KnownSales
@@ -81,17 +83,20 @@ def create_context(
     orders = KnownOrders(queue_position, settings.status_orders, settings.status_seconds)
     sales = KnownSales(stack.ledger, changes)
     arrivals = ArrivalsBySecond()
+    other_gateways = OtherGateways()
     ledger_lookup = LedgerLookup(stack.ledger, settings.status_queries, metrics)
     announcements = Announcements(
         stack.broker,
         stack.topology.outcomes,
-        AnnouncedState(orders, sales, backlog, drain, arrivals, changes),
+        AnnouncedState(orders, sales, backlog, drain, arrivals, other_gateways, changes),
         lookup=ledger_lookup,
         metrics=metrics,
     )
     publisher: Publisher = stack.broker
+    if stack.broker.refuses_late(stack.topology.orders):
+        publisher = QueueRoom(stack.broker, settings.queue_max_length, backlog, other_gateways)
     if stack.tracing is not None:
-        publisher = TracedPublisher(stack.broker, stack.tracing)
+        publisher = TracedPublisher(publisher, stack.tracing)
     intake = OrderIntake(
         IntakeParts(
             publisher=publisher,

@@ -253,6 +253,9 @@ class EmbeddedBroker(Broker):
         found = self._queues[queue]
         return Depth(len(found.ready), len(found.consumers))
 
+    def refuses_late(self, queue: str) -> bool:
+        return False
+
     @property
     def in_flight(self) -> int:
         return 0

@@ -165,6 +165,10 @@ class Broker(Publisher):
     async def depth(self, queue: str) -> Depth:
         """Return the depth of a queue. Raises `BrokerUnavailable`."""
 
+    @abstractmethod
+    def refuses_late(self, queue: str) -> bool:
+        """Return whether the queue, once at its limit, still takes messages that are in flight."""
+
     @property
     @abstractmethod
     def in_flight(self) -> int:

@@ -28,6 +28,7 @@ from gateway.state.backlog import Backlog
 from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.orders import KnownOrder, KnownOrders
+from gateway.state.other_gateways import OtherGateways
 from gateway.state.sales import KnownSales
 from gateway.state.stream_changes import StreamChanges
 
@@ -51,6 +52,7 @@ class AnnouncedState:
     backlog: Backlog
     drain: KnownDrain
     arrivals: ArrivalsBySecond
+    other_gateways: OtherGateways
     changes: StreamChanges
 
 
@@ -109,7 +111,7 @@ class Announcements:
                         for announcement in announcements.take(_AT_ONCE):
                             # This gateway's own announcements come back to it.
                             if announcement.message_id != self._name:
-                                self._apply(announcement.body)
+                                self._apply(announcement.body, announcement.message_id)
                         await asyncio.sleep(0)  # let requests have their turn
             except (BrokerError, TimeoutError) as error:
                 self._state.orders.stop_hearing()
@@ -142,7 +144,7 @@ class Announcements:
         except BrokerError as error:
             log.debug("announcement not published", reason=str(error))
 
-    def _apply(self, body: bytes) -> None:
+    def _apply(self, body: bytes, sender: str) -> None:
         try:
             announcement = decode_announcement(body)
         except MessageError as error:
@@ -152,6 +154,7 @@ class Announcements:
         state = self._state
         match announcement:
             case OrdersTaken(orders):
+                state.other_gateways.heard(sender)
                 for order in orders:
                     state.orders.add_taken(OrderId(order.id), order.sku, order.quantity)
             case Arrivals():

@@ -27,11 +27,14 @@ class Backlog:
         self.ready = 0
         """Orders in the queue that no consumer has in hand."""
         self.consumers = 0
+        self.counted = 0
+        """How often the queue was counted."""
 
     async def count(self) -> None:
         """Count the queue once. Raises `BrokerUnavailable`."""
         depth = await self._broker.depth(self._queue)
         self.ready, self.consumers = depth.ready, depth.consumers
+        self.counted += 1
         self._queue_position.note_count(depth.ready)
         self._note_change()
 

@@ -30,6 +30,7 @@ from gateway.state.backlog import Backlog
 from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.orders import KnownOrders
+from gateway.state.other_gateways import OtherGateways
 from gateway.state.queue_position import QueuePosition
 from gateway.state.sales import KnownSales
 from gateway.state.stream_changes import StreamChanges
@@ -144,7 +145,9 @@ class Shop:
         announcements = Announcements(
             self.broker,
             self.topology.outcomes,
-            AnnouncedState(orders, sales, backlog, drain, ArrivalsBySecond(), changes),
+            AnnouncedState(
+                orders, sales, backlog, drain, ArrivalsBySecond(), OtherGateways(), changes
+            ),
             lookup=lookup,
             metrics=_gateway_metrics,
         )

@@ -91,6 +91,10 @@ class RabbitMQ(Broker):
             raise BrokerUnavailable(f"{self._max_in_flight} messages wait for their confirm")
         return channel.publish(exchange, routing_key, body, message_id, headers, mandatory)
 
+    def refuses_late(self, queue: str) -> bool:
+        declared = next((q for q in self._topology.queues if q.name == queue), None)
+        return declared is not None and declared.type == "quorum"
+
     @property
     def in_flight(self) -> int:
         return sum(len(channel.confirms) for channel in self._channels())
