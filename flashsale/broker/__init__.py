@@ -17,7 +17,7 @@ from flashsale.broker.port import (
     Unroutable,
 )
 from flashsale.broker.rabbitmq.broker import RabbitMQ
-from flashsale.broker.registry import broker_warnings, open_broker
+from flashsale.broker.registry import broker_warnings, open_broker, upgrade_queues
 from flashsale.broker.topology import (
     Binding,
     Queue,
@@ -51,4 +51,5 @@ __all__ = [
     "open_broker",
     "sale_topology",
     "topic_matches",
+    "upgrade_queues",
 ]

@@ -148,7 +148,7 @@ class Broker(Publisher):
     def consume(self, queue: str, prefetch: int) -> AbstractAsyncContextManager[Deliveries]:
         """Consume a queue, at most `prefetch` unacknowledged. Raises `BrokerUnavailable`.
 
-        If the queue has another limit than the topology, its consumer gives it the new one: the
+        If a bounded queue has another limit or type than the topology, its consumer changes it: the
         queue takes nothing until all that it holds is acknowledged. So only one process may consume
         a bounded queue.
         """

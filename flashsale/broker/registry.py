@@ -9,12 +9,16 @@ from flashsale.broker.port import Broker, StartTask, start_unsupervised
 from flashsale.broker.rabbitmq.addresses import addresses, is_address
 from flashsale.broker.rabbitmq.broker import RabbitMQ
 from flashsale.broker.rabbitmq.policies import policy_warnings
+from flashsale.broker.rabbitmq.queue_replacement import replace_queues
 from flashsale.broker.topology import Topology
 
 EMBEDDED_URL: Final = "memory://"
 
 Warn = Callable[[str, str, Topology], Awaitable[Sequence[str]]]
 """Asks a management URL. The arguments are those of `broker_warnings`."""
+
+Upgrade = Callable[[str, Topology], Awaitable[Sequence[str]]]
+"""Replaces queues. The arguments are those of `upgrade_queues`."""
 
 OpenBroker = Callable[[str, Topology, float, StartTask], Broker]
 """Makes a broker. The arguments are those of `open_broker`."""
@@ -32,6 +36,8 @@ class Adapter:
     open: OpenBroker
     warn: Warn | None = None
     """Asks what is set up on the broker that endangers messages, if it can be asked."""
+    upgrade: Upgrade | None = None
+    """Replaces queues that an earlier version declared in another way, if that is possible."""
 
 
 def _embedded(_: str, topology: Topology, __: float, ___: StartTask) -> Broker:
@@ -50,6 +56,7 @@ _RABBITMQ = Adapter(
     accepts=lambda url: all(is_address(address) for address in addresses(url)),
     open=_rabbitmq,
     warn=policy_warnings,
+    upgrade=replace_queues,
 )
 _BY_SCHEME = {
     "memory": Adapter(
@@ -92,3 +99,14 @@ async def broker_warnings(management_url: str, url: str, topology: Topology) -> 
     """
     warn = adapter_of(url).warn
     return await warn(management_url, url, topology) if warn is not None else ()
+
+
+async def upgrade_queues(url: str, topology: Topology) -> Sequence[str]:
+    """Replace the queues that are not of the topology's type, with their messages; return them.
+
+    Nothing else may consume these queues, or publish to them, meanwhile. A queue with a limit is
+    changed by its consumer, not here. Raises `BrokerRefused` if a process consumes one of them, and
+    what entering a broker raises.
+    """
+    upgrade = adapter_of(url).upgrade
+    return await upgrade(url, topology) if upgrade is not None else ()

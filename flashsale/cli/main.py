@@ -1,5 +1,7 @@
 """`flashsale ...`: the composition root, the only module that imports every process."""
 
+import asyncio
+import sys
 from typing import Annotated
 
 import typer
@@ -7,15 +9,17 @@ from rich.console import Console
 from rich.table import Table
 
 from flashsale import __version__
+from flashsale.broker import AccessRefused, BrokerUnavailable, upgrade_queues
 from flashsale.broker.topology_diagram import mermaid, tables
 from flashsale.cli import run
 from flashsale.cli.check import check
 from flashsale.cli.dead_letters import dead_app
 from flashsale.cli.demo import demo
-from flashsale.cli.ledger_command import with_ledger
 from flashsale.cli.sale import sale_app
-from flashsale.ledger import Ledger
+from flashsale.ledger import Ledger, open_ledger
 from flashsale.runtime.process import expected_failures_in_one_line, settings_or_fail
+from flashsale.runtime.process import run as run_process
+from flashsale.runtime.settings import Settings
 from flashsale.runtime.settings_table import settings_table
 from flashsale.runtime.stack import installed_topology, topology_of
 
@@ -57,8 +61,33 @@ def _options(
 
 @app.command()
 def migrate() -> None:
-    """Create or upgrade the tables. Safe to repeat."""
-    print(f"the database is at revision {with_ledger(_migrate)}")
+    """Create or upgrade the tables, and replace queues of an old type. Safe to repeat.
+
+    Stop consumers and services before an upgrade. Gateways may run.
+    """
+    settings = settings_or_fail()
+
+    async def upgrade(_: asyncio.Event) -> None:
+        async with open_ledger(settings.database_url, settings.database_schema) as ledger:
+            print(f"the database is at revision {await _migrate(ledger)}")
+        await _upgrade_queues(settings)
+
+    run_process(upgrade)
+
+
+async def _upgrade_queues(settings: Settings) -> None:
+    try:
+        replaced = await upgrade_queues(
+            settings.broker_url, topology_of(settings) + installed_topology(settings)
+        )
+    except AccessRefused:
+        raise
+    except BrokerUnavailable as error:
+        # The tables need no broker. A queue of an old type works, and each process warns of it.
+        print(f"the queues are as they were: {error}", file=sys.stderr)
+    else:
+        for queue in replaced:
+            print(f"queue {queue} is a {settings.queue_type} queue now, with its messages")
 
 
 async def _migrate(ledger: Ledger) -> str:

@@ -64,7 +64,9 @@ class Settings(FromEnvironment):
         2000, ge=1, le=10_000_000, description="most orders in the queue; more are refused with 503"
     )
     queue_type: Literal["classic", "quorum"] = Field(
-        "classic", description="type of the queues in RabbitMQ"
+        "quorum",
+        description="type of the queues in RabbitMQ: a quorum queue confirms what is on the disk, a"
+        " classic queue may lose confirmed orders by a power cut",
     )
     drain_rate: int = Field(
         2000,

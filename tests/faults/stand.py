@@ -198,7 +198,7 @@ class Stand:
         return sale_topology(
             self.settings["broker_prefix"],
             int(self.settings.get("queue_max_length", "2000")),
-            "quorum" if self.settings.get("queue_type") == "quorum" else "classic",
+            "classic" if self.settings.get("queue_type") == "classic" else "quorum",
         )
 
     @property

@@ -97,7 +97,7 @@ async def test_kill_9_of_the_broker_in_the_middle_of_everything(
 
 
 async def test_a_poison_message_takes_no_other_with_it(shop: Shop, node: RabbitNode) -> None:
-    topology = sale_topology(shop.environment["FLASHSALE_BROKER_PREFIX"], 2000, "classic")
+    topology = sale_topology(shop.environment["FLASHSALE_BROKER_PREFIX"], 2000, "quorum")
     unreadable, unwritable = an_order(), an_order(customer_id="ok")
     good = [an_order() for _ in range(20)]
     # What the gateway never lets through: a NUL, which PostgreSQL refuses.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,16 +22,16 @@ from flashsale.broker.port import (
 from flashsale.broker.rabbitmq.confirms import Confirms
 from flashsale.broker.rabbitmq.connection import Connection
 from flashsale.broker.rabbitmq.consumer import RabbitMQDeliveries
-from flashsale.broker.rabbitmq.declaration import OtherLimits, declare, warn_of_other_limits
-from flashsale.broker.rabbitmq.limit_change import changing_limit
+from flashsale.broker.rabbitmq.declaration import OtherQueues, declare, warn_of_others
 from flashsale.broker.rabbitmq.publisher import ConfirmedChannel
+from flashsale.broker.rabbitmq.queue_change import changing_queue
 from flashsale.broker.topology import Queue, Topology
 from flashsale.domain.backoff import Backoff
 from flashsale.messages.headers import Headers
 
 log = structlog.get_logger()
 
-_Opened = tuple[Connection, RabbitMQDeliveries, OtherLimits]
+_Opened = tuple[Connection, RabbitMQDeliveries, OtherQueues]
 
 _EXPIRY_CHECK_SECONDS = 0.05
 _SLOW_BROKER_SECONDS = 4.0  # a slow broker may confirm so long after the deadline
@@ -113,7 +113,7 @@ class RabbitMQ(Broker):
         extended = self._topology + topology
         if self._connection is None:
             raise BrokerUnavailable(self._lost_reason)
-        await declare(self._connection, topology)
+        warn_of_others(topology, await declare(self._connection, topology))
         self._topology = extended
 
     @asynccontextmanager
@@ -122,8 +122,11 @@ class RabbitMQ(Broker):
             declared = next((q for q in self._topology.queues if q.name == queue), Queue(queue))
             spilled = [declared.spills_to] if declared.spills_to else []
             await deliveries.start([*spilled, queue], prefetch)
-            change = changing_limit(connection, deliveries, self._topology, declared)
-            async with change if queue in others else nullcontext():
+            existing = others.get(queue)
+            if existing is None or declared.max_length is None:
+                yield deliveries
+                return
+            async with changing_queue(connection, deliveries, self._topology, existing, declared):
                 yield deliveries
 
     @asynccontextmanager
@@ -202,7 +205,7 @@ class RabbitMQ(Broker):
     async def _connect(self) -> None:
         connection = await Connection.connect(self._url)
         try:
-            warn_of_other_limits(self._topology, await declare(connection, self._topology))
+            warn_of_others(self._topology, await declare(connection, self._topology))
             channel = await self._open_channel(connection)
         except BaseException:
             await connection.close()

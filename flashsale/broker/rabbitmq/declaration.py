@@ -16,48 +16,82 @@ from flashsale.broker.topology import Binding, Exchange, Queue, Topology
 
 log = structlog.get_logger()
 
-OtherLimits = Mapping[str, int]
-"""The limits of those queues that have another limit than the topology asks for, by name."""
+OtherQueues = Mapping[str, Queue]
+"""The queues with another limit than the topology asks for, or classic ones in place of quorum
+queues, as they are, by name."""
 
 
-async def declare(connection: Connection, topology: Topology) -> OtherLimits:
+async def declare(connection: Connection, topology: Topology) -> OtherQueues:
     """Declare the topology; repeating it changes nothing.
 
-    A queue that differs in nothing but its limit is left as it is, bindings included: the limit is
-    changed by the one that consumes it (`limit_change`). Raises `TopologyMismatch`,
-    `AccessRefused`, `BrokerRefused` or `BrokerUnavailable`.
+    A queue with another limit, or a classic one in place of a quorum queue, is left as it is. If it
+    has a limit, its consumer changes it (`queue_change`), and so its bindings are left, too. The
+    others are replaced by `flashsale migrate` (`queue_replacement`).
+
+    Raises `TopologyMismatch`, `AccessRefused`, `BrokerRefused` or `BrokerUnavailable`.
     """
     channel = await DeclaringChannel.open(connection)
     for exchange in topology.exchanges:
         await channel.declare_exchange(exchange)
-    others: dict[str, int] = {}
+    others: dict[str, Queue] = {}
     for queue in topology.queues:
         try:
             await channel.declare_queue(queue)
         except TopologyMismatch as error:
-            limit = other_limit(error)
-            if limit is None:
-                raise
-            # The broker names one difference and closes the channel. Is it the only one?
+            others[queue.name] = await _existing(connection, queue, error)
             channel = await DeclaringChannel.open(connection)
-            await channel.declare_queue(replace(queue, max_length=limit))
-            others[queue.name] = limit
     for binding in topology.bindings:
-        if binding.queue not in others:
+        if binding.queue not in others or others[binding.queue].max_length is None:
             await channel.bind(binding)
     channel.close()
     return others
 
 
-def warn_of_other_limits(topology: Topology, others: OtherLimits) -> None:
-    """Log the limits that are not those of the topology."""
+async def _existing(connection: Connection, wanted: Queue, mismatch: TopologyMismatch) -> Queue:
+    """Return the queue as it is, if it has another limit or is classic. Raises the mismatch if not.
+
+    The broker names one difference at a time, and closes the channel. A quorum queue never becomes
+    a classic one: 3.10 leaves channels without answers that published to the former.
+    """
+    existing, error = wanted, mismatch
+    for _ in range(2):
+        limit = other_limit(error)
+        if limit is not None:
+            existing = replace(existing, max_length=limit)
+        else:
+            existing = replace(existing, type="classic")
+        channel = await DeclaringChannel.open(connection)
+        try:
+            await channel.declare_queue(existing)
+        except TopologyMismatch as another:
+            error = another
+        else:
+            channel.close()
+            return existing
+    raise mismatch
+
+
+def warn_of_others(topology: Topology, others: OtherQueues) -> None:
+    """Log the queues that are not as the topology asks for."""
     for queue in topology.queues:
-        if queue.name in others:
+        if queue.name not in others:
+            continue
+        existing = others[queue.name]
+        if queue.max_length is not None:
             log.warning(
-                "queue has another limit until its consumer changes it",
+                "queue has another limit or type until its consumer changes it",
                 queue=queue.name,
-                limit=others[queue.name],
-                wanted=queue.max_length,
+                limit=existing.max_length,
+                type=existing.type,
+                wanted_limit=queue.max_length,
+                wanted_type=queue.type,
+            )
+        else:
+            log.warning(
+                "queue has another type until `flashsale migrate` replaces it",
+                queue=queue.name,
+                type=existing.type,
+                wanted_type=queue.type,
             )
 
 

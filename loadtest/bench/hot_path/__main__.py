@@ -18,7 +18,7 @@ from loadtest.bench.results import RESULTS, print_figures
 from loadtest.load.closed_loop import ORDER, closed_loop_rate
 from loadtest.measure.windows import most_in_window, per_second
 from loadtest.processes import process
-from loadtest.servers import PostgresServer, RabbitNode, free_port, postgres, rabbitmq
+from loadtest.servers import free_port, postgres, rabbitmq
 
 _DRAINED = 50_000
 _PACE = 2000
@@ -30,14 +30,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="rounds of intake (default: 7)")
     parser.add_argument("--seconds", type=int, default=3, help="of each round (default: 3)")
+    parser.add_argument(
+        "--queue-type", choices=("quorum", "classic"), default="quorum", help="(default: quorum)"
+    )
     arguments = parser.parse_args()
-    figures = measure(arguments.rounds, arguments.seconds)
+    figures = measure(arguments.rounds, arguments.seconds, arguments.queue_type)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "bench.json").write_text(json.dumps(figures, indent=2) + "\n")
     print_figures(figures)
 
 
-def measure(rounds: int, seconds: int) -> dict[str, float]:
+def measure(rounds: int, seconds: int, queue_type: str) -> dict[str, float]:
     """Return all figures. Bare handler and gateway take turns, as the machine's speed varies."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -51,7 +54,10 @@ def measure(rounds: int, seconds: int) -> dict[str, float]:
         stack.enter_context(
             process(["loadtest.load.bare_handler", str(bare_port)], folder / "bare.log")
         )
-        environment = _environment(node, database) | {
+        environment = {
+            "FLASHSALE_BROKER_URL": node.url,
+            "FLASHSALE_DATABASE_URL": database.url(),
+            "FLASHSALE_QUEUE_TYPE": queue_type,
             "FLASHSALE_QUEUE_MAX_LENGTH": "10000000",
             "FLASHSALE_METRICS_PORT": "0",
         }
@@ -87,10 +93,6 @@ def measure(rounds: int, seconds: int) -> dict[str, float]:
         "drain_paced_min_1s": _fewest(paced),
         "drain_paced_max_1s": most_in_window(paced, 1),
     }
-
-
-def _environment(node: RabbitNode, database: PostgresServer) -> dict[str, str]:
-    return {"FLASHSALE_BROKER_URL": node.url, "FLASHSALE_DATABASE_URL": database.url()}
 
 
 async def _prepare(url: str) -> None:

@@ -301,7 +301,7 @@ async def test_check_says_it_is_too_early_while_orders_wait(
         await ledger.migrate()
         await ledger.create_sale(Sale("tv", 1))
     prefix = f"{unique('c')}."
-    topology = sale_topology(prefix, 2000, "classic")
+    topology = sale_topology(prefix, 2000, "quorum")
     first, second = an_order(), an_order()
     file = tmp_path / "history.jsonl"
     settings = {

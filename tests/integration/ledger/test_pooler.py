@@ -256,7 +256,7 @@ async def test_two_consumers_behind_transaction_pooling_keep_the_rate(
     async with open_ledger(direct_url) as ledger:
         await ledger.migrate()
         await ledger.create_sale(Sale("tv", 10_000))
-    topology = sale_topology(prefix, 2000, "classic")
+    topology = sale_topology(prefix, 2000, "quorum")
     async with RabbitMQ(rabbit_url, topology) as broker:
         for _ in range(600):
             order = an_order()

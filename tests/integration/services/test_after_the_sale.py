@@ -143,7 +143,7 @@ async def test_events_that_wait_for_their_retry_survive_kill_9_of_the_broker(
     node: RabbitNode,
 ) -> None:
     """The broker dies while it gives events back to their queue: none is lost."""
-    topology = sale_topology(f"{unique('r')}.", 2000, "classic")
+    topology = sale_topology(f"{unique('r')}.", 2000, "quorum")
     work = f"{topology.orders}.work"
     later = Queue(f"{work}.retry", delay_seconds=1, expires_to=work)
     topology += Topology((), (Queue(work), later), ())
@@ -215,7 +215,7 @@ def flashsale(shop: Shop, *arguments: str, status: int = 0) -> str:
 async def test_dead_orders_are_listed_shown_replayed_and_dropped(
     shop: Shop, node: RabbitNode
 ) -> None:
-    topology = sale_topology(shop.environment["FLASHSALE_BROKER_PREFIX"], 2000, "classic")
+    topology = sale_topology(shop.environment["FLASHSALE_BROKER_PREFIX"], 2000, "quorum")
     unreadable, unlucky = an_order(), an_order(customer_id="me")
     async with RabbitMQ(node.url, topology) as broker:
         # One that can't be read, and one that once could not be written.

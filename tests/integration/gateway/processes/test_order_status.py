@@ -160,7 +160,7 @@ async def test_a_gateway_that_starts_in_the_middle_knows_decided_orders(
 async def test_a_message_that_is_no_order_has_the_state_failed(real_shop: RealShop) -> None:
     gateway = real_shop.gateway()
     real_shop.start("consumer")
-    topology = sale_topology(real_shop.environment["FLASHSALE_BROKER_PREFIX"], 2000, "classic")
+    topology = sale_topology(real_shop.environment["FLASHSALE_BROKER_PREFIX"], 2000, "quorum")
     order_id = random_order_id()
     async with RabbitMQ(real_shop.broker_url, topology) as broker:
         await broker.publish(topology.orders, "order", b"no order", message_id=order_id)

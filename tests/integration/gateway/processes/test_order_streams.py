@@ -64,7 +64,7 @@ async def test_decisions_whose_announcements_are_lost_reach_their_streams(
     streams = [asyncio.create_task(gateway.last_event(order_id)) for order_id in ids]
     # The order is decided, and no announcement ever comes: its exchange has no listener.
     real_shop.start("consumer", broker_prefix="elsewhere.")
-    topology = sale_topology("elsewhere.", 2000, "classic")
+    topology = sale_topology("elsewhere.", 2000, "quorum")
     async with RabbitMQ(real_shop.broker_url, topology) as broker:
         for order_id in ids:
             await broker.publish(

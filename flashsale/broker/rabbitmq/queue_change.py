@@ -1,4 +1,4 @@
-"""Give a queue another limit: drain it, delete it, and declare it anew.
+"""Change the limit of a queue, or make a classic queue a quorum queue: drain and declare it anew.
 
 RabbitMQ never changes the arguments of a queue. docs/decisions/0010-a-queue-changes-its-limit.md
 says why it is done like this.
@@ -27,17 +27,21 @@ _AGAIN_SECONDS = 60.0
 
 
 @asynccontextmanager
-async def changing_limit(
-    connection: Connection, deliveries: RabbitMQDeliveries, topology: Topology, queue: Queue
+async def changing_queue(
+    connection: Connection,
+    deliveries: RabbitMQDeliveries,
+    topology: Topology,
+    existing: Queue,
+    wanted: Queue,
 ) -> AsyncIterator[None]:
-    """Change the limit of the queue while the context is entered. A failure ends the connection."""
+    """Change the queue while the context is entered. A failure ends the connection."""
 
     def on_done(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()):
-            connection.end(f"the limit of {queue.name} was not changed: {error!r}")
+            connection.end(f"{wanted.name} was not changed: {error!r}")
 
-    change = LimitChange(connection, deliveries, topology, queue)
-    changing = asyncio.create_task(change.run(), name=f"limit of {queue.name}")
+    change = QueueChange(connection, deliveries, topology, existing, wanted)
+    changing = asyncio.create_task(change.run(), name=f"change of {wanted.name}")
     changing.add_done_callback(on_done)
     try:
         yield
@@ -46,26 +50,28 @@ async def changing_limit(
         await asyncio.wait((changing,))
 
 
-class LimitChange:
-    """Changes the limit of one queue, on the connection of its only consumer."""
+class QueueChange:
+    """Changes the limit or type of one queue, on the connection of its only consumer."""
 
     def __init__(
         self,
         connection: Connection,
         deliveries: RabbitMQDeliveries,
         topology: Topology,
-        queue: Queue,
+        existing: Queue,
+        wanted: Queue,
     ) -> None:
-        """Prepare; `queue` has the new limit."""
+        """Prepare to make the existing queue the wanted one."""
         self._connection = connection
         self._deliveries = deliveries
-        self._queue = queue
-        self._bindings = [b for b in topology.bindings if b.queue == queue.name]
+        self._existing = existing
+        self._queue = wanted
+        self._bindings = [b for b in topology.bindings if b.queue == wanted.name]
 
     async def run(self) -> None:
-        """Return once the queue has its new limit. Raises `BrokerError` if the broker is lost."""
+        """Return once the queue is changed. Raises `BrokerError` if the broker is lost."""
         while True:
-            log.info("limit changes", queue=self._queue.name, limit=self._queue.max_length)
+            log.info("queue changes", **self._as_wanted)
             channel = await DeclaringChannel.open(self._connection)
             try:
                 for binding in self._bindings:
@@ -75,12 +81,12 @@ class LimitChange:
                         channel = await DeclaringChannel.open(self._connection)
             except TimeoutError:
                 log.warning(
-                    "limit not changed, as the queue does not get empty; it is tried again",
+                    "queue not changed, as it does not get empty; it is tried again",
                     queue=self._queue.name,
                     seconds=_AGAIN_SECONDS,
                 )
             else:
-                log.info("limit changed", queue=self._queue.name, limit=self._queue.max_length)
+                log.info("queue changed", **self._as_wanted)
                 return
             finally:
                 channel.close()
@@ -88,6 +94,11 @@ class LimitChange:
                 with suppress(BrokerError):
                     await asyncio.shield(self._bind())
             await asyncio.sleep(_AGAIN_SECONDS)
+
+    @property
+    def _as_wanted(self) -> dict[str, object]:
+        queue = self._queue
+        return {"queue": queue.name, "limit": queue.max_length, "type": queue.type}
 
     async def _drained_and_replaced(self, channel: DeclaringChannel) -> bool:
         """Wait until the queue is quiet, then replace it; return whether that succeeded."""
@@ -101,7 +112,7 @@ class LimitChange:
         try:
             if not self._deliveries.settled:
                 return False
-            if self._queue.type == "quorum":
+            if self._existing.type == "quorum":
                 # A quorum queue can't be deleted on a condition.
                 if await channel.count(self._queue.name) != (0, 0):
                     return False
@@ -113,7 +124,7 @@ class LimitChange:
         except BrokerError as error:
             if self._connection.closed.done():
                 raise
-            log.info("limit not changed yet", queue=self._queue.name, reason=str(error))
+            log.info("queue not changed yet", queue=self._queue.name, reason=str(error))
             return False
         finally:
             if not self._connection.closed.done():

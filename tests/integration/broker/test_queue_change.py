@@ -1,8 +1,9 @@
-"""The limit of a RabbitMQ queue is changed by its consumer, with no message lost."""
+"""The limit and type of a RabbitMQ queue are changed by its consumer, with no message lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -20,7 +21,10 @@ from flashsale.broker import (
 )
 from tests.conftest import unique
 
-TYPES = pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+TYPES = pytest.mark.parametrize(
+    ("type_before", "type_after"),
+    [("classic", "classic"), ("quorum", "quorum"), ("classic", "quorum")],
+)
 
 
 @asynccontextmanager
@@ -51,49 +55,69 @@ async def drain(deliveries: Deliveries, into: list[bytes]) -> None:
         deliveries.ack_through(batch[-1])
 
 
-async def until_limit(broker: RabbitMQ, topology: Topology) -> None:
-    """Return once the queue that stands has the limit of the topology."""
+@asynccontextmanager
+async def consuming(url: str, topology: Topology, into: list[bytes]) -> AsyncIterator[RabbitMQ]:
+    """Drain the queue of orders meanwhile; consume again when interrupted."""
+
+    async def keep_draining() -> None:
+        while True:
+            with suppress(BrokerUnavailable):
+                async with consumer.consume(topology.orders, 5) as orders:
+                    await drain(orders, into)
+
+    async with opened(url, topology) as consumer:
+        draining = asyncio.create_task(keep_draining())
+        try:
+            yield consumer
+        finally:
+            draining.cancel()
+            await asyncio.wait((draining,))
+
+
+async def until_changed(broker: RabbitMQ, topology: Topology) -> None:
+    """Return once the queue of orders is as the topology asks for."""
+    wanted = replace(topology, queues=topology.queues[:1])
     async with asyncio.timeout(20):
         while True:
             await asyncio.sleep(0.1)
-            with patch("flashsale.broker.rabbitmq.declaration.other_limit", return_value=None):
+            with patch(
+                "flashsale.broker.rabbitmq.declaration._existing", side_effect=TopologyMismatch
+            ):
                 try:
-                    await broker.extend(topology)
+                    await broker.extend(wanted)
                 except TopologyMismatch:
                     continue
                 return
 
 
 @TYPES
-@pytest.mark.parametrize(("before", "after"), [(10, 25), (25, 10)])
-async def test_the_consumer_gives_a_queue_with_orders_its_new_limit(
-    rabbit_url: str, queue_type: QueueType, before: int, after: int
+@pytest.mark.parametrize(("before", "after"), [(10, 25), (25, 10), (10, 10)])
+async def test_the_consumer_gives_a_queue_with_orders_its_new_limit_and_type(
+    rabbit_url: str, type_before: QueueType, type_after: QueueType, before: int, after: int
 ) -> None:
     prefix = unique("limit") + "."
-    old = sale_topology(prefix, before, queue_type)
-    new = sale_topology(prefix, after, queue_type)
+    old = sale_topology(prefix, before, type_before)
+    new = sale_topology(prefix, after, type_after)
     drained: list[bytes] = []
     async with opened(rabbit_url, old) as old_gateway, opened(rabbit_url, new) as gateway:
         taken = await fill(gateway, new)
-        assert before <= len(taken) <= before + (queue_type == "quorum")
-        async with opened(rabbit_url, new) as consumer, consumer.consume(new.orders, 5) as orders:
-            draining = asyncio.create_task(drain(orders, drained))
-            await until_limit(consumer, new)
+        assert before <= len(taken) <= before + (type_before == "quorum")
+        async with consuming(rabbit_url, new, drained) as consumer:
+            await until_changed(consumer, new)
             assert drained == taken
-            draining.cancel()
         # Also by a gateway that still has the old limit.
         taken = await fill(old_gateway, old)
-        assert after <= len(taken) <= after + (queue_type == "quorum")
+        assert after <= len(taken) <= after + (type_after == "quorum")
         assert (await gateway.depth(new.orders)).ready == len(taken)
 
 
 @TYPES
 async def test_no_order_is_lost_while_gateways_publish_and_change_one_after_the_other(
-    rabbit_url: str, queue_type: QueueType
+    rabbit_url: str, type_before: QueueType, type_after: QueueType
 ) -> None:
     prefix = unique("limit") + "."
-    old = sale_topology(prefix, 8, queue_type)
-    new = sale_topology(prefix, 12, queue_type)
+    old = sale_topology(prefix, 8, type_before)
+    new = sale_topology(prefix, 12, type_after)
     drained: list[bytes] = []
     accepted: list[bytes] = []
     deepest = 0
@@ -110,17 +134,14 @@ async def test_no_order_is_lost_while_gateways_publish_and_change_one_after_the_
     stops = [asyncio.Event() for _ in range(4)]
     async with asyncio.TaskGroup() as tasks:
         gateways = [tasks.create_task(sell(old, stop)) for stop in stops[:2]]
-        async with opened(rabbit_url, old) as first, first.consume(old.orders, 5) as orders:
-            draining = asyncio.create_task(drain(orders, drained))
+        async with consuming(rabbit_url, old, drained):
             await asyncio.sleep(0.5)
             stops[0].set()
             tasks.create_task(sell(new, stops[2]))
             await asyncio.sleep(0.5)
-            draining.cancel()
-            assert deepest <= 8 + 5 * (queue_type == "quorum")
-        async with opened(rabbit_url, new) as second, second.consume(new.orders, 5) as orders:
-            draining = asyncio.create_task(drain(orders, drained))
-            await until_limit(second, new)
+            assert deepest <= 8 + 5 * (type_before == "quorum")
+        async with consuming(rabbit_url, new, drained) as second:
+            await until_changed(second, new)
             stops[1].set()
             tasks.create_task(sell(new, stops[3]))
             await asyncio.sleep(0.5)
@@ -130,11 +151,10 @@ async def test_no_order_is_lost_while_gateways_publish_and_change_one_after_the_
             async with asyncio.timeout(20):
                 while set(drained) < set(accepted) or (await second.depth(new.orders)).ready:
                     await asyncio.sleep(0.05)
-            draining.cancel()
     assert len(accepted) == len(set(accepted)) > 50
     assert set(accepted) <= set(drained)
     # What the consumers held when they changed is put back and does not count.
-    assert deepest <= 12 + 5 + 5 * (queue_type == "quorum")
+    assert deepest <= 12 + 5 + 5 * ("quorum" in (type_before, type_after))
 
 
 async def test_a_queue_that_nobody_drains_takes_orders_again(rabbit_url: str) -> None:
@@ -142,7 +162,7 @@ async def test_a_queue_that_nobody_drains_takes_orders_again(rabbit_url: str) ->
     old, new = sale_topology(prefix, 5, "classic"), sale_topology(prefix, 9, "classic")
     async with opened(rabbit_url, old) as gateway:
         assert len(await fill(gateway, old)) == 5
-        with patch("flashsale.broker.rabbitmq.limit_change._LONGEST_SECONDS", 0.3):
+        with patch("flashsale.broker.rabbitmq.queue_change._LONGEST_SECONDS", 0.3):
             async with opened(rabbit_url, new) as consumer:
                 async with consumer.consume(new.orders, 2):
                     async with asyncio.timeout(10):
@@ -164,12 +184,21 @@ async def test_a_consumer_that_stops_in_the_middle_leaves_a_queue_that_takes_ord
         assert await fill(gateway, old)
 
 
-async def test_a_queue_that_differs_in_more_than_its_limit_is_a_mismatch(
+async def test_a_queue_that_differs_in_more_than_limit_and_type_is_a_mismatch(
     rabbit_url: str, topology: Topology
 ) -> None:
-    prefix = topology.orders.removesuffix("sale.orders")
-    async with opened(rabbit_url, topology):
+    other = replace(topology, queues=(replace(topology.queues[0], spills_to="elsewhere"),))
+    async with opened(rabbit_url, replace(other, bindings=())):
         pass
-    with pytest.raises(TopologyMismatch, match="inequivalent arg"):
-        async with opened(rabbit_url, sale_topology(prefix, 11, "quorum")):
+    with pytest.raises(TopologyMismatch, match="inequivalent arg 'x-dead-letter-routing-key'"):
+        async with opened(rabbit_url, topology):
+            pass
+
+
+async def test_a_quorum_queue_does_not_become_a_classic_one(rabbit_url: str) -> None:
+    prefix = unique("limit") + "."
+    async with opened(rabbit_url, sale_topology(prefix, 10, "quorum")):
+        pass
+    with pytest.raises(TopologyMismatch, match="current is"):
+        async with opened(rabbit_url, sale_topology(prefix, 10, "classic")):
             pass
