@@ -1,11 +1,16 @@
-"""Sessions of PostgreSQL that end while they begin."""
+"""Sessions of PostgreSQL: their settings, and those that end while they begin."""
 
+from contextlib import ExitStack
 from typing import Any
 
 import asyncpg
 import pytest
 
-from flashsale.ledger import LedgerUnavailable, open_ledger
+from flashsale.domain.sales import Sale
+from flashsale.ledger import Effects, LedgerUnavailable, open_ledger
+from loadtest.servers import PoolMode, PostgresServer, pgbouncer
+from tests.conftest import an_order, unique
+from tests.database import execute, rows
 
 
 @pytest.mark.parametrize("statement", ["SELECT", "SET"], ids=["the check", "the settings"])
@@ -33,3 +38,40 @@ async def test_a_session_lost_while_it_begins_is_an_unavailable_ledger(
                     await ledger.sales()
         await ledger.migrate()
         assert await ledger.sales() == []
+
+
+@pytest.mark.parametrize(("default", "used"), [("off", "on"), ("remote_apply", "remote_apply")])
+@pytest.mark.parametrize("pool_mode", [None, "transaction"])
+async def test_a_commit_waits_for_the_disk_whatever_the_default_of_the_database_is(
+    postgres_server: PostgresServer, default: str, used: str, pool_mode: PoolMode | None
+) -> None:
+    """Orders and events are acknowledged after their commit, so a power cut must not undo it."""
+    url = postgres_server.create_database(unique("durable"))
+    database = url.rpartition("/")[2]
+    await execute(url, f'ALTER DATABASE "{database}" SET synchronous_commit = {default}')
+    with ExitStack() as started:
+        if pool_mode is not None:
+            pooler = started.enter_context(pgbouncer(postgres_server.url(), pool_mode))
+            ledger_url = pooler.url(url)
+        else:
+            ledger_url = url
+        async with open_ledger(ledger_url) as ledger:
+            await ledger.migrate()
+            await execute(url, "CREATE TABLE public.seen (setting text)")
+            await execute(
+                url,
+                "CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                " INSERT INTO public.seen VALUES (current_setting('synchronous_commit'));"
+                " RETURN NEW; END $$",
+            )
+            for table in ("orders", "sales", "effects"):
+                await execute(
+                    url,
+                    f"CREATE TRIGGER see BEFORE INSERT ON flashsale.{table}"
+                    " FOR EACH ROW EXECUTE FUNCTION see()",
+                )
+            await ledger.create_sale(Sale("tv", 10))
+            async with ledger.hold_drain("sale") as lease:
+                await lease.open_sink().sell([an_order()], 1_800_000_000.0)
+            await ledger.effects.take_effect("probe", [Effects("event", "order")])
+    assert await rows(url, "SELECT setting FROM public.seen") == [(used,)] * 3

@@ -64,7 +64,9 @@ class Sessions:
         return dialect.connect(
             async_creator_fn=self._connect_first,
             **self.parameters,
-            connection_class=_with_settings(_assignments("SET LOCAL", self.transaction)),
+            connection_class=_with_settings(
+                _assignments("SET LOCAL", self.transaction) + _durable("true")
+            ),
             # The unnamed statement lasts long enough. Named ones would stay in the sessions of the
             # pooler, and another client would meet them there.
             statement_cache_size=0,
@@ -80,7 +82,8 @@ class Sessions:
         driver = await self._connect_first(**parameters)
         try:
             if await _is_own_session(driver):
-                await driver.execute(_assignments("SET", {**self.transaction, **self.session}))
+                settings = _assignments("SET", {**self.transaction, **self.session})
+                await driver.execute(settings + _durable("false"))
             else:
                 self.pooled = True
         except BaseException:
@@ -112,6 +115,18 @@ async def _is_own_session(driver: _Connection) -> bool:
 
 def _assignments(command: str, settings: Mapping[str, str]) -> str:
     return "".join(f"{command} {name} TO '{value}';" for name, value in settings.items())
+
+
+def _durable(local: str) -> str:
+    """Return a statement that sets `synchronous_commit`, if a role or the database has it off.
+
+    Messages are acknowledged after the commit, so that it has to be on the disk. Every other value
+    than `off` waits for that.
+    """
+    return (
+        f"SELECT set_config('synchronous_commit', 'on', {local})"
+        " WHERE current_setting('synchronous_commit') = 'off';"
+    )
 
 
 def _with_settings(statements: str) -> Callable[..., PooledConnection]:
