@@ -40,12 +40,11 @@ from gateway.server.supervisor import run_workers
 from gateway.state.announcements import AnnouncedState, Announcements
 from gateway.state.arrivals import ArrivalsBySecond
 from gateway.state.backlog import SAMPLE_SECONDS, Backlog
-from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.missing_orders import MissingOrders
 from gateway.state.ops_samples import OpsSamples, SampleSources
 from gateway.state.orders import KnownOrders
-from gateway.state.other_gateways import OtherGateways
+from gateway.state.other_processes import KnownDrain, OtherGateways
 from gateway.state.queue_position import QueuePosition
 from gateway.state.rankings import Rankings
 from gateway.state.sales import KnownSales

@@ -9,7 +9,7 @@ from flashsale.broker.port import Broker, StartTask, start_unsupervised
 from flashsale.broker.rabbitmq.addresses import addresses, is_address
 from flashsale.broker.rabbitmq.broker import RabbitMQ
 from flashsale.broker.rabbitmq.policies import policy_warnings
-from flashsale.broker.rabbitmq.queue_replacement import replace_queues
+from flashsale.broker.rabbitmq.queues.replacement import replace_queues
 from flashsale.broker.topology import Topology
 
 EMBEDDED_URL: Final = "memory://"

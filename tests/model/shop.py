@@ -27,10 +27,9 @@ from gateway.intake.retry_after import RetryAfter
 from gateway.state.announcements import AnnouncedState, Announcements
 from gateway.state.arrivals import ArrivalsBySecond
 from gateway.state.backlog import Backlog
-from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.orders import KnownOrders
-from gateway.state.other_gateways import OtherGateways
+from gateway.state.other_processes import KnownDrain, OtherGateways
 from gateway.state.queue_position import QueuePosition
 from gateway.state.sales import KnownSales
 from gateway.state.stream_changes import StreamChanges

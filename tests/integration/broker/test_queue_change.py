@@ -81,7 +81,8 @@ async def until_changed(broker: RabbitMQ, topology: Topology) -> None:
         while True:
             await asyncio.sleep(0.1)
             with patch(
-                "flashsale.broker.rabbitmq.declaration._existing", side_effect=TopologyMismatch
+                "flashsale.broker.rabbitmq.queues.declaration._existing",
+                side_effect=TopologyMismatch,
             ):
                 try:
                     await broker.extend(wanted)
@@ -91,7 +92,7 @@ async def until_changed(broker: RabbitMQ, topology: Topology) -> None:
 
 
 @TYPES
-@pytest.mark.parametrize(("before", "after"), [(10, 25), (25, 10), (10, 10)])
+@pytest.mark.parametrize(("before", "after"), [(10, 25), (25, 10)])
 async def test_the_consumer_gives_a_queue_with_orders_its_new_limit_and_type(
     rabbit_url: str, type_before: QueueType, type_after: QueueType, before: int, after: int
 ) -> None:
@@ -149,7 +150,7 @@ async def test_no_order_is_lost_while_gateways_publish_and_change_one_after_the_
                 stop.set()
             await asyncio.gather(*gateways)
             async with asyncio.timeout(20):
-                while set(drained) < set(accepted) or (await second.depth(new.orders)).ready:
+                while not set(accepted) <= set(drained) or (await second.depth(new.orders)).ready:
                     await asyncio.sleep(0.05)
     assert len(accepted) == len(set(accepted)) > 50
     assert set(accepted) <= set(drained)
@@ -162,7 +163,7 @@ async def test_a_queue_that_nobody_drains_takes_orders_again(rabbit_url: str) ->
     old, new = sale_topology(prefix, 5, "classic"), sale_topology(prefix, 9, "classic")
     async with opened(rabbit_url, old) as gateway:
         assert len(await fill(gateway, old)) == 5
-        with patch("flashsale.broker.rabbitmq.queue_change._LONGEST_SECONDS", 0.3):
+        with patch("flashsale.broker.rabbitmq.queues.change._LONGEST_SECONDS", 0.3):
             async with opened(rabbit_url, new) as consumer:
                 async with consumer.consume(new.orders, 2):
                     async with asyncio.timeout(10):

@@ -25,8 +25,8 @@ async def declare(connection: Connection, topology: Topology) -> OtherQueues:
     """Declare the topology; repeating it changes nothing.
 
     A queue with another limit, or a classic one in place of a quorum queue, is left as it is. If it
-    has a limit, its consumer changes it (`queue_change`), and so its bindings are left, too. The
-    others are replaced by `flashsale migrate` (`queue_replacement`).
+    has a limit, its consumer changes it (`change`), and so its bindings are left, too. The
+    others are replaced by `flashsale migrate` (`replacement`).
 
     Raises `TopologyMismatch`, `AccessRefused`, `BrokerRefused` or `BrokerUnavailable`.
     """
