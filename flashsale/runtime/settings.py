@@ -196,6 +196,13 @@ class Settings(FromEnvironment):
                 raise ValueError("must be postgresql+asyncpg://... or sqlite+aiosqlite:///FILE")
         return url
 
+    @field_validator("database_schema")
+    @classmethod
+    def _schema_not_of_postgresql(cls, name: str) -> str:
+        if name.startswith("pg_") or name == "information_schema":
+            raise ValueError("PostgreSQL keeps the names pg_... and information_schema for itself")
+        return name
+
     @model_validator(mode="after")
     def _batch_fits_rate(self) -> "Settings":
         if self.drain_batch is not None and self.drain_batch > self.drain_rate:

@@ -73,7 +73,7 @@ class Postgres:
             self.address.hosts,
             {
                 **self.address.parameters,
-                "server_settings": {"application_name": name},
+                "server_settings": {"application_name": name, **self.address.startup},
                 **parameters,
             },
             {"search_path": self.schema, **_NO_JIT, **transaction},
