@@ -1,10 +1,15 @@
 """Databases that are set up in another way than ours: what can't work is said in one line."""
 
+import asyncio
+
 import pytest
 from sqlalchemy import make_url
 
+from flashsale.domain.order_ids import random_order_id
 from flashsale.domain.sales import Sale
 from flashsale.ledger import (
+    Effects,
+    Ledger,
     SchemaOutdated,
     SchemaRefused,
     SchemaUnknown,
@@ -12,8 +17,9 @@ from flashsale.ledger import (
     open_ledger,
 )
 from loadtest.servers import PostgresServer
+from services.builtin.loyalty import loyalty
 from tests.conftest import an_order, draining, unique
-from tests.database import execute
+from tests.database import execute, rows
 from tests.integration.cli.test_cli import flashsale, one_line
 
 NOW = 1_800_000_000.0
@@ -136,3 +142,35 @@ async def test_a_setting_of_the_database_that_stops_us_is_named(
             await ledger.migrate()
     line = one_line(flashsale("migrate", database_url=shared_url))
     assert line.startswith("flashsale: the database at FLASHSALE_DATABASE_URL refuses: ")
+
+
+async def test_a_stricter_default_isolation_makes_no_service_fail(shared_url: str) -> None:
+    """Two services that give points to one customer would disturb each other."""
+    assert loyalty.tables is not None
+    database = make_url(shared_url).database
+    await execute(
+        shared_url, f'ALTER DATABASE "{database}" SET default_transaction_isolation = serializable'
+    )
+    async with open_ledger(shared_url) as ledger, open_ledger(shared_url) as other:
+        await ledger.migrate()
+        await ledger.effects.create_tables(loyalty.tables)
+
+        async def give(store: Ledger) -> None:
+            for _ in range(40):
+                effects = Effects(event := random_order_id(), event)
+                effects.run(
+                    "INSERT INTO loyalty VALUES (:customer, 10) ON CONFLICT (customer_id)"
+                    " DO UPDATE SET points = loyalty.points + 10",
+                    customer="ann",
+                )
+                await store.effects.take_effect("loyalty", [effects])
+
+        async with asyncio.TaskGroup() as services:
+            services.create_task(give(ledger))
+            services.create_task(give(other))
+        async with draining(ledger) as sink:
+            await ledger.create_sale(Sale("tv", 5))
+            await sink.sell([an_order()], NOW)
+        assert (await ledger.audit()).wrong == ()
+    [(points,)] = await rows(shared_url, "SELECT points FROM flashsale.loyalty")
+    assert points == 800
