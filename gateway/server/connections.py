@@ -6,12 +6,12 @@ from typing import Any, cast
 from aiohttp import web
 
 from flashsale.observability.gateway_metrics import RequestCounts
+from flashsale.observability.unreadable_requests import UnreadableRequests
 from gateway.http.problems import Problem
 from gateway.http.unreadable import (
     MAX_HEADER_BYTES,
     MAX_HEADERS,
     MAX_REQUEST_LINE_BYTES,
-    UnreadableRequests,
 )
 from gateway.server.connection import Connection
 from gateway.server.lifecycle import Lifecycle

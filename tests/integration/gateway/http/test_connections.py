@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.http import unreadable
+from flashsale.observability import unreadable_requests
 from tests.integration.gateway.embedded_gateway import EmbeddedGateway, open_gateway
 
 ORDER = b'{"sku": "tv", "customer_id": "c-1"}'
@@ -130,7 +130,7 @@ async def test_a_hundred_bad_requests_are_one_log_line_and_then_their_number(
         assert (first["event"], first["count"]) == ("requests could not be read", 1)
         assert first["log_level"] == "warning"
         assert others == []
-        monkeypatch.setattr(unreadable, "LOG_SECONDS", 0.1)
+        monkeypatch.setattr(unreadable_requests, "LOG_SECONDS", 0.1)
         async with asyncio.timeout(10):
             while len(lines) < 2:
                 await asyncio.sleep(0.05)
