@@ -7,6 +7,7 @@ from aiohttp import web
 
 from flashsale.observability.gateway_metrics import RequestCounts
 from flashsale.observability.unreadable_requests import UnreadableRequests
+from gateway.http.cors import Cors
 from gateway.http.problems import Problem
 from gateway.http.unreadable import (
     MAX_HEADER_BYTES,
@@ -30,6 +31,7 @@ class Connections:
         server: web.Server,
         lifecycle: Lifecycle,
         requests: RequestCounts,
+        cors: Cors,
         *,
         keep_alive_seconds: float,
         header_seconds: float,
@@ -42,6 +44,7 @@ class Connections:
         self.lifecycle = lifecycle
         """Whether each answer from now on is the last one of its connection."""
         self._requests = requests
+        self.cors = cors
         self._header_seconds = header_seconds
         self._options: dict[str, Any] = {
             "access_log": None,

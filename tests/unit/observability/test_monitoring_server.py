@@ -139,7 +139,7 @@ def test_connections_over_the_limit_are_closed_until_slow_ones_have_ended() -> N
     with serving(_MOST_CONNECTIONS=3, REQUEST_SECONDS=0.3) as port, ExitStack() as idle:
         for _ in range(3):
             idle.enter_context(socket.create_connection(("127.0.0.1", port)))
-        answers = []
+        answers: list[bytes] = []
         deadline = time.monotonic() + 10
         while not (answers and answers[-1]) and time.monotonic() < deadline:
             try:

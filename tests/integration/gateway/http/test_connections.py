@@ -25,6 +25,7 @@ class Client:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.send = writer.write
+        self.send_end = writer.write_eof
         self._reader = reader
 
     async def rest(self) -> bytes:
@@ -226,6 +227,35 @@ async def test_a_request_that_is_on_its_way_when_the_gateway_stops_is_answered(
         answer = await client.rest()
         assert answer.startswith(b"HTTP/1.1 202 ")
         assert b"\r\nConnection: close\r\n" in answer
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (GET + b"\r\n", b"HTTP/1.1 200 "),
+        (POST + ORDER, b"HTTP/1.1 202 "),
+        (POST + ORDER[:5], b""),
+        (GET, b""),
+    ],
+)
+async def test_a_client_that_sends_nothing_more_gets_the_answer_to_a_whole_request(
+    gateway: EmbeddedGateway, sent: bytes, answer: bytes
+) -> None:
+    async with connected(gateway) as client:
+        client.send(sent)
+        client.send_end()
+        came = await client.rest()
+    assert came[: len(answer)] == answer
+    assert bool(came) == bool(answer)
+    assert (b"\r\nConnection: close\r\n" in came) == bool(answer)
+
+
+async def test_a_stream_ends_when_its_reader_sends_nothing_more(gateway: EmbeddedGateway) -> None:
+    async with connected(gateway) as client:
+        client.send(b"GET /sales/tv/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.send_end()
+        await client.rest()
+    assert not gateway.context.streams.topics()
 
 
 async def test_idle_connections_do_not_hold_a_gateway_that_stops(sqlite_url: str) -> None:
