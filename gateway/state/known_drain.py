@@ -22,12 +22,14 @@ class KnownDrain:
         self.clock_skew = ClockSkew()
 
     def now(self) -> float:
-        """Return the Unix time by the clock of the drain, which decides whether a sale is open.
+        """Return the Unix time by which sales open and close here.
 
-        It is the time of this machine unless the clocks differ by half a second or more, as far
-        as announcements of the last half a minute tell.
+        It is the time of this machine, but that of the drain if this machine is ahead of it by half
+        a second or more: the drain would reject what was accepted before its own time. A machine
+        that is behind keeps its time, as the clock of the drain may be the wrong one. Then no sale
+        opens before both clocks say so.
         """
         skew = self.clock_skew.seconds(time.monotonic())
-        if skew is None or abs(skew) < _WRONG_SECONDS:
+        if skew is None or skew < _WRONG_SECONDS:
             return time.time()
         return time.time() - skew
