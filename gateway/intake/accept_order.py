@@ -113,7 +113,7 @@ class OrderIntake:
     async def _accept_keyed(self, order_id: OrderId, request: OrderRequest) -> KnownOrder:
         order = self._orders.get(order_id)
         if order is not None:
-            return order
+            return await self._earlier_attempts.latest(order)
         publication = self._publications.get(order_id)
         if publication is None:
             _require_open(await self._sale(request.sku), self._clock())

@@ -17,6 +17,7 @@ const REASONS = {
   customer_limit: "You have as many as one customer may buy.",
   sale_not_open: "The sale had not begun when you ordered.",
   sale_closed: "The sale was over when you ordered.",
+  unknown_sku: "This is not on sale.",
 };
 const HEADLINES = { sold_out: "Sold out", not_enough_left: "Not enough left" };
 
@@ -296,7 +297,7 @@ function showEnd(seen, fresh = true, wait = LOOK_AGAIN_MS) {
     );
   } else {
     const why = seen.reason === "not_enough_left"
-      ? `You ordered ${seen.quantity}, and ${seen.remaining} were left. A smaller order may still work.`
+      ? `You ordered ${seen.quantity}, and ${seen.remaining ?? "fewer"} were left. A smaller order may still work.`
       : REASONS[seen.reason] ?? seen.detail ?? "";
     const more = unsure ? " We are still checking whether an earlier attempt of yours came through." : "";
     show(HEADLINES[seen.reason] ?? "No order was made", why + more, "", "bad");
