@@ -115,6 +115,9 @@ _REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
     LedgerAway: ("ledger-unavailable", "Try again."),
 }
 
+MAX_HEAD_BYTES = 64 * 1024
+"""Of the request line and all headers together."""
+
 _EARLIER_UNKNOWN = (
     " It is not known what became of an earlier attempt with this key: look it up by its order_id."
 )
@@ -224,11 +227,22 @@ def http_problem(error: web.HTTPException) -> Problem:
     return Problem(kind, HTTPStatus(_KINDS[kind][0]).phrase, headers=headers)
 
 
-def _require_version(request: web.Request) -> None:
-    # The parser also reads requests of HTTP/0.9 and 2.0.
+def large_head_problem() -> Problem:
+    """Return the problem for a head that is too large as a whole."""
+    return Problem("headers-too-large", f"At most {MAX_HEAD_BYTES} bytes in all.")
+
+
+def _require_readable(request: web.Request) -> None:
+    """Raise `Problem` for what the parser lets pass: HTTP/0.9, HTTP/2.0, and a very large head."""
+    connection = cast("Connection", request.protocol)
     if request.version not in (HttpVersion11, HttpVersion10):
-        cast("Connection", request.protocol).close_after_answer()
+        connection.close_after_answer()
         raise Problem("version-not-supported", "Send HTTP/1.1.")
+    if connection.head_may_be_large:
+        headers = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
+        if headers + len(request.raw_path) > MAX_HEAD_BYTES:
+            connection.close_after_answer()
+            raise large_head_problem()
 
 
 def problems(requests: RequestCounts) -> Middleware:
@@ -239,7 +253,7 @@ def problems(requests: RequestCounts) -> Middleware:
         fields = log_request(request)
         response: web.StreamResponse
         try:
-            _require_version(request)
+            _require_readable(request)
             response = await handler(request)
         except Refusal as refusal:
             response = refusal_response(refusal)

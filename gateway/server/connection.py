@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from gateway.http.json_response import JsonResponse
-from gateway.http.problems import Problem, http_problem
+from gateway.http.problems import MAX_HEAD_BYTES, Problem, http_problem
 from gateway.http.unreadable import unreadable_problem
 
 if TYPE_CHECKING:
@@ -35,11 +35,13 @@ class Connection(web.RequestHandler):
     __slots__ = (
         "_connections",
         "_cors_headers",
+        "_head_bytes",
         "_last",
         "_latest_body",
         "_lifecycle",
         "_lingers",
         "_lost",
+        "head_may_be_large",
     )
 
     def __init__(self, server: web.Server, connections: "Connections", **options: Any) -> None:
@@ -49,6 +51,10 @@ class Connection(web.RequestHandler):
         # For the answer to a request that could not be read.
         self._cors_headers: Mapping[str, str] = {}
         self._latest_body: StreamReader = EMPTY_PAYLOAD
+        # What has come since the last request was whole.
+        self._head_bytes = 0
+        self.head_may_be_large = False
+        """Whether the head of the latest request needs to be measured."""
         self._last = False
         self._lingers = False
         self._lost: asyncio.Future[None] | None = None
@@ -98,6 +104,7 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Read what has come, and remember since when a part of a request is here."""
         super().data_received(data)
+        self._count_head(len(data))
         if self._messages:
             self._latest_body = self._messages[-1][1]
         cors = self._connections.cors
@@ -108,6 +115,14 @@ class Connection(web.RequestHandler):
         # A whole request has ended the wait.
         if waiter is not None and not waiter.done() and data.strip(_LINE_ENDS):
             self._connections.part_came(self)
+
+    def _count_head(self, came: int) -> None:
+        self._head_bytes += came
+        over = self._head_bytes > MAX_HEAD_BYTES
+        if not self.waits:
+            self.head_may_be_large, self._head_bytes = over, 0
+        elif over:
+            self._connections.refuse_large(self)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer a whole request though its client sends nothing more; then the connection ends.

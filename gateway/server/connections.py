@@ -8,7 +8,7 @@ from aiohttp import web
 from flashsale.observability.gateway_metrics import RequestCounts
 from flashsale.observability.unreadable_requests import UnreadableRequests
 from gateway.http.cors import Cors
-from gateway.http.problems import Problem
+from gateway.http.problems import Problem, large_head_problem
 from gateway.http.unreadable import (
     MAX_HEADER_BYTES,
     MAX_HEADERS,
@@ -93,6 +93,13 @@ class Connections:
                     del self._parts[connection]
                     self._refuse_slow(connection)
             self._unreadable.log_due(now)
+
+    def refuse_large(self, connection: Connection) -> None:
+        """Answer a request whose head is too large, though not all of it has come."""
+        self._parts.pop(connection, None)
+        self.unreadable("LargeHead", connection.peer)
+        self.answered("other", 431)
+        connection.refuse(large_head_problem())
 
     def _refuse_slow(self, connection: Connection) -> None:
         self.unreadable("SlowHeaders", connection.peer)

@@ -250,6 +250,28 @@ async def test_a_client_that_sends_nothing_more_gets_the_answer_to_a_whole_reque
     assert (b"\r\nConnection: close\r\n" in came) == bool(answer)
 
 
+@pytest.mark.parametrize("end", [b"\r\n", b""], ids=["whole", "unfinished"])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_many_headers_that_are_large_together_are_431(
+    gateway: EmbeddedGateway, end: bytes, at_once: bool
+) -> None:
+    headers = [b"A%d: %s\r\n" % (number, b"a" * 8000) for number in range(9)]
+    async with connected(gateway) as client:
+        for part in [b"".join((GET, *headers, end))] if at_once else (GET, *headers, end):
+            client.send(part)
+            await asyncio.sleep(0.01)
+        assert await client.problem() == (431, "headers-too-large")
+
+
+async def test_many_headers_that_are_not_too_large_are_read(gateway: EmbeddedGateway) -> None:
+    headers = [b"A%d: %s\r\n" % (number, b"a" * 8000) for number in range(7)]
+    async with connected(gateway) as client:
+        for part in (GET, *headers, b"\r\n", GET, *headers, b"Connection: close\r\n\r\n"):
+            client.send(part)
+            await asyncio.sleep(0.01)
+        assert (await client.rest()).count(b"HTTP/1.1 200 ") == 2
+
+
 async def test_a_stream_ends_when_its_reader_sends_nothing_more(gateway: EmbeddedGateway) -> None:
     async with connected(gateway) as client:
         client.send(b"GET /sales/tv/events HTTP/1.1\r\nHost: x\r\n\r\n")
