@@ -48,7 +48,7 @@ _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (LedgerError, "{error}"),
     (OSError, "{error}"),
 )  # fmt: skip
-_LAST_TASKS_SECONDS = 1.0
+_LAST_TASKS_SECONDS = 10.0
 _EXPECTED = tuple(kind for kind, _ in _ADVICE)
 
 
