@@ -24,6 +24,15 @@ _LONGEST_TYPED = 8 * LONGEST_ID
 _MOST_DIGITS = 20
 
 
+# The answer is not to be larger than the request.
+_MOST_UNKNOWN = 10
+
+_ALLOWED = {
+    "sku": "must be 1 to 64 ASCII letters, digits, dots, dashes or underscores, no mark first",
+    "customer_id": "must not hold control characters or lone surrogates",
+}
+
+
 def parse_order(body: bytes, *, casefold: bool = False) -> OrderRequest:
     """Return the order in a request's body, its customer id in the normal form.
 
@@ -36,7 +45,10 @@ def parse_order(body: bytes, *, casefold: bool = False) -> OrderRequest:
     except UnicodeDecodeError as error:
         raise NotJson("The body is not UTF-8.") from error
     except msgspec.DecodeError as error:
-        raise NotJson(str(error)) from error
+        # msgspec calls the end of a string in the middle of an escape so, too.
+        detail = str(error)
+        detail = "A text or the body ends too early." if "truncated" in detail else detail
+        raise NotJson(detail) from error
     if body.count(b'"') > _PLAIN_QUOTES:
         _parse_strictly(body)  # msgspec takes the last of two fields with the same name
     customer_id = normal_customer_id(order.customer_id, casefold=casefold)
@@ -115,11 +127,14 @@ def _raise_invalid_order(value: Any) -> NoReturn:
         try:
             msgspec.convert(value[field.name], hints[field.name])
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
-            errors.append({"field": field.name, "detail": str(error)})
+            detail = str(error)
+            if "regex" in detail:
+                detail = _ALLOWED.get(field.name, "has characters that are not allowed")
+            errors.append({"field": field.name, "detail": detail})
+    unknown = [name for name in value if name not in hints]
     errors += [
         {"field": name[:100], "detail": "is not a field of an order"}
-        for name in value
-        if name not in hints
+        for name in unknown[:_MOST_UNKNOWN]
     ]
     raise InvalidOrder(
         f"Wrong: {', '.join(_printable(error['field']) for error in errors)}.",

@@ -26,6 +26,10 @@ _REPLY = re.compile(r"""\(\d{3}\) (['"])(.*)\1""")
 _OTHER_LIMIT = re.compile(r"inequivalent arg 'x-max-length'.* current is '(\d+)'")
 
 
+class NotFound(BrokerRefused):
+    """A queue or exchange is not there, though it was a moment ago."""
+
+
 def connection_refusal(reason: str) -> BrokerUnavailable:
     """Return the error for a connection that the broker did not open."""
     # Before the connection is open, pika passes the reply on within a text of its own.
@@ -42,6 +46,8 @@ def declaration_refusal(name: str, reason: str) -> BrokerError:
         return AccessRefused(f"{name}: {reason}: {advice}")
     if "inequivalent arg" in reason or reason.startswith("RESOURCE_LOCKED"):
         return TopologyMismatch(f"{name}: {reason}")
+    if reason.startswith("NOT_FOUND"):
+        return NotFound(f"{name}: {reason}")
     # Such as 406 for a limit of the virtual host, 540 for what this version can't do, or 541.
     return BrokerRefused(f"{name}: {reason}")
 

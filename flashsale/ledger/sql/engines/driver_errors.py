@@ -18,6 +18,10 @@ from flashsale.ledger.errors import (
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _REFUSED_CLASSES = ("22", "23")  # data exception, integrity constraint violation
 _BUSY_CLASSES = ("40", "53", "55")  # rollback, insufficient resources, object not available
+# Of a statement that is not ours: wrong in itself, or refused by a trigger or a check of its table.
+_FOREIGN_CLASSES = ("0A", "21", "38", "39", "42", "44", "54", "P0")
+_NO_RIGHT = "42501"  # whatever the statement, until somebody grants it
+_SQLITE_FAULTS = ("syntax error", "no such column", "no such function", "has no column")
 _NO_SESSION_CODES = ("53300",)  # too many connections
 # Connection exception, invalid authorization, invalid catalog name, operator intervention, system
 # error, internal error.
@@ -45,6 +49,36 @@ def named_errors() -> Iterator[None]:
         raise _translated(error) from error
     except (OSError, SQLAlchemyError, *_OF_DRIVER) as error:
         raise LedgerUnavailable(_message(error)) from error
+
+
+@contextmanager
+def refused_if_foreign() -> Iterator[None]:
+    """Raise `LedgerRefused` if a statement that is not ours can never be executed.
+
+    Other errors pass, as that of a lost connection. The event that brought such a statement would
+    otherwise hold up all others.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if _is_at_fault(error):
+            raise LedgerRefused(_message(error.orig or error)) from error
+        raise
+    except (SQLAlchemyError, TypeError, ValueError, OverflowError) as error:
+        # A value is missing, or is none that the driver knows.
+        raise LedgerRefused(_message(error)) from error
+
+
+def _is_at_fault(error: DBAPIError) -> bool:
+    if type(_translated(error)) is not LedgerUnavailable or error.connection_invalidated:
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return state[:2] in _FOREIGN_CLASSES and state != _NO_RIGHT
+    # asyncpg itself, and SQLite, have no codes.
+    return type(error).__name__ in ("ProgrammingError", "InterfaceError") or any(
+        fault in str(error.orig) for fault in _SQLITE_FAULTS
+    )
 
 
 def _translated(error: DBAPIError) -> LedgerError:
