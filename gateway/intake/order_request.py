@@ -1,6 +1,7 @@
 """Parse an order strictly, and name every field that is wrong."""
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NoReturn, get_type_hints
 
@@ -15,6 +16,9 @@ _decode = msgspec.json.Decoder(OrderRequest).decode
 # An order with three fields and two texts has ten quotes. More of them mean an escape or a field
 # that appears twice.
 _PLAIN_QUOTES = 10
+
+_LONGEST_TYPED = 8 * LONGEST_ID
+"""A character of NFC has at most four in NFD. The rest is for what does not count."""
 
 # More than any field allows. Python refuses to convert numbers of thousands of digits.
 _MOST_DIGITS = 20
@@ -37,7 +41,7 @@ def parse_order(body: bytes, *, casefold: bool = False) -> OrderRequest:
     try:
         order = _decode(body)
     except msgspec.ValidationError:
-        _raise_invalid_order(body)
+        order = _with_short_id(body)
     except UnicodeDecodeError as error:
         raise NotJson("The body is not UTF-8.") from error
     except msgspec.DecodeError as error:
@@ -54,9 +58,29 @@ def parse_order(body: bytes, *, casefold: bool = False) -> OrderRequest:
     return order
 
 
+def _with_short_id(body: bytes) -> OrderRequest:
+    """Return the order of a body that is valid once its customer id is in the normal form.
+
+    An id of more characters than the limit may have fewer in NFC, and without what does not count.
+    Raises `NotJson` or `InvalidOrder`.
+    """
+    value = _parse_strictly(body)
+    typed = value.get("customer_id") if isinstance(value, dict) else None
+    if isinstance(typed, str) and LONGEST_ID < len(typed) <= _LONGEST_TYPED and _is_plain(typed):
+        value["customer_id"] = normal_customer_id(typed)
+    try:
+        return msgspec.convert(value, OrderRequest)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        _raise_invalid_order(value)
+
+
+def _is_plain(text: str) -> bool:
+    return not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
+
+
 def _check_length(customer_id: str) -> None:
     if not customer_id:
-        detail = "has only spaces"
+        detail = "has only spaces and invisible characters"
     elif len(customer_id) > LONGEST_ID:
         detail = f"has more than {LONGEST_ID} characters in its normal form (NFC)"
     else:
@@ -88,8 +112,7 @@ def _integer(digits: str) -> int:
     return int(digits[:_MOST_DIGITS])
 
 
-def _raise_invalid_order(body: bytes) -> NoReturn:
-    value = _parse_strictly(body)
+def _raise_invalid_order(value: Any) -> NoReturn:
     if not isinstance(value, dict):
         raise InvalidOrder(
             "An order is a JSON object.", [{"field": "", "detail": "expected an object"}]
