@@ -1,11 +1,13 @@
 """What the drain may do and what it does, as it announced last."""
 
+import math
 import time
 
 from gateway.state.clock_skew import ClockSkew
 
 # A skew below this is as likely a late announcement as a wrong clock.
 _WRONG_SECONDS = 0.5
+_LOOK_SECONDS = 0.1  # each order asks
 
 
 class KnownDrain:
@@ -20,6 +22,8 @@ class KnownDrain:
         self.drained_per_second: float = drain_rate
         """The measurement; while the drain is not behind, it is the limit."""
         self.clock_skew = ClockSkew()
+        self._ahead = 0.0
+        self._looked_at = -math.inf
 
     def now(self) -> float:
         """Return the Unix time by which sales open and close here.
@@ -29,7 +33,9 @@ class KnownDrain:
         that is behind keeps its time, as the clock of the drain may be the wrong one. Then no sale
         opens before both clocks say so.
         """
-        skew = self.clock_skew.seconds(time.monotonic())
-        if skew is None or skew < _WRONG_SECONDS:
-            return time.time()
-        return time.time() - skew
+        moment = time.monotonic()
+        if moment - self._looked_at >= _LOOK_SECONDS:
+            skew = self.clock_skew.seconds(moment)
+            self._ahead = 0.0 if skew is None or skew < _WRONG_SECONDS else skew
+            self._looked_at = moment
+        return time.time() - self._ahead

@@ -10,6 +10,7 @@ from flashsale.broker import (
     TopologyMismatch,
 )
 from flashsale.broker.rabbitmq.refusals import (
+    NotFound,
     connection_refusal,
     declaration_refusal,
     other_limit,
@@ -30,7 +31,7 @@ LIMIT = (
         ("PRECONDITION_FAILED - cannot declare queue 'x': queue limit in vhost '/' (2) is reached",
          BrokerRefused),
         ("PRECONDITION_FAILED - invalid arg 'x-queue-version' for queue 'x'", BrokerRefused),
-        ("NOT_FOUND - no exchange 'x' in vhost '/'", BrokerRefused),
+        ("NOT_FOUND - no exchange 'x' in vhost '/'", NotFound),
         ("INTERNAL_ERROR", BrokerRefused),
         ("ACCESS_REFUSED - configure access to queue 'x' in vhost '/' refused for user 'shop'",
          AccessRefused),
