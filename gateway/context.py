@@ -15,11 +15,11 @@ from gateway.intake.accept_order import OrderIntake
 from gateway.server.lifecycle import Lifecycle
 from gateway.state.announcements import Announcements
 from gateway.state.backlog import Backlog
+from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.missing_orders import MissingOrders
 from gateway.state.ops_samples import OpsSamples
 from gateway.state.orders import KnownOrders
-from gateway.state.other_processes import KnownDrain
 from gateway.state.queue_position import QueuePosition
 from gateway.state.rankings import Rankings
 from gateway.state.sales import KnownSales

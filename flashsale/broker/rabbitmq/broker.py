@@ -134,8 +134,11 @@ class RabbitMQ(Broker):
     @asynccontextmanager
     async def _open_deliveries(self) -> AsyncIterator[_Opened]:
         # A connection of its own: the broker must be able to block publishers but not acks.
-        async with asyncio.timeout(self._publish_timeout + 10):
-            connection = await Connection.connect(self._url)
+        try:
+            async with asyncio.timeout(self._publish_timeout + 10):
+                connection = await Connection.connect(self._url)
+        except TimeoutError as error:
+            raise BrokerUnavailable("no answer in time") from error
         try:
             others = await declare(connection, self._topology)
             yield connection, RabbitMQDeliveries(connection), others

@@ -15,10 +15,10 @@ from flashsale.ledger import open_ledger
 from flashsale.messages.announcements import Decision
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.state.backlog import Backlog
+from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.missing_orders import MissingOrders
 from gateway.state.orders import KnownOrders
-from gateway.state.other_processes import KnownDrain
 from gateway.state.queue_position import QueuePosition
 from gateway.state.stream_changes import StreamChanges
 from loadtest.servers import RabbitNode

@@ -14,9 +14,9 @@ from flashsale.ledger import LedgerUnavailable
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.intake import earlier_attempts
 from gateway.intake.earlier_attempts import AttemptUnknown, EarlierAttempts
+from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.orders import KnownOrders
-from gateway.state.other_processes import KnownDrain
 from gateway.state.queue_position import QueuePosition
 from gateway.state.sales import KnownSales
 from gateway.state.stream_changes import StreamChanges
@@ -61,7 +61,7 @@ class Gateway:
         self.book = Book()
         self.queue_position = QueuePosition(KnownDrain(100))
         self.orders = KnownOrders(self.queue_position, 2, REMEMBERED_SECONDS)
-        self.sales = KnownSales(self.book, StreamChanges())
+        self.sales = KnownSales(self.book, StreamChanges(), time.time)
         self.lookup = LedgerLookup(self.book, QUERIES, GatewayMetrics())
         self.attempts = EarlierAttempts(
             self.orders,

@@ -5,8 +5,8 @@ import asyncio
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.messages.announcements import Decision
+from gateway.state.known_drain import KnownDrain
 from gateway.state.orders import KnownOrders
-from gateway.state.other_processes import KnownDrain
 from gateway.state.queue_position import QueuePosition
 
 
