@@ -21,7 +21,7 @@ from flashsale.broker import (
     TopologyMismatch,
 )
 from flashsale.domain.errors import sole_error
-from flashsale.ledger import LedgerError, LedgerUnavailable, SchemaOutdated
+from flashsale.ledger import LedgerError, LedgerUnavailable, SchemaOutdated, StatementRefused
 from flashsale.observability.errors import TracingUnavailable
 from flashsale.observability.logs import configure_logs
 from flashsale.runtime.background import BackgroundTaskEnded
@@ -44,6 +44,7 @@ _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (BrokerUnavailable, "no broker at FLASHSALE_BROKER_URL: {error}"),
     (QueueFull, "{error}; try again when it has drained"),
     (BrokerError, "{error}"),
+    (StatementRefused, "the database at FLASHSALE_DATABASE_URL refuses: {error}"),
     (LedgerUnavailable, "no database at FLASHSALE_DATABASE_URL: {error}"),
     (LedgerError, "{error}"),
     (OSError, "{error}"),

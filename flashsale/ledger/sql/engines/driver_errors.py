@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from flashsale.ledger.errors import (
@@ -11,6 +12,7 @@ from flashsale.ledger.errors import (
     LedgerRefused,
     LedgerUnavailable,
     SchemaOutdated,
+    StatementRefused,
 )
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -21,7 +23,21 @@ _FOREIGN_CLASSES = ("0A", "21", "38", "39", "42", "44", "54", "P0")
 _NO_RIGHT = "42501"  # whatever the statement, until somebody grants it
 _SQLITE_FAULTS = ("syntax error", "no such column", "no such function", "has no column")
 _NO_SESSION_CODES = ("53300",)  # too many connections
+# Connection exception, invalid authorization, invalid catalog name, operator intervention, system
+# error, internal error.
+_LOST_CLASSES = ("08", "28", "3D", "57", "58", "XX")
+_CANCELLED = "57014"
+_ADVICE = {
+    "25006": "the database or the role only reads: name the primary in the address, or several"
+    " hosts with target_session_attrs=read-write",
+    _CANCELLED: "the role or the database has a statement_timeout that is too short",
+}
 _STATEMENT_POOLING = "transaction blocks not allowed in statement pooling mode"  # of PgBouncer
+
+
+# SQLAlchemy passes on as they are those that come while a session begins or ends, and errors of
+# the driver's own state.
+_OF_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 @contextmanager
@@ -31,7 +47,7 @@ def named_errors() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _translated(error) from error
-    except (OSError, SQLAlchemyError) as error:
+    except (OSError, SQLAlchemyError, *_OF_DRIVER) as error:
         raise LedgerUnavailable(_message(error)) from error
 
 
@@ -85,9 +101,14 @@ def _translated(error: DBAPIError) -> LedgerError:
         return LedgerBusy(message)
     if type(error).__name__ in ("DataError", "IntegrityError"):
         return LedgerRefused(message)
+    if state and (state[:2] not in _LOST_CLASSES or state == _CANCELLED):
+        advice = _ADVICE.get(state)
+        return StatementRefused(f"{message}: {advice}" if advice else message)
     return LedgerUnavailable(message)
 
 
 def _message(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     text = str(error).partition("\n")[0].removeprefix("<class '").replace("'>: ", ": ")
     return text or type(error).__name__
