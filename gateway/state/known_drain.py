@@ -1,6 +1,11 @@
 """What the drain may do and what it does, as it announced last."""
 
+import time
+
 from gateway.state.clock_skew import ClockSkew
+
+# A skew below this is as likely a late announcement as a wrong clock.
+_WRONG_SECONDS = 0.5
 
 
 class KnownDrain:
@@ -15,3 +20,16 @@ class KnownDrain:
         self.drained_per_second: float = drain_rate
         """The measurement; while the drain is not behind, it is the limit."""
         self.clock_skew = ClockSkew()
+
+    def now(self) -> float:
+        """Return the Unix time by which sales open and close here.
+
+        It is the time of this machine, but that of the drain if this machine is ahead of it by half
+        a second or more: the drain would reject what was accepted before its own time. A machine
+        that is behind keeps its time, as the clock of the drain may be the wrong one. Then no sale
+        opens before both clocks say so.
+        """
+        skew = self.clock_skew.seconds(time.monotonic())
+        if skew is None or skew < _WRONG_SECONDS:
+            return time.time()
+        return time.time() - skew
