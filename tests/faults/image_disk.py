@@ -24,7 +24,7 @@ from loadtest.servers import Server
 from tests.processes import prepare
 
 _PREFIX = "flashsale-disk-"
-_MEGABYTES = 512
+_MEGABYTES = 256
 _STOPPED_SECONDS = 10.0
 _QUIET_SECONDS = 30.0
 _POLL_SECONDS = 0.01

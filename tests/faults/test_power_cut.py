@@ -124,7 +124,8 @@ async def messages_in(broker: RabbitMQ, queue: str) -> set[str]:
 
 @pytest.fixture
 async def careless_url(database_on_disk: PostgresServer) -> str:
-    """A database whose owner chose `synchronous_commit = off`."""
+    """A database with a table `written`, whose owner chose `synchronous_commit = off`."""
+    database_on_disk.run_sql("CREATE TABLE public.written (id text)", "flashsale")
     database_on_disk.run_sql("ALTER DATABASE flashsale SET synchronous_commit = off")
     return database_on_disk.url()
 
@@ -136,7 +137,6 @@ async def test_of_commits_by_any_session_synchronous_commit_off_loses_some(
     record_property: Callable[[str, object], None],
 ) -> None:
     dsn = database_on_disk.dsn()
-    database_on_disk.run_sql("CREATE TABLE public.written (id text)", "flashsale")
 
     async def insert(committed: set[str]) -> None:
         async def one_after_the_other() -> None:

@@ -65,7 +65,6 @@ async def test_of_confirmed_orders_only_sqlite_without_full_sync_loses_some(
                 "FLASHSALE_DATABASE_URL": database,
                 "FLASHSALE_GATEWAY_PORT": str(port),
                 "FLASHSALE_METRICS_PORT": "0",
-                "FLASHSALE_SERVICES": "none",  # the fewer pages are written, the later is the sync
                 SQLITE_SYNCHRONOUS: synchronous,
             }
             confirmed: set[str] = set()

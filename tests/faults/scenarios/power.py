@@ -27,9 +27,11 @@ async def everything(stand: Stand) -> None:
     for name in names:
         stand.signal(name, signal.SIGSTOP)
     await asyncio.to_thread(cut_power, stand.node, stand.database)
-    for name in names:  # the first is the one that declares what the others need
+    for name in names:
         stand.signal(name, signal.SIGKILL)
-        await stand.again(name)
+    async with asyncio.TaskGroup() as starting:
+        for name in names:
+            starting.create_task(stand.again(name))
 
 
 @scenario(
