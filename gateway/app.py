@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 
+import structlog
 from aiohttp import web
 
-from flashsale.broker import Publisher
+from flashsale.broker import BrokerUnavailable, Publisher
 from flashsale.observability.broker_metrics import BrokerCollector
 from flashsale.observability.gateway_metrics import (
     ClockSkewCollector,
@@ -38,19 +39,20 @@ from gateway.server.serving import retire as retire
 from gateway.server.serving import serving as serving
 from gateway.server.supervisor import run_workers
 from gateway.state.announcements import AnnouncedState, Announcements
-from gateway.state.arrivals import ArrivalsBySecond
+from gateway.state.arrivals import ArrivalsBySecond, OtherGateways
 from gateway.state.backlog import SAMPLE_SECONDS, Backlog
 from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.missing_orders import MissingOrders
 from gateway.state.ops_samples import OpsSamples, SampleSources
 from gateway.state.orders import KnownOrders
-from gateway.state.other_gateways import OtherGateways
 from gateway.state.queue_position import QueuePosition
 from gateway.state.rankings import Rankings
 from gateway.state.sales import KnownSales
 from gateway.state.sales_listing import SalesListing
 from gateway.state.stream_changes import StreamChanges
+
+log = structlog.get_logger()
 
 METRICS_PORT = 9090
 
@@ -81,7 +83,7 @@ def create_context(
     queue_position = QueuePosition(drain)
     backlog = Backlog(stack.broker, stack.topology.orders, queue_position, changes)
     orders = KnownOrders(queue_position, settings.status_orders, settings.status_seconds)
-    sales = KnownSales(stack.ledger, changes)
+    sales = KnownSales(stack.ledger, changes, drain.now)
     arrivals = ArrivalsBySecond()
     other_gateways = OtherGateways()
     ledger_lookup = LedgerLookup(stack.ledger, settings.status_queries, metrics)
@@ -113,6 +115,7 @@ def create_context(
             ),
             announcements=announcements,
             retry_after=RetryAfter(backlog, drain),
+            clock=drain.now,
         ),
         secret=secret,
     )
@@ -159,7 +162,11 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
     """Keep the gateway's state and its streams up to date while the application runs."""
     context = app[CONTEXT]
     await context.sales.read()
-    await context.backlog.recount()
+    try:
+        await context.backlog.recount()
+    except BrokerUnavailable as error:
+        # The queue may be replaced at this moment. It is counted again once announcements come.
+        log.info("backlog not counted", reason=str(error))
     followed = {
         "sales": context.sales.follow,
         "backlog": context.backlog.follow,

@@ -8,8 +8,8 @@ from functools import partial
 
 from flashsale.broker import Broker, BrokerError, Publisher, QueueFull
 from flashsale.messages.headers import Headers
+from gateway.state.arrivals import OtherGateways
 from gateway.state.backlog import Backlog
-from gateway.state.other_gateways import OtherGateways
 
 # How far the queue may exceed its limit: by what all gateways have in flight near the limit.
 _EXCESS_SHARE = 0.02

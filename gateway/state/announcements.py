@@ -23,12 +23,11 @@ from flashsale.messages.announcements import (
 )
 from flashsale.messages.codec import MessageError
 from flashsale.observability.gateway_metrics import GatewayMetrics
-from gateway.state.arrivals import ArrivalsBySecond
+from gateway.state.arrivals import ArrivalsBySecond, OtherGateways
 from gateway.state.backlog import Backlog
 from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.orders import KnownOrder, KnownOrders
-from gateway.state.other_gateways import OtherGateways
 from gateway.state.sales import KnownSales
 from gateway.state.stream_changes import StreamChanges
 

@@ -1,11 +1,13 @@
-"""The orders that arrived at all gateways, second by second."""
+"""The orders that arrived at all gateways, second by second, and how many gateways there are."""
 
+import time
 from collections import OrderedDict
 from typing import NamedTuple
 
 from flashsale.messages.announcements import Arrivals
 
 KEPT_SECONDS = 900
+_LATELY_SECONDS = 3.0
 
 
 class ArrivalCounts(NamedTuple):
@@ -38,3 +40,21 @@ class ArrivalsBySecond:
     def at(self, second: int) -> ArrivalCounts:
         """Return the counts of the second that ends at `second`, in Unix seconds."""
         return self._seconds.get(second, ArrivalCounts())
+
+
+class OtherGateways:
+    """The other gateways that put orders in the queue now. Each worker counts as a gateway."""
+
+    def __init__(self) -> None:
+        self._heard_at: dict[str, float] = {}
+
+    def heard(self, name: str) -> None:
+        """Note an announcement of orders by another gateway."""
+        self._heard_at[name] = time.monotonic()
+
+    def count(self) -> int:
+        """Return how many were heard within the last 3 s."""
+        since = time.monotonic() - _LATELY_SECONDS
+        if any(at < since for at in self._heard_at.values()):
+            self._heard_at = {name: at for name, at in self._heard_at.items() if at >= since}
+        return len(self._heard_at)

@@ -87,6 +87,13 @@ def test_compose_gives_no_container_the_whole_machine(tmp_path: Path) -> None:
         assert service.get("cpus", 0) == 1 or service["cpu_shares"] > 0, name
 
 
+def test_compose_tells_rabbitmq_the_memory_that_it_may_use(tmp_path: Path) -> None:
+    """Else it takes 60 % of the machine's memory for allowed, and is killed before that."""
+    rabbitmq = compose(tmp_path)["services"]["rabbitmq"]
+    arguments = rabbitmq["environment"]["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"].split()
+    assert arguments[-2:] == ["total_memory_available_override_value", rabbitmq["mem_limit"]]
+
+
 def test_compose_gives_no_container_powers_that_it_does_not_use(tmp_path: Path) -> None:
     services = compose(tmp_path, "--profile", "load")["services"]
     for name, service in services.items():
@@ -197,8 +204,13 @@ def test_kubernetes_takes_the_manifests(version: str) -> None:
             pod = resource["spec"]["template"]
             assert pod["metadata"]["labels"] == resource["spec"]["selector"]["matchLabels"]
             [container] = pod["spec"]["containers"]
+            assert container["startupProbe"]
             assert container["livenessProbe"]
+            # A rollout stops at pods that do not get ready, and leaves the old ones.
+            assert container["readinessProbe"]
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    # Else `kubectl apply` of the next version is refused: a Job can't be changed.
+    assert by_kind["Job"]["spec"]["ttlSecondsAfterFinished"] > 0
 
 
 def test_prometheus_takes_the_scrape_config() -> None:

@@ -25,12 +25,11 @@ from gateway.intake.earlier_attempts import EarlierAttempts
 from gateway.intake.refusals import Refusal
 from gateway.intake.retry_after import RetryAfter
 from gateway.state.announcements import AnnouncedState, Announcements
-from gateway.state.arrivals import ArrivalsBySecond
+from gateway.state.arrivals import ArrivalsBySecond, OtherGateways
 from gateway.state.backlog import Backlog
 from gateway.state.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.orders import KnownOrders
-from gateway.state.other_gateways import OtherGateways
 from gateway.state.queue_position import QueuePosition
 from gateway.state.sales import KnownSales
 from gateway.state.stream_changes import StreamChanges
@@ -138,7 +137,7 @@ class Shop:
 
     def _gateway(self) -> Gateway:
         changes, drain = StreamChanges(), KnownDrain(RATE)
-        sales, queue_position = KnownSales(self.ledger, changes), QueuePosition(drain)
+        sales, queue_position = KnownSales(self.ledger, changes, drain.now), QueuePosition(drain)
         backlog = Backlog(self.broker, self.topology.orders, queue_position, changes)
         orders = KnownOrders(queue_position, 1000, REMEMBERED_SECONDS)
         lookup = LedgerLookup(self.ledger, QUERIES, _gateway_metrics)
@@ -161,6 +160,7 @@ class Shop:
             ),
             announcements,
             RetryAfter(backlog, drain),
+            drain.now,
         )
         intake = OrderIntake(parts, secret=SECRET)
         self.loop.finish(sales.read())

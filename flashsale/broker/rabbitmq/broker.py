@@ -4,11 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import structlog
-from pika.channel import Channel
-from pika.exceptions import AMQPError
 
 from flashsale.broker.port import (
     Broker,
@@ -22,9 +20,10 @@ from flashsale.broker.port import (
 from flashsale.broker.rabbitmq.confirms import Confirms
 from flashsale.broker.rabbitmq.connection import Connection
 from flashsale.broker.rabbitmq.consumer import RabbitMQDeliveries
-from flashsale.broker.rabbitmq.declaration import OtherQueues, declare, warn_of_others
 from flashsale.broker.rabbitmq.publisher import ConfirmedChannel
-from flashsale.broker.rabbitmq.queue_change import changing_queue
+from flashsale.broker.rabbitmq.queues.change import changing_queue
+from flashsale.broker.rabbitmq.queues.counter import QueueCounter
+from flashsale.broker.rabbitmq.queues.declaration import OtherQueues, declare, warn_of_others
 from flashsale.broker.topology import Queue, Topology
 from flashsale.domain.backoff import Backoff
 from flashsale.messages.headers import Headers
@@ -68,9 +67,7 @@ class RabbitMQ(Broker):
         self._publish_channel: ConfirmedChannel | None = None
         # Replaced channels, open until the broker has answered for all their messages.
         self._retired: list[ConfirmedChannel] = []
-        self._count_channel: Channel | None = None
-        self._count_lock = asyncio.Lock()
-        self._pending_count: asyncio.Future[Depth] | None = None
+        self._counter = QueueCounter(publish_timeout)
         self._lost_reason = "not connected"
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -92,8 +89,7 @@ class RabbitMQ(Broker):
         return channel.publish(exchange, routing_key, body, message_id, headers, mandatory)
 
     def refuses_late(self, queue: str) -> bool:
-        declared = next((q for q in self._topology.queues if q.name == queue), None)
-        return declared is not None and declared.type == "quorum"
+        return self._declared(queue).type == "quorum"
 
     @property
     def in_flight(self) -> int:
@@ -119,13 +115,13 @@ class RabbitMQ(Broker):
     @asynccontextmanager
     async def consume(self, queue: str, prefetch: int) -> AsyncIterator[Deliveries]:
         async with self._open_deliveries() as (connection, deliveries, others):
-            declared = next((q for q in self._topology.queues if q.name == queue), Queue(queue))
+            declared = self._declared(queue)
             spilled = [declared.spills_to] if declared.spills_to else []
             await deliveries.start([*spilled, queue], prefetch)
-            existing = others.get(queue)
-            if existing is None or declared.max_length is None:
+            if queue not in others or declared.max_length is None:
                 yield deliveries
                 return
+            existing = others[queue]
             async with changing_queue(connection, deliveries, self._topology, existing, declared):
                 yield deliveries
 
@@ -138,8 +134,11 @@ class RabbitMQ(Broker):
     @asynccontextmanager
     async def _open_deliveries(self) -> AsyncIterator[_Opened]:
         # A connection of its own: the broker must be able to block publishers but not acks.
-        async with asyncio.timeout(self._publish_timeout + 10):
-            connection = await Connection.connect(self._url)
+        try:
+            async with asyncio.timeout(self._publish_timeout + 10):
+                connection = await Connection.connect(self._url)
+        except TimeoutError as error:
+            raise BrokerUnavailable("no answer in time") from error
         try:
             others = await declare(connection, self._topology)
             yield connection, RabbitMQDeliveries(connection), others
@@ -147,40 +146,9 @@ class RabbitMQ(Broker):
             await asyncio.shield(connection.close())
 
     async def depth(self, queue: str) -> Depth:
-        async with self._count_lock:
-            if self._connection is None:
-                raise BrokerUnavailable(self._lost_reason)
-            try:
-                async with asyncio.timeout(self._publish_timeout):
-                    return await self._count(self._connection, queue)
-            except TimeoutError as error:
-                self._count_channel = None
-                raise BrokerUnavailable("no answer in time") from error
-
-    async def _count(self, connection: Connection, queue: str) -> Depth:
-        counted: asyncio.Future[Depth] = self._loop.create_future()
-
-        def refused(reason: str) -> None:
-            # The broker closes the channel if a passively declared queue does not exist.
-            self._count_channel = None
-            if self._pending_count is not None and not self._pending_count.done():
-                self._pending_count.set_exception(BrokerUnavailable(reason))
-
-        def answered(frame: Any) -> None:
-            if not counted.done():
-                counted.set_result(Depth(frame.method.message_count, frame.method.consumer_count))
-
-        if self._count_channel is None:
-            self._count_channel = await connection.channel(on_closed=refused)
-        self._pending_count = counted
-        try:
-            self._count_channel.queue_declare(queue, passive=True, callback=answered)
-        except AMQPError as error:
-            raise BrokerUnavailable(str(error)) from error
-        try:
-            return await connection.until_closed(counted)
-        finally:
-            counted.cancel()  # after a failure nobody awaits it
+        if self._connection is None:
+            raise BrokerUnavailable(self._lost_reason)
+        return await self._counter.count(self._connection, queue)
 
     async def __aenter__(self) -> Self:
         await self._connect()
@@ -287,17 +255,15 @@ class RabbitMQ(Broker):
     async def _disconnect(self, reason: str) -> None:
         self._lost_reason = reason
         channels = self._channels()
-        connection, self._connection, self._publish_channel, self._count_channel = (
-            self._connection,
-            None,
-            None,
-            None,
-        )
+        connection, self._connection, self._publish_channel = self._connection, None, None
         self._retired.clear()
         for channel in channels:
             channel.confirms.fail_all(reason)
         if connection is not None:
             await connection.close()
+
+    def _declared(self, queue: str) -> Queue:
+        return next((q for q in self._topology.queues if q.name == queue), Queue(queue))
 
     def _channels(self) -> list[ConfirmedChannel]:
         """Return the channels that may have messages in flight, the oldest first."""

@@ -15,8 +15,8 @@ from flashsale.broker import (
     sale_topology,
     upgrade_queues,
 )
-from flashsale.broker.rabbitmq import queue_replacement
-from flashsale.broker.rabbitmq.queue_replacement import _Replacement
+from flashsale.broker.rabbitmq.queues import replacement
+from flashsale.broker.rabbitmq.queues.replacement import _Replacement
 from services.installed import chosen_services
 from services.queues import services_topology
 from tests.conftest import unique
@@ -122,8 +122,8 @@ async def test_an_interrupted_replacement_is_completed(
     old, new = topology(prefix, "classic"), topology(prefix, "quorum")
     async with opened(rabbit_url, old) as broker:
         ids = await publish(broker, old.dead_orders, MESSAGES)
-    module = "flashsale.broker.rabbitmq.queue_replacement"
-    done = _Replacement._deleted if "." in step else queue_replacement._publish
+    module = "flashsale.broker.rabbitmq.queues.replacement"
+    done = _Replacement._deleted if "." in step else replacement._publish
     left = calls
 
     async def interrupted(*arguments: Any) -> Any:

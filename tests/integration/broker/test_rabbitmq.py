@@ -145,11 +145,11 @@ async def test_a_connection_goes_to_the_next_address_when_its_node_dies(
 async def test_another_queue_of_that_name_is_a_mismatch_that_names_it(
     rabbit_url: str, topology: Topology
 ) -> None:
-    async with RabbitMQ(rabbit_url, topology):
-        pass
     prefix = topology.orders.removesuffix("sale.orders")
+    async with RabbitMQ(rabbit_url, sale_topology(prefix, 10, "quorum")):
+        pass
     with pytest.raises(TopologyMismatch, match="inequivalent arg") as caught:
-        async with RabbitMQ(rabbit_url, sale_topology(prefix, 10, "quorum")):
+        async with RabbitMQ(rabbit_url, topology):
             pass
     assert topology.orders in str(caught.value)
 

@@ -64,10 +64,10 @@ async def test_each_missing_right_is_told_with_advice_that_helps(
 async def test_another_queue_of_that_name_is_to_be_deleted(
     rabbit_url: str, topology: Topology
 ) -> None:
-    async with RabbitMQ(rabbit_url, topology):
-        pass
     prefix = topology.orders.removesuffix("sale.orders")
+    async with RabbitMQ(rabbit_url, sale_topology(prefix, 10, "quorum")):
+        pass
     with pytest.raises(TopologyMismatch) as caught:
-        async with RabbitMQ(rabbit_url, sale_topology(prefix, 10, "quorum")):
+        async with RabbitMQ(rabbit_url, topology):
             pass
     assert "delete it there" in advice(caught.value)

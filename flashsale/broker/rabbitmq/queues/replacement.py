@@ -13,7 +13,7 @@ import structlog
 from flashsale.broker.port import BrokerRefused, Delivery, Depth
 from flashsale.broker.rabbitmq.broker import RabbitMQ
 from flashsale.broker.rabbitmq.connection import Connection
-from flashsale.broker.rabbitmq.declaration import DeclaringChannel, declare
+from flashsale.broker.rabbitmq.queues.declaration import DeclaringChannel, declare
 from flashsale.broker.topology import Queue, Topology
 
 log = structlog.get_logger()

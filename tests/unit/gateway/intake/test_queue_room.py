@@ -7,8 +7,8 @@ import pytest
 
 from flashsale.broker import Broker, BrokerUnavailable, QueueFull
 from gateway.intake.queue_room import QueueRoom
+from gateway.state.arrivals import OtherGateways
 from gateway.state.backlog import Backlog
-from gateway.state.other_gateways import OtherGateways
 
 LIMIT = 2000
 

@@ -13,7 +13,7 @@ import structlog
 from flashsale.broker.port import BrokerError
 from flashsale.broker.rabbitmq.connection import Connection
 from flashsale.broker.rabbitmq.consumer import RabbitMQDeliveries
-from flashsale.broker.rabbitmq.declaration import DeclaringChannel
+from flashsale.broker.rabbitmq.queues.declaration import DeclaringChannel
 from flashsale.broker.topology import Queue, Topology
 
 log = structlog.get_logger()

@@ -11,10 +11,13 @@ from pika.channel import Channel
 from flashsale.broker.port import BrokerUnavailable, TopologyMismatch
 from flashsale.broker.rabbitmq.arguments import queue_arguments
 from flashsale.broker.rabbitmq.connection import Connection
-from flashsale.broker.rabbitmq.refusals import declaration_refusal, other_limit
+from flashsale.broker.rabbitmq.refusals import NotFound, declaration_refusal, other_limit
 from flashsale.broker.topology import Binding, Exchange, Queue, Topology
 
 log = structlog.get_logger()
+
+_TRIES = 20
+_AGAIN_SECONDS = 0.1
 
 OtherQueues = Mapping[str, Queue]
 """The queues with another limit than the topology asks for, or classic ones in place of quorum
@@ -25,11 +28,22 @@ async def declare(connection: Connection, topology: Topology) -> OtherQueues:
     """Declare the topology; repeating it changes nothing.
 
     A queue with another limit, or a classic one in place of a quorum queue, is left as it is. If it
-    has a limit, its consumer changes it (`queue_change`), and so its bindings are left, too. The
-    others are replaced by `flashsale migrate` (`queue_replacement`).
+    has a limit, its consumer changes it (`change`), and so its bindings are left, too. The
+    others are replaced by `flashsale migrate` (`replacement`).
 
     Raises `TopologyMismatch`, `AccessRefused`, `BrokerRefused` or `BrokerUnavailable`.
     """
+    for _ in range(_TRIES):
+        try:
+            return await _declare_once(connection, topology)
+        except NotFound as error:
+            # The consumer is changing the queue: it has deleted it just now.
+            log.info("declaring again", reason=str(error))
+            await asyncio.sleep(_AGAIN_SECONDS)
+    return await _declare_once(connection, topology)
+
+
+async def _declare_once(connection: Connection, topology: Topology) -> OtherQueues:
     channel = await DeclaringChannel.open(connection)
     for exchange in topology.exchanges:
         await channel.declare_exchange(exchange)

@@ -1,0 +1,1 @@
+"""Declare queues, change them while they are used, and replace them."""
