@@ -35,7 +35,7 @@ class NoImageDisk(Exception):
 
 
 class DiskError(Exception):
-    """A command failed. The message is what it printed."""
+    """A command failed. The message is the first line that it printed."""
 
 
 class ImageDisk:
@@ -115,7 +115,7 @@ def _run(*command: str) -> None:
     except FileNotFoundError as error:
         raise DiskError(f"no {command[0]} here") from error
     except subprocess.CalledProcessError as error:
-        raise DiskError(f"{command[0]}: {error.stderr.strip()}") from error
+        raise DiskError(error.stderr.partition("\n")[0]) from error
 
 
 @contextmanager
