@@ -2,14 +2,15 @@
 
 `start()` runs a small process that holds the other end of a pipe. When this process is gone, by
 SIGKILL too, the pipe closes; the watchdog then kills what this process left running, and removes
-its folders. It knows the processes by a mark in their environment, which their children inherit
-into whatever session or process group they go.
+its folders and what is mounted in them. It knows the processes by a mark in their environment,
+which their children inherit into whatever session or process group they go.
 """
 
 import os
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -38,7 +39,10 @@ def start() -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove that folder when this process ends, if it is still there."""
+    """Remove that folder when this process ends, if it is still there.
+
+    Unmount first what is mounted in it.
+    """
     with _starting:
         os.write(_pipe_of(os.getpid()), f"{folder}\n".encode())
 
@@ -85,10 +89,22 @@ def _watch(mark: str) -> None:
             # Children of a server that are not marked see its end a moment later, and may write
             # a file until then: so try again.
             for folder in folders:
+                _unmount(folder)
                 shutil.rmtree(folder, ignore_errors=True)
             if not any(map(os.path.exists, folders)):
                 return
         time.sleep(_POLL_SECONDS)
+
+
+def _unmount(folder: str) -> None:
+    """Unmount everything that is mounted on that folder or in it. Loop devices end with that."""
+    mounts = Path("/proc/self/mounts")
+    if not mounts.exists():  # not Linux
+        return
+    points = [line.split()[1] for line in mounts.read_text().splitlines()]
+    for point in reversed(points):  # the latest one first
+        if Path(point).is_relative_to(folder):
+            subprocess.run(["umount", "--lazy", point], check=False)
 
 
 def _left(mark: str, folders: list[str]) -> Iterator["psutil.Process"]:

@@ -109,7 +109,8 @@ class Server(ABC):
         # Parents first: a master that is left replaces the worker that was killed.
         for process in reversed(family) if number == signal.SIGKILL else [self._process]:
             with suppress(psutil.NoSuchProcess):
-                process.send_signal(signal.SIGCONT)
+                if number != signal.SIGKILL:  # which ends frozen ones before they do anything else
+                    process.send_signal(signal.SIGCONT)
                 process.send_signal(number)
         for process in _running(family, _STOP_SECONDS):
             with suppress(psutil.NoSuchProcess):

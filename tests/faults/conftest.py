@@ -2,22 +2,27 @@
 
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from loadtest import watchdog
 from loadtest.servers import PostgresServer, RabbitNode, ServerNotFound, postgres, rabbitmq
+from tests.faults.image_disk import NoImageDisk, image_disk, temporary_files_in
 from tests.faults.linked import LinkedCluster, linked_cluster
-from tests.faults.scenario import Row, Scenario
-from tests.processes import prepare
+from tests.faults.scenario import SEEDS, Row, Scenario
 
 _COLUMNS = (
     *("fault", "seed", "offered", "accepted", "confirmed"),
     *("without service", "nothing decided", "lost", "doubled"),
 )
+_COLUMNS_OF_CUTS = ("what had acknowledged when the power was cut", "seed", "acknowledged", "lost")
 _SMALL_DISK = "400m"
+
+# `make faults` plays them: a broker takes seconds to start, twice.
+collect_ignore = [] if SEEDS else ["test_power_cut.py"]
 
 
 @pytest.fixture(scope="session")
@@ -33,19 +38,16 @@ def broken_database() -> Iterator[PostgresServer]:
 @contextmanager
 def small_disk() -> Iterator[None]:
     """Have what makes temporary folders make them on a small disk of their own."""
-    prepare()  # its folder is to outlive the disk
     folder = Path(tempfile.mkdtemp(prefix="flashsale-disk-"))
+    watchdog.discard(folder)
     folder.chmod(0o755)  # the database is another user's
     mount = ["mount", "-t", "tmpfs", "-o", f"size={_SMALL_DISK},mode=1777", "tmpfs", str(folder)]
     mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
     try:
         if mounted.returncode:
             pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
-        before, tempfile.tempdir = tempfile.tempdir, str(folder)
-        try:
+        with temporary_files_in(folder):
             yield
-        finally:
-            tempfile.tempdir = before
     finally:
         if not mounted.returncode:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
@@ -66,23 +68,36 @@ async def servers_of_scenario(
         elif scenario.small_disk:
             with small_disk(), rabbitmq() as node, small_disk(), postgres(fsync="off") as database:
                 yield node, database
+        elif scenario.image_disks:
+            with on_image_disks() as servers:
+                yield servers
         else:
             yield request.getfixturevalue("node"), request.getfixturevalue("broken_database")
-    except ServerNotFound as error:
+    except (ServerNotFound, NoImageDisk) as error:
         pytest.skip(str(error))
 
 
+@contextmanager
+def on_image_disks() -> Iterator[tuple[RabbitNode, PostgresServer]]:
+    """Run a broker and a database, each on a disk whose power can be cut.
+
+    What they wrote when they were made is on the disks, as if they had run for a while.
+    """
+    with ExitStack() as exits:
+        node_disk, database_disk = (exits.enter_context(image_disk()) for _ in range(2))
+        with temporary_files_in(node_disk.files):
+            node = exits.enter_context(rabbitmq())
+        with temporary_files_in(database_disk.files):
+            database = exits.enter_context(postgres())
+        node_disk.sync()
+        database_disk.sync()
+        yield node, database
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what came of each scenario."""
-    rows = [
-        Row(*value)
-        for report in terminalreporter.getreports("passed")
-        for key, value in report.user_properties
-        if key == "fault"
-    ]
-    if not rows:
-        return
-    terminalreporter.section("faults")
+    """Print what came of each scenario, and of each power cut."""
+    found = [each for r in terminalreporter.getreports("passed") for each in r.user_properties]
+    rows = [Row(*value) for key, value in found if key == "fault"]
     lines = [
         (
             row.name,
@@ -94,7 +109,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         )
         for row in rows
     ]
-    widths = [max(map(len, column)) for column in zip(_COLUMNS, *lines, strict=True)]
-    for line in (_COLUMNS, *lines):
-        name, *rest = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        terminalreporter.write_line(" | ".join([name, *rest]))
+    _print(terminalreporter, "faults", _COLUMNS, lines)
+    cuts = [tuple(map(str, value)) for key, value in found if key == "power cut"]
+    _print(terminalreporter, "power cuts", _COLUMNS_OF_CUTS, cuts)
+
+
+def _print(
+    to: pytest.TerminalReporter,
+    title: str,
+    columns: tuple[str, ...],
+    lines: Sequence[tuple[str, ...]],
+) -> None:
+    if not lines:
+        return
+    to.section(title)
+    widths = [max(map(len, column)) for column in zip(columns, *lines, strict=True)]
+    for line in (columns, *lines):
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        to.write_line(" | ".join(cells))

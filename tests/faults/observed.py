@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
+
 import flashsale.ledger.sql.sink
 from consumer.announcer import Announcer
 from consumer.release_gate import ReleaseLog
@@ -29,6 +32,7 @@ from gateway.intake.accept_order import OrderIntake
 
 HISTORY = "FAULTS_HISTORY"
 POINT = "FAULTS_POINT"
+SQLITE_SYNCHRONOUS = "FAULTS_SQLITE_SYNCHRONOUS"
 
 _HOUR = 3600.0
 _ACK_ON_ITS_WAY_SECONDS = 0.1
@@ -150,6 +154,20 @@ def step_on_signal() -> None:
     signal.signal(signal.SIGUSR2, step)
 
 
+def sync_sqlite(how: str) -> None:
+    """Have SQLite's `PRAGMA synchronous` be another one than the product's.
+
+    Checkpoints are off: a cut that comes right after one would show no difference.
+    """
+
+    @event.listens_for(Pool, "checkout")
+    def on_checkout(connection: Any, *_: object) -> None:
+        cursor = connection.cursor()
+        for pragma in (f"synchronous={how}", "wal_autocheckpoint=0"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+
 def _writer(file: Path) -> Callable[[Observation], None]:
     # By a system call each: what was seen by a process that is killed is seen.
     descriptor = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -162,5 +180,7 @@ if __name__ == "__main__":
     if named := os.environ.get(POINT):
         at_point, _, nth = named.partition(":")
         die_at(at_point, int(nth))
+    if synchronous := os.environ.get(SQLITE_SYNCHRONOUS):
+        sync_sqlite(synchronous)
     step_on_signal()
     app(sys.argv[1:])

@@ -1,6 +1,7 @@
 """What a scenario is: a fault, when it happens, and what is expected beside the promises."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -18,6 +19,12 @@ from tests.processes import run
 
 Fault = Callable[[Stand], Awaitable[None]]
 
+SEEDS = int(os.environ.get("FAULTS_SEEDS", "0"))
+"""How often each scenario is played; 0: the short ones, once."""
+_FIRST_SEED = int(os.environ.get("FAULTS_FIRST_SEED", "1"))
+
+EACH_SEED = range(_FIRST_SEED, _FIRST_SEED + max(1, SEEDS))
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -33,10 +40,14 @@ class Scenario:
     """Orders a second that are new."""
     small_disk: bool = False
     """Whether broker and database are its own, each on a small disk that can be filled."""
+    image_disks: bool = False
+    """Whether broker and database are its own, each on a disk whose power can be cut."""
     cluster: bool = False
     """Whether its broker is a cluster, of its own."""
     after: float = 1.5
     """Seconds for which shoppers come once things are whole again."""
+    loses: bool = False
+    """Whether orders are to be lost: the fault is one that its settings do not withstand."""
 
 
 SCENARIOS: list[Scenario] = []
@@ -126,6 +137,7 @@ async def _judged(scenario: Scenario, seed: int, stand: Stand, crowd: Crowd) -> 
     gone = stand.gone(crowd)
     assert all(any(id in line for id in gone) for line in lost), printed
     assert not any(violations.values()), printed
+    assert lost or not scenario.loses, f"nothing was lost of {len(crowd.accepted)} orders"
     return Row(
         scenario.name,
         seed,

@@ -136,9 +136,12 @@ class Stand:
         )
         self._running[name] = exits, running
         if kind == "gateway":
-            await asyncio.to_thread(
-                running.await_url, f"http://127.0.0.1:{self._ports[name]}/healthz"
-            )
+            url = f"http://127.0.0.1:{self._ports[name]}/healthz"
+
+            async def answers() -> bool:
+                return await asyncio.to_thread(get, url) is not None or not running.running
+
+            await self.until(answers, f"{name} to listen", _READY_SECONDS)
         elif not (kind == "consumer" and self.layout.consumers > 1 and name != "consumer-1"):
             await self.until(
                 lambda: running.output.count(_ACTIVE) > active or not running.running,

@@ -1,6 +1,5 @@
 """Every promise holds under every fault. `make faults` plays all of them, with three seeds each."""
 
-import os
 from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
@@ -9,7 +8,7 @@ import pytest
 
 from loadtest.servers import PostgresServer, RabbitNode
 from tests.faults.linked import LinkedCluster
-from tests.faults.scenario import SCENARIOS, Scenario, play
+from tests.faults.scenario import EACH_SEED, SCENARIOS, SEEDS, Scenario, play
 from tests.faults.scenarios import (  # noqa: F401 they register themselves
     broker,
     cluster,
@@ -18,17 +17,14 @@ from tests.faults.scenarios import (  # noqa: F401 they register themselves
     disk,
     gateway,
     mail,
+    power,
     service,
 )
-
-SEEDS = int(os.environ.get("FAULTS_SEEDS", "0"))
-"""How often each scenario is played; 0: the short ones, once."""
-FIRST_SEED = int(os.environ.get("FAULTS_FIRST_SEED", "1"))
 
 CHOSEN = [scenario for scenario in SCENARIOS if SEEDS or scenario.short]
 
 
-@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + max(1, SEEDS)))
+@pytest.mark.parametrize("seed", EACH_SEED)
 @pytest.mark.parametrize("scenario", CHOSEN, ids=[s.name.replace(" ", "-") for s in CHOSEN])
 async def test_promises_hold_when(
     scenario: Scenario,
