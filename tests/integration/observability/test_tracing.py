@@ -250,9 +250,7 @@ async def test_a_refusal_is_told_by_its_status_and_the_kind_of_error(
     request: pytest.FixtureRequest, collector: Collector, kind: str
 ) -> None:
     # The limit of a quorum queue is not exact.
-    settings = settings_of(
-        request, kind, tracing=True, queue_max_length=1, queue_type="classic"
-    )
+    settings = settings_of(request, kind, tracing=True, queue_max_length=1, queue_type="classic")
     async with gateway(settings) as (url, stack), aiohttp.ClientSession() as client:
         await order(url)
         for body in ({"sku": "tv", "customer_id": "c-2"}, {"sku": "no", "customer_id": "c-3"}):
