@@ -133,14 +133,10 @@ def at_most(letters: int, seconds: float) -> Answer:
     return answer
 
 
-def for_recipient(address: str, answer: str, times: int = 1_000_000) -> Answer:
-    """Give this answer for one recipient, so many times."""
-    left = [times]
+def for_recipient(address: str, answer: str) -> Answer:
+    """Give this answer for one recipient."""
 
     def answers(recipient: str) -> str | None:
-        if recipient == address and left[0] > 0:
-            left[0] -= 1
-            return answer
-        return None
+        return answer if recipient == address else None
 
     return answers
