@@ -9,6 +9,7 @@ from rich.table import Table
 from flashsale import __version__
 from flashsale.broker.topology_diagram import mermaid, tables
 from flashsale.cli import run
+from flashsale.cli.advise import advise_on_queue
 from flashsale.cli.check import check
 from flashsale.cli.dead_letters import dead_app
 from flashsale.cli.demo import demo
@@ -97,6 +98,7 @@ def topology(
         Console().print(table)
 
 
+app.command("advise")(advise_on_queue)
 app.command()(check)
 app.command()(demo)
 app.add_typer(sale_app, name="sale")
