@@ -4,11 +4,12 @@ A latency counts from the moment when the order was due, as in `loadtest.load.op
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 
 from loadtest.bench.brokers.closed_loop import order
-from loadtest.bench.brokers.port import Full, OrderQueue
+from loadtest.bench.brokers.port import Full, Lost, OrderQueue
 from loadtest.load.open_loop import percentiles_ms
 
 RATE = 5_000
@@ -37,15 +38,15 @@ class Spike:
 
 
 async def spike(queue: OrderQueue, seconds: float = SECONDS) -> Spike:
-    """Send the spike, drain the queue meanwhile, and return the figures. Raises `Lost`."""
+    """Send the spike, drain the queue meanwhile, and return the figures."""
     drained: set[bytes] = set()
     accepted: set[bytes] = set()
-    refused = 0
+    refused = unanswered = 0
     waited: list[float] = []
     begin = perf_counter()
 
     async def publish(number: int) -> None:
-        nonlocal refused
+        nonlocal refused, unanswered
         body = order(number)
         try:
             await queue.publish(body)
@@ -53,9 +54,8 @@ async def spike(queue: OrderQueue, seconds: float = SECONDS) -> Spike:
         except Full:
             refused += 1
             return
-        except asyncio.CancelledError:
-            waited.append(perf_counter() - begin - number / RATE)
-            raise
+        except (Lost, asyncio.CancelledError):  # such as too many in flight, or out of patience
+            unanswered += 1
         waited.append(perf_counter() - begin - number / RATE)
 
     draining = asyncio.create_task(_drain(queue, drained))
@@ -64,16 +64,16 @@ async def spike(queue: OrderQueue, seconds: float = SECONDS) -> Spike:
         while (ahead := begin + number / RATE - perf_counter()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(max(ahead, _TICK_SECONDS))
         publishers.append(asyncio.create_task(publish(number)))
-    _, unanswered = await asyncio.wait(publishers, timeout=_PATIENCE_SECONDS)
-    await _cancel(*unanswered)
-    for publisher in set(publishers) - unanswered:
-        publisher.result()
+    _, late = await asyncio.wait(publishers, timeout=_PATIENCE_SECONDS)
+    for publisher in late:
+        publisher.cancel()
+    await asyncio.gather(*publishers)
     await _until_drained(draining, accepted, drained)
     latency = percentiles_ms(waited)
     return Spike(
         accepted=len(accepted),
         refused=refused,
-        unanswered=len(unanswered),
+        unanswered=unanswered,
         missing=len(accepted - drained),
         p50_ms=latency["p50"],
         p99_ms=latency["p99"],
@@ -87,13 +87,9 @@ async def _until_drained(
     end = perf_counter() + _DRAIN_SECONDS
     while accepted - drained and perf_counter() < end and not draining.done():  # noqa: ASYNC110
         await asyncio.sleep(0.05)
-    await _cancel(draining)
-
-
-async def _cancel(*tasks: asyncio.Task[None]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    draining.cancel()
+    with suppress(asyncio.CancelledError):
+        await draining
 
 
 async def _drain(queue: OrderQueue, drained: set[bytes]) -> None:

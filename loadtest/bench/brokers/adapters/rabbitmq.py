@@ -20,12 +20,12 @@ _PREFETCH = 100
 _PATIENCE_SECONDS = 10.0
 
 
-def rabbitmq_queue(kind: QueueType) -> OpenQueue:
-    """Return the function that opens a queue of this type."""
+def rabbitmq_queue(kind: QueueType, prefix: str = "") -> OpenQueue:
+    """Return the function that opens a queue of this type, with this prefix to its name."""
 
     @asynccontextmanager
     async def opened(url: str, bound: int) -> AsyncIterator[OrderQueue]:
-        topology = sale_topology("", bound, kind)
+        topology = sale_topology(prefix, bound, kind)
         async with AsyncExitStack() as stack:
             try:
                 broker = open_broker(url, topology, _PATIENCE_SECONDS)
