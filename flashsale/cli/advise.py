@@ -1,8 +1,7 @@
 """`flashsale advise`: four questions, and the queue that fits, with its figures and settings."""
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import click
 import msgspec
@@ -15,9 +14,7 @@ from flashsale.advice.figures import COLUMNS, row
 from flashsale.advice.rule import Advice, Have, Loss, Need, Situation, advise
 from flashsale.runtime.process import fail
 
-T = TypeVar("T")
-
-_PROTECT = {"yes": True, "no": False}
+YesOrNo = Literal["yes", "no"]
 
 
 def advise_on_queue(
@@ -32,11 +29,8 @@ def advise_on_queue(
         ),
     ] = None,
     protect: Annotated[
-        bool | None,
-        typer.Option(
-            "--protect-database/--spare-database",
-            help="Whether the spike would overload the database, or it has room to spare.",
-        ),
+        YesOrNo | None,
+        typer.Option(help="Whether the spike would overload the database."),
     ] = None,
     need: Annotated[
         Need | None, typer.Option(help="What matters besides a queue with a bound.")
@@ -48,23 +42,15 @@ def advise_on_queue(
     Asks four questions, or takes the answers as options. docs/choosing-a-broker.md has all figures
     and how they were measured.
     """
-    missing = [
-        flag
-        for flag, answer in (
-            ("--loss", loss),
-            ("--have", have),
-            ("--protect-database or --spare-database", protect),
-            ("--need", need),
-        )
-        if answer is None
-    ]
+    answers = {"--loss": loss, "--have": have, "--protect": protect, "--need": need}
+    missing = [flag for flag, answer in answers.items() if answer is None]
     if missing and (as_json or not sys.stdin.isatty()):
         fail(f"advise needs answers: give {', '.join(missing)}")
     advice = advise(
         Situation(
             loss or _ask("What may a power cut lose: nothing, or a second's orders?", Loss),
             have or _ask("What do you run already?", Have),
-            _asked_to_protect() if protect is None else protect,
+            (protect or _ask("Would the spike overload your database?", YesOrNo)) == "yes",
             need or _ask("What matters besides a queue with a bound?", Need),
         )
     )
@@ -75,15 +61,9 @@ def advise_on_queue(
 
 
 def _ask(question: str, answers: Any) -> Any:
-    return _prompt(question, get_args(answers))
-
-
-def _asked_to_protect() -> bool:
-    return _PROTECT[_prompt("Would the spike overload your database?", tuple(_PROTECT))]
-
-
-def _prompt(question: str, answers: Sequence[str]) -> str:
-    return str(typer.prompt(question, type=click.Choice(answers), default=answers[0]))
+    """Ask until the answer is one of a `Literal`; the first one is the default."""
+    allowed = get_args(answers)
+    return typer.prompt(question, type=click.Choice(allowed), default=allowed[0])
 
 
 def _as_object(advice: Advice) -> dict[str, Any]:
@@ -113,6 +93,6 @@ def _print(advice: Advice) -> None:
     else:
         found = DOCUMENTED[advice.choice.name]
         console.print(f"From its documentation, not measured: {found.limits}.\n{found.source}")
-    console.print(f"\n{advice.choice.how}\n", soft_wrap=False)
+    console.print(f"\n{advice.choice.how}\n")
     for name, value in advice.choice.settings.items():
         print(f"{name}={value}")
