@@ -80,7 +80,7 @@ bench-scale: ## measure how cost grows with workers, gateways, backlog, skus, or
 	@scripts/test-needs wrk
 	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.scale $(ARGS)
 
-bench-brokers: ## measure eight kinds of queues by the same spike; 13 minutes
+bench-brokers: ## measure ten kinds of queues by the same spike; 12 minutes
 	@scripts/venv dev
 	@scripts/test-needs brokers
 	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.brokers $(ARGS)

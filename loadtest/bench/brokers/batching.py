@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from loadtest.bench.brokers.port import Full, Lost
+from loadtest.bench.brokers.port import Full
 
 Send = Callable[[list[bytes]], Awaitable[int]]
 """Sends orders in one command; returns how many of them the queue took, from the first on."""
@@ -32,7 +32,7 @@ class Batcher:
             batch, self._waiting = self._waiting[:_AT_MOST], self._waiting[_AT_MOST:]
             try:
                 room = await self._send([body for body, _ in batch])
-            except Lost as error:
+            except Exception as error:  # each publisher gets it
                 _finish([done for _, done in batch], error)
                 continue
             answers = [done for _, done in batch]

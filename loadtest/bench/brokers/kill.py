@@ -58,7 +58,7 @@ async def _publish_until_killed(queue: OrderQueue, server: Server, seconds: floa
                 return
             confirmed.add(body)
 
-    async with asyncio.TaskGroup() as publishers:
+    async with asyncio.timeout(seconds + _PATIENCE_SECONDS), asyncio.TaskGroup() as publishers:
         for _ in range(IN_FLIGHT):
             publishers.create_task(publish_on())
         await asyncio.sleep(seconds)

@@ -116,16 +116,17 @@ async def test_a_batcher_refuses_the_last_orders_of_a_batch_without_room() -> No
     assert isinstance(answers[2], Full)
 
 
-async def test_a_batcher_fails_a_lost_batch_and_goes_on() -> None:
+@pytest.mark.parametrize("error", [Lost("gone"), ValueError("unforeseen")])
+async def test_a_batcher_fails_a_batch_with_its_error_and_goes_on(error: Exception) -> None:
     connected = False
 
     async def send(bodies: list[bytes]) -> int:
         if not connected:
-            raise Lost("gone")
+            raise error
         return len(bodies)
 
     batcher = Batcher(send)
-    with pytest.raises(Lost):
+    with pytest.raises(type(error)):
         await batcher.publish(b"1")
     connected = True
     await batcher.publish(b"2")

@@ -38,7 +38,12 @@ _ACK = """
 WITH deleted AS (DELETE FROM queued WHERE id <= $1 RETURNING 1)
 UPDATE queue_length SET orders = orders - (SELECT count(*) FROM deleted)
 """
-_LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError)
+_LOST = (
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # such as the end of the server
+    OSError,
+)
 
 
 @asynccontextmanager

@@ -29,7 +29,12 @@ DELETE FROM queued WHERE id IN (
 ) RETURNING id, body
 """
 _LARGEST_COUNTED = 1_000_000
-_LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError)
+_LOST = (
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # such as the end of the server
+    OSError,
+)
 
 
 @asynccontextmanager
