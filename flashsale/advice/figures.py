@@ -10,7 +10,7 @@ import msgspec
 
 
 class BrokerFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of one kind of queue. None: it has no bound, or it could not be measured here.
+    """The figures of one kind of queue. None: it has no bound, or it could not be measured.
 
     Latencies are in milliseconds. `server_us` is the server's processor time for a confirm in
     microseconds. `accepted_at_5000` are the accepted ones of 20,000 orders in 4 s, of which a
@@ -31,8 +31,8 @@ class BrokerFigures(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms_at_5000: float
     refused_per_second: int | None
     past_bound: int | None
-    back_after_kill_seconds: float
-    lost_by_kill: int
+    back_after_kill_seconds: float | None
+    lost_by_kill: int | None
 
 
 @cache
@@ -69,6 +69,8 @@ def row(found: BrokerFigures) -> tuple[str, ...]:
         f"{found.p50_ms_at_5000:,}, {found.p99_ms_at_5000:,}",
         "takes all" if found.refused_per_second is None else f"{found.refused_per_second:,}",
         "no bound" if found.past_bound is None else f"{found.past_bound:,}",
-        f"{found.back_after_kill_seconds:,}",
-        f"{found.lost_by_kill:,}",
+        "over 60"
+        if found.back_after_kill_seconds is None
+        else f"{found.back_after_kill_seconds:,}",
+        "unknown" if found.lost_by_kill is None else f"{found.lost_by_kill:,}",
     )

@@ -13,16 +13,20 @@ from loadtest.servers import Server
 _MARK = order(99_999_999)
 _AT_MOST = 1_000
 _PAUSE_SECONDS = 0.01
+_REOPEN_SECONDS = 0.05
 _PATIENCE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Killed:
-    """The confirmed orders, those that are gone, and the seconds from start to first confirm."""
+    """The confirmed orders, those that are gone, and the seconds from start to first confirm.
+
+    None if the queue was not back within a minute.
+    """
 
     confirmed: int
-    lost: int
-    back_after_seconds: float
+    lost: int | None
+    back_after_seconds: float | None
 
 
 async def kill(one: Contender, running: Running, seconds: float) -> Killed:
@@ -34,11 +38,14 @@ async def kill(one: Contender, running: Running, seconds: float) -> Killed:
         confirmed = await _publish_until_killed(queue, running.server, seconds)
     started = perf_counter()
     await asyncio.to_thread(running.server.start)
-    async with AsyncExitStack() as stack, asyncio.timeout(_PATIENCE_SECONDS):
-        queue = await _open_again(one, running, stack)
-        await _publish_mark(queue)
-        back_after = perf_counter() - started
-        stored = await _take_until_mark(queue)
+    try:
+        async with AsyncExitStack() as stack, asyncio.timeout(_PATIENCE_SECONDS):
+            queue = await _open_again(one, running, stack)
+            await _publish_mark(queue)
+            back_after = perf_counter() - started
+            stored = await _take_until_mark(queue)
+    except TimeoutError:
+        return Killed(len(confirmed), None, None)
     return Killed(len(confirmed), len(confirmed - stored), back_after)
 
 
@@ -72,7 +79,7 @@ async def _open_again(one: Contender, running: Running, stack: AsyncExitStack) -
         try:
             return await stack.enter_async_context(one.open(running.address, NO_BOUND))
         except Lost:  # the server is up, but its queue is not
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(_REOPEN_SECONDS)
 
 
 async def _publish_mark(queue: OrderQueue) -> None:

@@ -27,6 +27,7 @@ def summarized(
 def _figures(one: Contender, turns: Sequence[Turn], once: Once) -> BrokerFigures:
     refused = [turn.refused.refused / turn.refused.seconds for turn in turns if turn.refused]
     past = [turn.past_bound for turn in turns if turn.past_bound is not None]
+    back_after = once.killed.back_after_seconds
     return BrokerFigures(
         title=one.title,
         version=one.version(),
@@ -42,7 +43,7 @@ def _figures(one: Contender, turns: Sequence[Turn], once: Once) -> BrokerFigures
         p99_ms_at_5000=round(median(turn.spike.p99_ms for turn in turns), 1),
         refused_per_second=round(median(refused)) if refused else None,
         past_bound=max(past, default=None),
-        back_after_kill_seconds=round(once.killed.back_after_seconds, 2),
+        back_after_kill_seconds=None if back_after is None else round(back_after, 2),
         lost_by_kill=once.killed.lost,
     )
 
