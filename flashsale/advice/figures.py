@@ -64,13 +64,15 @@ def row(found: BrokerFigures) -> tuple[str, ...]:
         f"{found.confirmed_per_second:,}",
         f"{found.p50_ms:,}, {found.p99_ms:,}",
         f"{found.server_us:,}",
-        "not measured" if found.fsyncs_per_1000 is None else f"{found.fsyncs_per_1000:,}",
+        _cell(found.fsyncs_per_1000, "not counted"),
         f"{found.accepted_at_5000:,}",
         f"{found.p50_ms_at_5000:,}, {found.p99_ms_at_5000:,}",
-        "takes all" if found.refused_per_second is None else f"{found.refused_per_second:,}",
-        "no bound" if found.past_bound is None else f"{found.past_bound:,}",
-        "over 60"
-        if found.back_after_kill_seconds is None
-        else f"{found.back_after_kill_seconds:,}",
-        "unknown" if found.lost_by_kill is None else f"{found.lost_by_kill:,}",
+        _cell(found.refused_per_second, "takes all"),
+        _cell(found.past_bound, "no bound"),
+        _cell(found.back_after_kill_seconds, "over 60"),
+        _cell(found.lost_by_kill, "unknown"),
     )
+
+
+def _cell(value: float | None, otherwise: str) -> str:
+    return otherwise if value is None else f"{value:,}"
