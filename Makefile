@@ -1,5 +1,5 @@
 # Every target uses the .venv of the checkout, and makes it if it is missing or out of date.
-.PHONY: help demo test test-image test-compose test-rabbitmq4 faults lint bench bench-status bench-services bench-peers bench-scale bench-brokers spike soak dashboards lock clean
+.PHONY: help demo test test-pythons test-image test-compose test-rabbitmq4 faults lint bench bench-status bench-services bench-peers bench-scale bench-brokers spike soak dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -16,6 +16,13 @@ test: lint ## run lint, type checks and all tests; ARGS="-k pacing" for some of 
 	@scripts/test-needs
 	@# One more than a machine of two cores has: half of the tests wait for processes or for time.
 	@$(bin)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+
+test-pythons: ## run all tests on Python 3.13, as in the image, and on 3.14; as root on Debian
+	@scripts/venv dev
+	@scripts/test-needs
+	@# If another Python can't be had, its line at the end says so.
+	@scripts/test-needs pythons || true
+	@scripts/test-pythons $(ARGS)
 
 faults: ## play every fault that a sale meets, three times each, and print a table of the results
 	@scripts/venv dev

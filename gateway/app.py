@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 
+import structlog
 from aiohttp import web
 
-from flashsale.broker import Publisher
+from flashsale.broker import BrokerUnavailable, Publisher
 from flashsale.observability.broker_metrics import BrokerCollector
 from flashsale.observability.gateway_metrics import (
     ClockSkewCollector,
@@ -50,6 +51,8 @@ from gateway.state.sales import KnownSales
 from gateway.state.sales_listing import SalesListing
 from gateway.state.stream_changes import StreamChanges
 
+log = structlog.get_logger()
+
 METRICS_PORT = 9090
 
 
@@ -79,7 +82,7 @@ def create_context(
     queue_position = QueuePosition(drain)
     backlog = Backlog(stack.broker, stack.topology.orders, queue_position, changes)
     orders = KnownOrders(queue_position, settings.status_orders, settings.status_seconds)
-    sales = KnownSales(stack.ledger, changes)
+    sales = KnownSales(stack.ledger, changes, drain.now)
     arrivals = ArrivalsBySecond()
     ledger_lookup = LedgerLookup(stack.ledger, settings.status_queries, metrics)
     announcements = Announcements(
@@ -108,6 +111,7 @@ def create_context(
             ),
             announcements=announcements,
             retry_after=RetryAfter(backlog, drain),
+            clock=drain.now,
         ),
         secret=secret,
     )
@@ -154,7 +158,11 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
     """Keep the gateway's state and its streams up to date while the application runs."""
     context = app[CONTEXT]
     await context.sales.read()
-    await context.backlog.recount()
+    try:
+        await context.backlog.recount()
+    except BrokerUnavailable as error:
+        # The queue may be replaced at this moment. It is counted again once announcements come.
+        log.info("backlog not counted", reason=str(error))
     followed = {
         "sales": context.sales.follow,
         "backlog": context.backlog.follow,

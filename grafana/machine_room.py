@@ -46,6 +46,20 @@ def the_machine_room() -> Dashboard:
                 ),
                 ((None, "green"), (1, "red")),
             ),
+            Stat(
+                "Missing orders",
+                "Accepted orders that are neither decided nor in the queue.",
+                "short",
+                Query("max(flashsale_missing_orders)", "missing"),
+                ((None, "green"), (1, "red")),
+            ),
+            Stat(
+                "Failing tasks",
+                "Background tasks that are down, or were started again just now.",
+                "short",
+                Query("sum(flashsale_background_task_failing)", "failing"),
+                ((None, "green"), (1, "red")),
+            ),
         ],
         [
             Graph(
@@ -174,6 +188,17 @@ def the_machine_room() -> Dashboard:
                 ],
             ),
             Graph(
+                "Services that wait",
+                "1 while a service takes no events, as its other side is away.",
+                "short",
+                [
+                    Query(
+                        f"max by (service, instance) (flashsale_service_paused{_HERE})",
+                        "{{service}} {{instance}}",
+                    )
+                ],
+            ),
+            Graph(
                 "Time of a service",
                 "Time of an event's handler.",
                 "s",
@@ -190,6 +215,37 @@ def the_machine_room() -> Dashboard:
                         "{{job}} {{instance}}",
                     )
                 ],
+            ),
+            Graph(
+                "Clocks",
+                "Seconds by which the clock of a gateway is ahead of that of the drain.",
+                "s",
+                [Query(f"flashsale_clock_skew_seconds{_HERE}", "{{instance}}")],
+                signed=True,
+            ),
+            Graph(
+                "Starts after a failure",
+                "Background tasks that ended by themselves, and connections to the broker that were"
+                " made again.",
+                "short",
+                [
+                    Query(
+                        "sum by (task, instance) (increase(flashsale_background_task_failures_total"
+                        f"{_HERE}[$__rate_interval]))",
+                        "{{task}} {{instance}}",
+                    ),
+                    Query(
+                        "sum by (job, instance) (increase(flashsale_broker_reconnects_total"
+                        f"{_HERE}[$__rate_interval]))",
+                        "broker {{job}} {{instance}}",
+                    ),
+                ],
+            ),
+            Graph(
+                "Warnings of the broker",
+                "Policies of the broker that may drop orders, by process. Each is in its log.",
+                "short",
+                [Query(f"flashsale_broker_warnings{_HERE}", "{{job}} {{instance}}")],
             ),
             Graph(
                 "Processor",

@@ -46,6 +46,8 @@ class Graph:
     unit: str
     queries: Sequence[Query]
     stacked: bool = False
+    signed: bool = False
+    """Whether values may be below zero."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,6 @@ def _graph(graph: Graph) -> TimeseriesPanel:
         .description(graph.description)
         .datasource(SOURCE)
         .unit(graph.unit)
-        .min(0)
         .line_width(2)
         .fill_opacity(30 if graph.stacked else 8)
         .show_points(common.VisibilityMode.NEVER)
@@ -159,6 +160,8 @@ def _graph(graph: Graph) -> TimeseriesPanel:
         )
         .tooltip(common_builders.VizTooltipOptions().mode(common.TooltipDisplayMode.MULTI))
     )
+    if not graph.signed:
+        panel.min(0)
     if graph.stacked:
         panel.stacking(common_builders.StackingConfig().mode(common.StackingMode.NORMAL).group("A"))
     for ref_id, query in zip("ABCDEFGH", graph.queries, strict=False):

@@ -16,6 +16,7 @@ from flashsale.messages.headers import (
     copied_headers,
     deferrals,
     failure_headers,
+    short_reason,
 )
 from flashsale.observability.services_metrics import ServicesMetrics
 from services.queues import dead_queue, retry_queue
@@ -53,7 +54,7 @@ class Retries:
             "event is tried again",
             service=self._service.name,
             event_id=delivery.message_id,
-            reason=reason,
+            reason=short_reason(reason),
             attempts=failures,
             after_seconds=pause,
         )
@@ -74,7 +75,7 @@ class Retries:
             "event waits aside",
             service=self._service.name,
             event_id=delivery.message_id,
-            reason=reason,
+            reason=short_reason(reason),
             after_seconds=pause,
         )
         kept = {
@@ -93,7 +94,7 @@ class Retries:
             "event is dead",
             service=self._service.name,
             event_id=delivery.message_id,
-            reason=reason,
+            reason=short_reason(reason),
             attempts=failures,
         )
         await self._publish(

@@ -15,6 +15,7 @@ from flashsale.messages.codec import MessageError
 from flashsale.messages.events import decode_event
 from flashsale.messages.headers import replayed_at
 from flashsale.observability.services_metrics import ServicesMetrics
+from services.attempt import attempt
 from services.effect_recorder import MAX_BATCH, EffectRecorder, retry_backoff
 from services.errors import GiveUp, Later, OutcomeUnknown, Unavailable
 from services.pause import Pause
@@ -194,24 +195,24 @@ class Worker:
         if pending.span is not None:
             pending.span.set("flashsale.order.id", pending.event.order_id)
         try:
-            async with asyncio.timeout(self._service.timeout_seconds):
-                await self._opened.handle(self._service.view(pending.event), pending.effects)
-        except Unavailable as error:
-            await self._wait_for_other_side(pending, error)
-        except Later as error:
-            await self._put_aside(pending, error)
-        except GiveUp as error:  # perhaps without asking the other side, so a probe goes on
-            await self._retries.dead_letter(pending.delivery, str(error))
-            self._finish(pending, error)
-        except Exception as error:  # any other error is one failed attempt of one event
-            self._pause.end_probe(answered=False)
-            await self._retry(pending, error)
-        except asyncio.CancelledError as error:
-            self._give_back(pending, error)
+            error = await attempt(self._opened, pending.event, pending.effects)
+        except asyncio.CancelledError as cancellation:
+            self._give_back(pending, cancellation)
             raise
-        else:
-            self._pause.end_probe(answered=True)
-            self._recorder.add(pending)
+        match error:
+            case None:
+                self._pause.end_probe(answered=True)
+                self._recorder.add(pending)
+            case Unavailable():
+                await self._wait_for_other_side(pending, error)
+            case Later():
+                await self._put_aside(pending, error)
+            case GiveUp():  # perhaps without asking the other side, so a probe goes on
+                await self._retries.dead_letter(pending.delivery, str(error))
+                self._finish(pending, error)
+            case _:  # one failed attempt of one event
+                self._pause.end_probe(answered=False)
+                await self._retry(pending, error)
         self._seconds.observe(time.perf_counter() - started)
 
     async def _retry(self, pending: PendingEvent, error: Exception) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from flashsale.broker.embedded import EmbeddedBroker
 from flashsale.broker.port import Broker, StartTask, start_unsupervised
-from flashsale.broker.rabbitmq.addresses import addresses, is_address
+from flashsale.broker.rabbitmq.addresses import addresses, is_address, parse_address
 from flashsale.broker.rabbitmq.broker import RabbitMQ
 from flashsale.broker.rabbitmq.policies import policy_warnings
 from flashsale.broker.topology import Topology
@@ -22,7 +22,7 @@ OpenBroker = Callable[[str, Topology, float, StartTask], Broker]
 
 @dataclass(frozen=True)
 class Adapter:
-    """A kind of broker. `accepts` checks a URL of one of its schemes."""
+    """A kind of broker. `accepts` checks a URL of one of its schemes. It may raise `ValueError`."""
 
     name: str
     """The value of `messaging.system` in OpenTelemetry's conventions."""
@@ -44,10 +44,19 @@ def _rabbitmq(
     return RabbitMQ(url, topology, publish_timeout=publish_timeout, start_task=start_task)
 
 
+def _is_rabbitmq(url: str) -> bool:
+    found = addresses(url)
+    if not all(is_address(address) for address in found):
+        return False
+    for address in found:
+        parse_address(address)
+    return True
+
+
 _RABBITMQ = Adapter(
     "rabbitmq",
     shared=True,
-    accepts=lambda url: all(is_address(address) for address in addresses(url)),
+    accepts=_is_rabbitmq,
     open=_rabbitmq,
     warn=policy_warnings,
 )

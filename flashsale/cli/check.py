@@ -47,7 +47,7 @@ def check(
     async def audit(ledger: Ledger) -> Books:
         await ledger.verify_schema()
         settings = load_settings()
-        await warnings_of(settings, topology_of(settings))
+        await warnings_of(settings)
         return await ledger.audit()
 
     books = with_ledger(audit)

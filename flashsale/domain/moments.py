@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 _RFC3339 = re.compile(
     r"(?P<date>\d{4}-\d{2}-\d{2})[Tt ](?P<time>\d{2}:\d{2}):(?P<second>\d{2})"
-    r"(?:\.(?P<fraction>\d+))?(?P<offset>[Zz]|[+-]\d{2}:\d{2})?",
+    r"(?:\.(?P<fraction>\d+))?(?P<offset>[Zz]|[+-]\d{2}:[0-5]\d)?",
     re.ASCII,
 )
 _LEAP_SECOND = 60
@@ -52,11 +52,14 @@ def parse_moment(text: str, zone: tzinfo | None = None) -> datetime:
 def write_moment(moment: datetime, zone: tzinfo = UTC) -> str:
     """Return the moment as an RFC 3339 date-time of that zone, in UTC with a Z.
 
-    A moment for which the zone has no year from 1 to 9999 is in UTC.
+    A moment for which the zone has no year from 1 to 9999 is in UTC, and so is one at which its
+    offset was no whole number of minutes, as before 1972 in Monrovia: RFC 3339 can't write that.
     """
     try:
         local = moment.astimezone(zone)
     except OverflowError:
+        local = _utc(moment)
+    if (local.utcoffset() or timedelta()) % timedelta(minutes=1):
         local = _utc(moment)
     text = local.isoformat()
     return text.replace("+00:00", "Z") if local.tzinfo is UTC else text

@@ -9,6 +9,8 @@ from flashsale.ledger.errors import (
     LedgerUnavailable,
     SchemaOutdated,
     SchemaRefused,
+    SchemaUnknown,
+    StatementRefused,
 )
 from flashsale.ledger.holdings import Decided, Holdings, Tally
 from flashsale.ledger.outbox_events import Relayed, Send, Unsent
@@ -59,8 +61,10 @@ __all__ = [
     "Schema",
     "SchemaOutdated",
     "SchemaRefused",
+    "SchemaUnknown",
     "Send",
     "Sink",
+    "StatementRefused",
     "Tally",
     "Totals",
     "Unsent",

@@ -11,6 +11,10 @@ class LedgerUnavailable(LedgerError):
     """The database or the session is lost. Connect again; a commit may have happened."""
 
 
+class StatementRefused(LedgerUnavailable):
+    """The database answers, but refuses a statement: a right is missing, or it only reads."""
+
+
 class LedgerBusy(LedgerError):
     """Nothing was written, for a temporary reason (deadlock, lock, full disk). Try again."""
 
@@ -24,4 +28,8 @@ class SchemaRefused(LedgerError):
 
 
 class SchemaOutdated(LedgerError):
-    """The tables are not those of this version."""
+    """The tables are not those of this version, and can be upgraded."""
+
+
+class SchemaUnknown(LedgerError):
+    """The tables are those of a later version, or nobody knows of which."""

@@ -44,7 +44,15 @@ def copied_headers(headers: Headers) -> Headers:
 
 def failure_headers(reason: str) -> Headers:
     """Return the headers of a message whose attempt failed for that reason."""
-    return {REASON: reason[:LONGEST_REASON]}
+    return {REASON: short_reason(reason)}
+
+
+def short_reason(reason: str) -> str:
+    """Return a reason that a header can hold: cut off, and in UTF-8.
+
+    The words of others may contain what UTF-8 can't, such as bytes of another encoding.
+    """
+    return reason.encode(errors="backslashreplace").decode()[:LONGEST_REASON]
 
 
 def attempts(headers: Headers) -> int:

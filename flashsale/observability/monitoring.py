@@ -1,13 +1,21 @@
 """Serve `/metrics` and `/healthz` of a process on a port of their own."""
 
 import asyncio
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Literal, Protocol
 
 import msgspec
-from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Histogram, make_wsgi_app
+
+from flashsale.observability.monitoring_server import (
+    Answering,
+    MonitoringAnswer,
+    MonitoringRequest,
+    MonitoringServer,
+)
 
 _LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _PROBE_SECONDS = 0.1
@@ -24,10 +32,6 @@ class Tasks(Protocol):
 
     def troubles(self) -> Mapping[str, str]:
         """Return the errors of failing tasks by name. Safe to call from any thread."""
-
-
-_Start = Callable[[str, list[tuple[str, str]]], object]
-_Wsgi = Callable[[dict[str, Any], _Start], Iterable[bytes]]
 
 
 class LoopMonitor:
@@ -74,11 +78,14 @@ async def monitored(
     `OSError` if the port is taken.
     """
     loop_monitor = loop_monitor or LoopMonitor(registry)
-    server, thread = start_http_server(port, host, registry)
-    server.set_app(_with_healthz(server.get_app(), loop_monitor, tasks))
+    server = MonitoringServer(
+        host, port, {"/metrics": _metrics(registry), "/healthz": _healthz(loop_monitor, tasks)}
+    )
+    thread = threading.Thread(target=server.serve_forever, name="monitoring", daemon=True)
+    thread.start()
     measuring = tasks.start("pulse", loop_monitor.run)
     try:
-        yield server.server_port
+        yield server.port
     finally:
         measuring.cancel()
         await asyncio.wait((measuring,))
@@ -87,17 +94,33 @@ async def monitored(
         thread.join()
 
 
-def _with_healthz(metrics: Any, loop_monitor: LoopMonitor, tasks: Tasks) -> _Wsgi:
-    def app(environ: dict[str, Any], start: _Start) -> Iterable[bytes]:
-        if environ["PATH_INFO"] != "/healthz":
-            answer: Iterable[bytes] = metrics(environ, start)
-            return answer
-        health = _health(loop_monitor.stuck, tasks)
-        status = "200 OK" if health.status == "alive" else "503 Service Unavailable"
-        start(status, [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
-        return [msgspec.json.encode(health)]
+def _metrics(registry: CollectorRegistry) -> Answering:
+    """Return what answers with the page of the Prometheus client, in the form that is asked for."""
+    app: Any = make_wsgi_app(registry)
 
-    return app
+    def answer(request: MonitoringRequest) -> MonitoringAnswer:
+        environ = {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": request.path,
+            "QUERY_STRING": request.query,
+            "HTTP_ACCEPT": request.headers.get("accept"),
+            "HTTP_ACCEPT_ENCODING": request.headers.get("accept-encoding"),
+        }
+        headers: dict[str, str] = {}
+        body = b"".join(app(environ, lambda _, given: headers.update(given)))
+        return MonitoringAnswer(200, body, headers.pop("Content-Type"), headers)
+
+    return answer
+
+
+def _healthz(loop_monitor: LoopMonitor, tasks: Tasks) -> Answering:
+    def answer(_: MonitoringRequest) -> MonitoringAnswer:
+        health = _health(loop_monitor.stuck, tasks)
+        return MonitoringAnswer(
+            200 if health.status == "alive" else 503, msgspec.json.encode(health)
+        )
+
+    return answer
 
 
 class _Health(msgspec.Struct, omit_defaults=True):

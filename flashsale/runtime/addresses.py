@@ -1,7 +1,7 @@
 """Settings that say from where clients come: origins, networks, and a path. Commas are between."""
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -60,6 +60,20 @@ def _valid_path(text: str) -> str:
     return path
 
 
+def _valid_host(text: str) -> str:
+    try:
+        if ":" in text:
+            ip_address(text)
+        else:
+            text.encode("idna")
+    except ValueError as error:
+        raise ValueError(
+            "must be an address or the name of a host, without brackets and port"
+        ) from error
+    return text
+
+
+Host = Annotated[str, AfterValidator(_valid_host)]
 Origins = Annotated[str, AfterValidator(_valid_origins)]
 Networks = Annotated[str, AfterValidator(_valid_networks)]
 PublicPath = Annotated[str, AfterValidator(_valid_path)]

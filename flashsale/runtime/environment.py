@@ -15,7 +15,11 @@ PREFIX = "FLASHSALE_"
 
 
 class FromEnvironment(BaseSettings):
-    """Settings from the environment. They ignore what an orchestrator sets for a service."""
+    """Settings from the environment. They ignore what an orchestrator sets for a service.
+
+    White space around a value does not count: a file of variables with Windows' ends of lines gives
+    each value a carriage return, which nobody sees in a password.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore"
@@ -37,7 +41,8 @@ class FromEnvironment(BaseSettings):
 class _WithoutServiceAddresses(EnvSettingsSource):
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return {
-            name: value
+            name: value if value is None else value.strip()
             for name, value in super()._load_env_vars().items()
-            if value is None or not is_service_address(name.upper(), value)
+            if value is None
+            or not (value.isspace() or is_service_address(name.upper(), value.strip()))
         }

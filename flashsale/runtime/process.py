@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import resource
 import signal
 import sys
@@ -20,7 +21,7 @@ from flashsale.broker import (
     TopologyMismatch,
 )
 from flashsale.domain.errors import sole_error
-from flashsale.ledger import LedgerError, LedgerUnavailable, SchemaOutdated
+from flashsale.ledger import LedgerError, LedgerUnavailable, SchemaOutdated, StatementRefused
 from flashsale.observability.errors import TracingUnavailable
 from flashsale.observability.logs import configure_logs
 from flashsale.runtime.background import BackgroundTaskEnded
@@ -43,10 +44,12 @@ _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (BrokerUnavailable, "no broker at FLASHSALE_BROKER_URL: {error}"),
     (QueueFull, "{error}; try again when it has drained"),
     (BrokerError, "{error}"),
+    (StatementRefused, "the database at FLASHSALE_DATABASE_URL refuses: {error}"),
     (LedgerUnavailable, "no database at FLASHSALE_DATABASE_URL: {error}"),
     (LedgerError, "{error}"),
     (OSError, "{error}"),
 )  # fmt: skip
+_LAST_TASKS_SECONDS = 10.0
 _EXPECTED = tuple(kind for kind, _ in _ADVICE)
 
 
@@ -60,6 +63,25 @@ def run(main: Main) -> None:
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         runner.run(_until_signal(main))
+
+
+async def _end_all_tasks() -> None:
+    """Cancel the tasks that still run. If one does not end, end the process without it.
+
+    Only foreign code, such as the handler of a service, leaves such a task.
+    """
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if not tasks:
+        return
+    _, stubborn = await asyncio.wait(tasks, timeout=_LAST_TASKS_SECONDS)
+    if stubborn:
+        names = sorted(task.get_name() for task in stubborn)
+        log.error("the process ends without tasks that ignore their cancellation", tasks=names)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
 
 
 @contextmanager
@@ -118,7 +140,10 @@ async def _until_signal(main: Main) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-    await main(stop)
+    try:
+        await main(stop)
+    finally:
+        await _end_all_tasks()
 
 
 def _allow_many_connections() -> None:

@@ -22,7 +22,7 @@ _OF_LINKS = re.compile(r"(_ENV_\w+|_NAME)")
 
 def is_service_address(name: str, value: str) -> bool:
     """Return whether the variable holds the address of a service, and not the number of a port."""
-    return name.endswith(_PORT) and _ADDRESS.fullmatch(value) is not None
+    return name.endswith(_PORT) and _ADDRESS.fullmatch(value.strip()) is not None
 
 
 def service_links(environment: Mapping[str, str]) -> frozenset[str]:

@@ -7,7 +7,7 @@ from sqlalchemy.engine import make_url
 
 from flashsale.broker.registry import adapter_of
 from flashsale.ledger import OWN_SCHEMA, postgres_address
-from flashsale.runtime.addresses import Networks, Origins, PublicPath
+from flashsale.runtime.addresses import Host, Networks, Origins, PublicPath
 from flashsale.runtime.environment import PREFIX as PREFIX
 from flashsale.runtime.environment import FromEnvironment
 from flashsale.runtime.errors import SettingsError as SettingsError
@@ -82,7 +82,7 @@ class Settings(FromEnvironment):
     publish_timeout_seconds: float = Field(
         2.0, gt=0, le=60, description="seconds that a gateway waits for the broker's confirm"
     )
-    gateway_host: str = Field("127.0.0.1", description="address that the gateway listens on")
+    gateway_host: Host = Field("127.0.0.1", description="address that the gateway listens on")
     gateway_port: Port = Field(
         8080, description="port that the gateway listens on; 0: any free one"
     )
@@ -93,7 +93,7 @@ class Settings(FromEnvironment):
         description="processes of a gateway, to use more than one core; they share its port"
         " (`SO_REUSEPORT`), and `/metrics` is their sum",
     )
-    metrics_host: str = Field("127.0.0.1", description="address of `/metrics`")
+    metrics_host: Host = Field("127.0.0.1", description="address of `/metrics`")
     metrics_port: Port | None = Field(
         None,
         description="port of `/metrics`. Unset: gateway and `run` 9090, consumer 9091, services"
@@ -195,6 +195,13 @@ class Settings(FromEnvironment):
             case _:
                 raise ValueError("must be postgresql+asyncpg://... or sqlite+aiosqlite:///FILE")
         return url
+
+    @field_validator("database_schema")
+    @classmethod
+    def _schema_not_of_postgresql(cls, name: str) -> str:
+        if name.startswith("pg_") or name == "information_schema":
+            raise ValueError("PostgreSQL keeps the names pg_... and information_schema for itself")
+        return name
 
     @model_validator(mode="after")
     def _batch_fits_rate(self) -> "Settings":

@@ -62,4 +62,6 @@ def _messages(declared: type[BaseSettings], error: ValidationError) -> Iterator[
             if "SECRET" in name or "TOKEN" in name or "@" in str(problem["input"])
             else problem["input"]
         )
-        yield f"{name}={shown}: {message[0].lower()}{message[1:]}"
+        quoted = str(problem["input"])[:1] in ("'", '"')
+        hint = " (the quotes are part of the value, as `docker --env-file` keeps them)"
+        yield f"{name}={shown}: {message[0].lower()}{message[1:]}{hint if quoted else ''}"

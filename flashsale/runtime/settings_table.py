@@ -18,9 +18,9 @@ def unknown_settings(environment: Mapping[str, str] = os.environ) -> list[str]:
     return sorted(
         name
         for name in environment
-        if name.startswith(PREFIX)
-        and name not in known
-        and not name.startswith((f"{PREFIX}TEST_", f"{PREFIX}LOAD_"))
+        if name.upper().startswith(PREFIX)
+        and name.upper() not in known  # the case of a name does not count
+        and not name.upper().startswith((f"{PREFIX}TEST_", f"{PREFIX}LOAD_"))
     )
 
 

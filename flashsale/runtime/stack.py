@@ -62,14 +62,15 @@ async def open_stack(
             settings.broker_url, topology, settings.publish_timeout_seconds, tasks.start
         )
         async with broker:
-            broker.warnings = await warnings_of(settings, topology)
+            broker.warnings = await warnings_of(settings)
             yield Stack(broker, ledger, topology, tasks, tracing)
 
 
-async def warnings_of(settings: Settings, topology: Topology) -> Sequence[str]:
-    """Return what is set up on the broker that endangers orders, and log it."""
+async def warnings_of(settings: Settings) -> Sequence[str]:
+    """Return what is set up on the broker that endangers orders or events, and log it."""
     if settings.broker_management_url is None:
         return ()
+    topology = topology_of(settings) + installed_topology(settings)
     try:
         found = await broker_warnings(settings.broker_management_url, settings.broker_url, topology)
     except BrokerUnavailable as error:

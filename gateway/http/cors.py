@@ -3,7 +3,8 @@
 https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Mapping, Sequence
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -11,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from gateway.http.json_response import JsonResponse
 
 # What shoppers need, and nothing that is for operators.
-_PATHS = ("/orders", "/sales")
+_PATHS = re.compile(r"/(orders|sales)(/|\Z)")
 _ALLOWED = (
     "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, X-Request-ID, traceparent"
 )
@@ -19,6 +20,7 @@ _EXPOSED = "Location, Retry-After, RateLimit, RateLimit-Policy"
 _PREFLIGHT_SECONDS = 7200  # Chromium keeps a preflight's answer no longer
 
 _VARY = {"Vary": "Origin"}
+_SENT_ORIGIN = re.compile(rb"\r\norigin:[ \t]*([!-~]*)[ \t]*(?=\r\n)", re.IGNORECASE)
 
 
 class Cors:
@@ -40,9 +42,18 @@ class Cors:
 
     def headers(self, request: web.Request) -> Mapping[str, str]:
         """Return the headers for the answer to a request."""
-        if not self._by_origin or not request.path.startswith(_PATHS):
+        if not self._by_origin or not _PATHS.match(request.path):
             return {}
-        return self._by_origin.get(request.headers.get("Origin", ""), _VARY)
+        return self._of(request.headers.getall("Origin", ()))
+
+    def headers_of_unreadable(self, sent: bytes) -> Mapping[str, str]:
+        """Return the headers for the answer to a request that is no HTTP, or not whole."""
+        if not self._by_origin:
+            return {}
+        return self._of([each.decode() for each in _SENT_ORIGIN.findall(sent)])
+
+    def _of(self, origins: Sequence[str]) -> Mapping[str, str]:
+        return self._by_origin.get(origins[0], _VARY) if len(origins) == 1 else _VARY
 
     def answer(self, request: web.Request, response: web.StreamResponse) -> None:
         """Add the headers to a response that is not sent yet."""
@@ -61,6 +72,9 @@ class Cors:
                 "Access-Control-Allow-Headers": _ALLOWED,
                 "Access-Control-Max-Age": str(_PREFLIGHT_SECONDS),
             }
+            if "Access-Control-Request-Private-Network" in request.headers:
+                # https://wicg.github.io/private-network-access/: the origin is one that is named.
+                headers = {**headers, "Access-Control-Allow-Private-Network": "true"}
         response.add_headers(headers)
 
 

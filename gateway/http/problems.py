@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import msgspec
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 from aiohttp.typedefs import Handler, Middleware
 
 from flashsale.domain.errors import FlashsaleError
@@ -29,6 +29,9 @@ from gateway.intake.refusals import (
     SoldOut,
     UnknownSku,
 )
+
+if TYPE_CHECKING:
+    from gateway.server.connection import Connection
 
 log = structlog.get_logger()
 
@@ -60,6 +63,7 @@ ProblemKind = Literal[
     "too-many-streams",
     "ledger-unavailable",
     "not-ready",
+    "version-not-supported",
 ]
 """The last part of a problem's `type`. It is part of the API: clients switch on it."""
 
@@ -90,6 +94,7 @@ _KINDS: Mapping[ProblemKind, tuple[int, str]] = {
     "too-many-streams": (503, "Too many event streams are open"),
     "ledger-unavailable": (503, "The database does not answer"),
     "not-ready": (503, "Not ready"),
+    "version-not-supported": (505, "This version of HTTP is not spoken here"),
 }
 
 # The kind and the detail of each refusal; the detail may name the refusal's own attributes.
@@ -109,6 +114,9 @@ _REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
     ),
     LedgerAway: ("ledger-unavailable", "Try again."),
 }
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Of the request line and all headers together."""
 
 _EARLIER_UNKNOWN = (
     " It is not known what became of an earlier attempt with this key: look it up by its order_id."
@@ -145,6 +153,11 @@ class Problem(FlashsaleError):
         self.members = members
         if retry_after is not None:
             self.headers["Retry-After"] = _retry_after(retry_after)
+
+    @property
+    def status(self) -> int:
+        """The status of the response."""
+        return _KINDS[self.kind][0]
 
     def response(self) -> JsonResponse:
         """Return the problem as an HTTP response."""
@@ -214,6 +227,24 @@ def http_problem(error: web.HTTPException) -> Problem:
     return Problem(kind, HTTPStatus(_KINDS[kind][0]).phrase, headers=headers)
 
 
+def large_head_problem() -> Problem:
+    """Return the problem for a head that is too large as a whole."""
+    return Problem("headers-too-large", f"At most {MAX_HEAD_BYTES} bytes in all.")
+
+
+def _require_readable(request: web.Request) -> None:
+    """Raise `Problem` for what the parser lets pass: HTTP/0.9, HTTP/2.0, and a very large head."""
+    connection = cast("Connection", request.protocol)
+    if request.version not in (HttpVersion11, HttpVersion10):
+        connection.close_after_answer()
+        raise Problem("version-not-supported", "Send HTTP/1.1.")
+    if connection.head_may_be_large:
+        headers = sum(len(name) + len(value) + 4 for name, value in request.raw_headers)
+        if headers + len(request.raw_path) > MAX_HEAD_BYTES:
+            connection.close_after_answer()
+            raise large_head_problem()
+
+
 def problems(requests: RequestCounts) -> Middleware:
     """Answer every error as a problem, aiohttp's own included, and count every response."""
 
@@ -222,6 +253,7 @@ def problems(requests: RequestCounts) -> Middleware:
         fields = log_request(request)
         response: web.StreamResponse
         try:
+            _require_readable(request)
             response = await handler(request)
         except Refusal as refusal:
             response = refusal_response(refusal)

@@ -1,5 +1,6 @@
 """The path at which shoppers find the gateway, if a proxy has other things at its root."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import ip_address
@@ -13,6 +14,8 @@ from gateway.http.json_response import JsonResponse
 
 _HEADER = "X-Forwarded-Prefix"
 _LONGEST = 200
+_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")
 
 
 class PublicPath:
@@ -58,6 +61,8 @@ def without_prefix(prefix: str, make_request: Callable[..., web.BaseRequest]) ->
 
     def make(message: RawRequestMessage, *parts: Any) -> web.BaseRequest:
         path = message.url.raw_path
+        if "%" in path:
+            path = _ENCODED.sub(_decoded, path)
         if path.startswith(start):
             url = message.url.with_path(path[len(prefix) :], encoded=True, keep_query=True)
             message = message._replace(url=url)
@@ -66,10 +71,17 @@ def without_prefix(prefix: str, make_request: Callable[..., web.BaseRequest]) ->
     return make
 
 
+def _decoded(encoded: re.Match[str]) -> str:
+    """Return the character if it means the same without encoding (RFC 3986 6.2.2.2)."""
+    character = chr(int(encoded[0][1:], 16))
+    return character if _UNRESERVED.match(character) else encoded[0]
+
+
 def redirect(prefix: str) -> web.RouteDef:
     """Return a route that adds the slash to the prefix: the page's addresses are relative to it."""
 
-    async def add_slash(_: web.Request) -> web.StreamResponse:
-        return JsonResponse(b"", 308, {"Location": f"{prefix}/"})
+    async def add_slash(request: web.Request) -> web.StreamResponse:
+        query = request.rel_url.raw_query_string
+        return JsonResponse(b"", 308, {"Location": f"{prefix}/{'?' * bool(query)}{query}"})
 
     return web.get(prefix, add_slash)

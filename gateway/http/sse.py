@@ -6,11 +6,15 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.http.common_headers import API, header_lines
+
+if TYPE_CHECKING:
+    from gateway.server.connection import Connection
 
 # Without a Content-Length the body ends with the connection, so that every stream gets the same
 # bytes. Proxies must not hold events back: nginx reads X-Accel-Buffering, others compress nothing
@@ -46,10 +50,12 @@ class EventStream(web.StreamResponse):
         self.too_slow = False
 
     async def prepare(self, request: web.BaseRequest) -> None:
-        """Send the head, once. Raises `ConnectionResetError` if the client is gone."""
+        """Send the head, once. End the stream if the client is gone."""
         if self._transport is None:
-            if request.transport is None:
-                raise ConnectionResetError
+            connection = cast("Connection", request.protocol)
+            if request.transport is None or connection.hears_nothing:
+                self.end()
+                return
             self._transport = request.transport
             self._transport.write(f"{self._head}\r\n".encode())
 

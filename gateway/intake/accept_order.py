@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flashsale.broker import BrokerError, Publisher, QueueFull, Unroutable
@@ -40,8 +40,8 @@ class _Publication:
     confirm: asyncio.Future[None]
 
 
-def _require_open(sale: Sale) -> None:
-    state = sale_state(sale, time.time())
+def _require_open(sale: Sale, now: float) -> None:
+    state = sale_state(sale, now)
     if state != "open":
         raise _SALE_REFUSALS[state]
 
@@ -59,7 +59,10 @@ def _same_order(order: KnownOrder, request: OrderRequest) -> KnownOrder:
 
 @dataclass(frozen=True)
 class IntakeParts:
-    """What the intake works with. Orders are published to `exchange`."""
+    """What the intake works with. Orders are published to `exchange`.
+
+    `clock` tells the Unix time by which sales open and close.
+    """
 
     publisher: Publisher
     exchange: str
@@ -68,6 +71,7 @@ class IntakeParts:
     earlier_attempts: EarlierAttempts
     announcements: Announcements
     retry_after: RetryAfter
+    clock: Callable[[], float]
 
 
 class OrderIntake:
@@ -82,6 +86,7 @@ class OrderIntake:
         self._earlier_attempts = parts.earlier_attempts
         self._announcements = parts.announcements
         self._retry_after = parts.retry_after
+        self._clock = parts.clock
         self._secret = secret
         self._publications: dict[OrderId, _Publication] = {}
 
@@ -93,7 +98,7 @@ class OrderIntake:
         if key is None:
             order_id = random_order_id()
             log_order_id(order_id)
-            _require_open(await self._sale(request.sku))
+            _require_open(await self._sale(request.sku), self._clock())
             await self._confirmed(order_id, self._publish(order_id, request))
             return self._taken(order_id, request)
         order_id = keyed_order_id(self._secret, request.customer_id, key)
@@ -108,10 +113,10 @@ class OrderIntake:
     async def _accept_keyed(self, order_id: OrderId, request: OrderRequest) -> KnownOrder:
         order = self._orders.get(order_id)
         if order is not None:
-            return order
+            return await self._earlier_attempts.latest(order)
         publication = self._publications.get(order_id)
         if publication is None:
-            _require_open(await self._sale(request.sku))
+            _require_open(await self._sale(request.sku), self._clock())
             # The same order may have come again while the sale was looked up.
             publication = self._publications.get(order_id)
         if publication is None:
@@ -157,7 +162,7 @@ class OrderIntake:
         if self._retry_after.queue_is_full:
             raise QueueIsFull(self._retry_after.count_refusal())
         body = encode_order(
-            Order(order_id, request.sku, request.customer_id, request.quantity, time.time())
+            Order(order_id, request.sku, request.customer_id, request.quantity, self._clock())
         )
         try:
             return self._publisher.publish(self._exchange, "order", body, message_id=order_id)

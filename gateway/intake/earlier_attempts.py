@@ -5,6 +5,7 @@ import time
 
 from flashsale.domain.errors import FlashsaleError
 from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Status
 from flashsale.domain.pacing import Pacer
 from flashsale.ledger import LedgerError
 from flashsale.messages.announcements import decision_on
@@ -67,6 +68,15 @@ class EarlierAttempts:
         if order is None and self._queue_position.unannounced:
             raise AttemptUnknown("it may wait in the queue")
         return order
+
+    async def latest(self, order: KnownOrder) -> KnownOrder:
+        """Return a known order as it is now: one that failed may have been replayed since."""
+        if order.status is not Status.FAILED:
+            return order
+        try:
+            return await self._look_up(order.order_id, time.monotonic()) or order
+        except AttemptUnknown:
+            return order
 
     def _remembers(self, sku: str, now: float) -> bool:
         """Whether memory holds every order of the sale that a client may send again."""

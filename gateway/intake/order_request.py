@@ -1,6 +1,7 @@
 """Parse an order strictly, and name every field that is wrong."""
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, NoReturn, get_type_hints
 
@@ -16,8 +17,20 @@ _decode = msgspec.json.Decoder(OrderRequest).decode
 # that appears twice.
 _PLAIN_QUOTES = 10
 
+_LONGEST_TYPED = 8 * LONGEST_ID
+"""A character of NFC has at most four in NFD. The rest is for what does not count."""
+
 # More than any field allows. Python refuses to convert numbers of thousands of digits.
 _MOST_DIGITS = 20
+
+
+# The answer is not to be larger than the request.
+_MOST_UNKNOWN = 10
+
+_ALLOWED = {
+    "sku": "must be 1 to 64 ASCII letters, digits, dots, dashes or underscores, no mark first",
+    "customer_id": "must not hold control characters or lone surrogates",
+}
 
 
 def parse_order(body: bytes, *, casefold: bool = False) -> OrderRequest:
@@ -28,11 +41,14 @@ def parse_order(body: bytes, *, casefold: bool = False) -> OrderRequest:
     try:
         order = _decode(body)
     except msgspec.ValidationError:
-        _raise_invalid_order(body)
+        order = _with_short_id(body)
     except UnicodeDecodeError as error:
         raise NotJson("The body is not UTF-8.") from error
     except msgspec.DecodeError as error:
-        raise NotJson(str(error)) from error
+        # msgspec calls the end of a string in the middle of an escape so, too.
+        detail = str(error)
+        detail = "A text or the body ends too early." if "truncated" in detail else detail
+        raise NotJson(detail) from error
     if body.count(b'"') > _PLAIN_QUOTES:
         _parse_strictly(body)  # msgspec takes the last of two fields with the same name
     customer_id = normal_customer_id(order.customer_id, casefold=casefold)
@@ -42,9 +58,29 @@ def parse_order(body: bytes, *, casefold: bool = False) -> OrderRequest:
     return order
 
 
+def _with_short_id(body: bytes) -> OrderRequest:
+    """Return the order of a body that is valid once its customer id is in the normal form.
+
+    An id of more characters than the limit may have fewer in NFC, and without what does not count.
+    Raises `NotJson` or `InvalidOrder`.
+    """
+    value = _parse_strictly(body)
+    typed = value.get("customer_id") if isinstance(value, dict) else None
+    if isinstance(typed, str) and LONGEST_ID < len(typed) <= _LONGEST_TYPED and _is_plain(typed):
+        value["customer_id"] = normal_customer_id(typed)
+    try:
+        return msgspec.convert(value, OrderRequest)
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        _raise_invalid_order(value)
+
+
+def _is_plain(text: str) -> bool:
+    return not any(unicodedata.category(c) in ("Cc", "Cs") for c in text)
+
+
 def _check_length(customer_id: str) -> None:
     if not customer_id:
-        detail = "has only spaces"
+        detail = "has only spaces and invisible characters"
     elif len(customer_id) > LONGEST_ID:
         detail = f"has more than {LONGEST_ID} characters in its normal form (NFC)"
     else:
@@ -76,8 +112,7 @@ def _integer(digits: str) -> int:
     return int(digits[:_MOST_DIGITS])
 
 
-def _raise_invalid_order(body: bytes) -> NoReturn:
-    value = _parse_strictly(body)
+def _raise_invalid_order(value: Any) -> NoReturn:
     if not isinstance(value, dict):
         raise InvalidOrder(
             "An order is a JSON object.", [{"field": "", "detail": "expected an object"}]
@@ -92,11 +127,14 @@ def _raise_invalid_order(body: bytes) -> NoReturn:
         try:
             msgspec.convert(value[field.name], hints[field.name])
         except (msgspec.ValidationError, UnicodeEncodeError) as error:
-            errors.append({"field": field.name, "detail": str(error)})
+            detail = str(error)
+            if "regex" in detail:
+                detail = _ALLOWED.get(field.name, "has characters that are not allowed")
+            errors.append({"field": field.name, "detail": detail})
+    unknown = [name for name in value if name not in hints]
     errors += [
         {"field": name[:100], "detail": "is not a field of an order"}
-        for name in value
-        if name not in hints
+        for name in unknown[:_MOST_UNKNOWN]
     ]
     raise InvalidOrder(
         f"Wrong: {', '.join(_printable(error['field']) for error in errors)}.",

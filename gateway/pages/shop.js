@@ -4,6 +4,7 @@
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
 const POLL_MS = 2000;
+const OTHERS_MS = 30000;
 // An outcome that may change is looked at again, ever more seldom. Most of the refused orders for
 // which there may be an earlier attempt have none, so that this ends after a few minutes.
 const LOOK_AGAIN_MS = 2000;
@@ -16,7 +17,7 @@ const REASONS = {
   customer_limit: "You have as many as one customer may buy.",
   sale_not_open: "The sale had not begun when you ordered.",
   sale_closed: "The sale was over when you ordered.",
-  not_enough_left: "Less was left than you ordered. A smaller order may still work.",
+  unknown_sku: "This is not on sale.",
 };
 const HEADLINES = { sold_out: "Sold out", not_enough_left: "Not enough left" };
 
@@ -31,19 +32,25 @@ let ticket = null; // {number}
 
 async function start() {
   const { sales } = await json("sales");
-  sales.sort(byInterest);
-  sku = new URLSearchParams(location.search).get("sku") ?? sales[0]?.sku ?? "";
+  sku = new URLSearchParams(location.search).get("sku") || sales.sort(byInterest)[0]?.sku || "";
   if (!sku) {
     $("sku").textContent = "No sale today";
-    $("state").textContent = "Come back later.";
+    say("state", "Come back later.");
+    setTimeout(begin, OTHERS_MS * (1 + Math.random()));
     return;
   }
   document.title = `${sku}: flash sale`;
   $("sku").textContent = sku;
-  showOthers(sales.filter((other) => other.sku !== sku));
-  $("customer").value = remembered("customer") ?? "";
-  order = remembered(`order ${sku}`);
+  showOthers(sales);
+  setInterval(() => json("sales").then((now) => showOthers(now.sales), () => {}), OTHERS_MS);
   watchSale();
+  resume(remembered(`order ${sku}`));
+}
+
+// Go on with an order where this page, or another one in this browser, left it.
+function resume(found) {
+  order = found;
+  $("customer").value ||= remembered("customer") ?? "";
   if (order?.final) showEnd(order.final, false, 0);
   else if (order?.id) follow();
   else if (order) send();
@@ -61,7 +68,8 @@ function byInterest(one, other) {
   return rank[one.state] - rank[other.state] || key(one) - key(other);
 }
 
-function showOthers(others) {
+function showOthers(sales) {
+  const others = sales.filter((other) => other.sku !== sku).sort(byInterest);
   $("sales").replaceChildren(...others.slice(0, 20).map((other) => {
     const link = document.createElement("a");
     link.href = `?sku=${encodeURIComponent(other.sku)}`;
@@ -93,11 +101,7 @@ function watchSale() {
     }
     setTimeout(poll, POLL_MS);
   };
-  const stream = new EventSource(`${path}/events`);
-  stream.addEventListener("sale", (event) => showSale(JSON.parse(event.data)));
-  stream.onerror = () => {
-    if (stream.readyState === EventSource.CLOSED) poll();
-  };
+  listen(`${path}/events`, { sale: showSale }, poll);
 }
 
 function showSale(seen) {
@@ -121,15 +125,28 @@ function showForm() {
 
 // ---- the order
 
+// An order that is made in another tab is shown in this one, so that nobody orders twice by accident.
+addEventListener("storage", ({ key, newValue }) => {
+  if (sku && order === null && newValue && key === stored(`order ${sku}`)) resume(remembered(`order ${sku}`));
+});
+
+// A page that the browser kept is out of date, and its streams are closed.
+addEventListener("pageshow", ({ persisted }) => {
+  if (persisted) location.reload();
+});
+
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
   const customer = $("customer").value.trim();
   if (!customer) return;
   remember("customer", customer);
+  const elsewhere = remembered(`order ${sku}`);
+  if (elsewhere && !elsewhere.final) return resume(elsewhere);
   // All attempts at this order have the same key: however often it is sent, it is one order.
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   const key = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  keep({ key, customer });
+  order = { key, customer };
+  remember(`order ${sku}`, order);
   show("Sending your order…", "");
   $("headline").focus();
   send();
@@ -161,7 +178,9 @@ async function send() {
     return follow();
   }
   const unsure = order.unsure || body.earlier_attempt === "unknown";
-  if (answer.status === 503 || answer.status === 429 || answer.status >= 500) {
+  const refused = answer.status >= 400 && answer.status < 500 && String(body.type).startsWith("/problems/");
+  // Whatever else answers, such as a proxy, does not know what became of the order.
+  if (!refused || answer.status === 408 || answer.status === 429) {
     const seconds = Number(answer.headers.get("Retry-After")) || 2;
     const full = body.type === "/problems/queue-full";
     if (full || answer.status === 429) keep({ ...order, sent: false, unsure });
@@ -196,7 +215,7 @@ function follow() {
   const mine = order;
   const path = `orders/${order.id}`;
   const ended = (seen) => {
-    stream.close();
+    stop();
     if (order === mine) showEnd(seen);
   };
   const poll = async () => {
@@ -211,23 +230,19 @@ function follow() {
     }
     setTimeout(poll, POLL_MS);
   };
-  const stream = new EventSource(`${path}/events`);
-  stream.addEventListener("queued", (event) => {
-    const seen = JSON.parse(event.data);
-    ticket = { number: seen.number };
-    showPlace(seen.position, seen.eta_seconds);
-  });
-  stream.addEventListener("progress", (event) => {
-    const { served, drained_per_second: speed } = JSON.parse(event.data);
-    const place = Math.max(1, ticket.number - served);
-    showPlace(place, speed === null ? null : place / speed);
-  });
-  for (const end of ["confirmed", "rejected", "failed"]) {
-    stream.addEventListener(end, (event) => ended(JSON.parse(event.data)));
-  }
-  stream.onerror = () => {
-    if (stream.readyState === EventSource.CLOSED) poll();
-  };
+  const stop = listen(`${path}/events`, {
+    queued: (seen) => {
+      ticket = { number: seen.number };
+      showPlace(seen.position, seen.eta_seconds);
+    },
+    progress: ({ served, drained_per_second: speed }) => {
+      const place = Math.max(1, ticket.number - served);
+      showPlace(place, speed === null ? null : place / speed);
+    },
+    confirmed: ended,
+    rejected: ended,
+    failed: ended,
+  }, poll);
 }
 
 // What was told may not be the last word. A failed order may be tried again by the shop, and one that
@@ -238,7 +253,7 @@ function lookAgain(wait, looks = 1) {
     if (order?.key !== key) return;
     let seen = null;
     try {
-      seen = await json(`/orders/${id}`);
+      seen = await json(`orders/${id}`);
     } catch {
       // Not known, or no answer: it is asked for again.
     }
@@ -281,7 +296,9 @@ function showEnd(seen, fresh = true, wait = LOOK_AGAIN_MS) {
       "bad",
     );
   } else {
-    const why = REASONS[seen.reason] ?? seen.detail ?? "";
+    const why = seen.reason === "not_enough_left"
+      ? `You ordered ${seen.quantity}, and ${seen.remaining ?? "fewer"} were left. A smaller order may still work.`
+      : REASONS[seen.reason] ?? seen.detail ?? "";
     const more = unsure ? " We are still checking whether an earlier attempt of yours came through." : "";
     show(HEADLINES[seen.reason] ?? "No order was made", why + more, "", "bad");
   }
@@ -314,17 +331,23 @@ function duration(seconds) {
   return `${Math.round(seconds / 60)} minutes`;
 }
 
-// ---- the browser's memory, and requests
+// ---- the browser's memory, streams and requests
 
 function keep(changed) {
   order = changed;
-  remember(`order ${sku}`, order);
+  const latest = remembered(`order ${sku}`);
+  // Another tab may have made a later order: a reload shows that one.
+  if (!latest || latest.key === order.key) remember(`order ${sku}`, order);
+}
+
+function stored(name) {
+  return `flashsale ${name}`;
 }
 
 function remember(name, value) {
   try {
-    if (value === null) localStorage.removeItem(`flashsale ${name}`);
-    else localStorage.setItem(`flashsale ${name}`, JSON.stringify(value));
+    if (value === null) localStorage.removeItem(stored(name));
+    else localStorage.setItem(stored(name), JSON.stringify(value));
   } catch {
     // Without storage a reload forgets the order; everything else works.
   }
@@ -332,10 +355,36 @@ function remember(name, value) {
 
 function remembered(name) {
   try {
-    return JSON.parse(localStorage.getItem(`flashsale ${name}`));
+    return JSON.parse(localStorage.getItem(stored(name)));
   } catch {
     return null;
   }
+}
+
+// Hear the events of a stream until the returned function is called, or the stream is lost for good. A
+// browser opens few connections to a site for all of its tabs, so a hidden page holds none.
+function listen(path, hear, lost) {
+  let stream = null;
+  const stop = () => {
+    document.removeEventListener("visibilitychange", turn);
+    stream?.close();
+  };
+  const turn = () => {
+    stream?.close();
+    if (document.hidden) return;
+    const opened = stream = new EventSource(path);
+    for (const [name, heard] of Object.entries(hear)) {
+      opened.addEventListener(name, (event) => heard(JSON.parse(event.data)));
+    }
+    opened.onerror = () => {
+      if (opened !== stream || opened.readyState !== EventSource.CLOSED) return;
+      stop();
+      lost();
+    };
+  };
+  document.addEventListener("visibilitychange", turn);
+  turn();
+  return stop;
 }
 
 async function json(path, options) {
@@ -345,6 +394,7 @@ async function json(path, options) {
 }
 
 function begin() {
+  $("sku").textContent ||= "Loading…";
   start().catch(() => {
     $("state").textContent = "The shop does not answer. Trying again…";
     setTimeout(begin, POLL_MS * (1 + Math.random()));

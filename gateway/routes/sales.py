@@ -64,7 +64,7 @@ def sale_view(context: Context, sale: Sale) -> SaleView:
     speed = context.queue_position.drained_per_second(context.backlog.consumers)
     return SaleView(
         sku=sale.sku,
-        state=sale_state(sale, time.time()),
+        state=sale_state(sale, context.drain.now()),
         stock=sale.stock,
         sold=sale.sold,
         remaining=sale.remaining,

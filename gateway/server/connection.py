@@ -4,14 +4,17 @@ import array
 import asyncio
 import fcntl
 import termios
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD
 
-from gateway.http.problems import Problem, http_problem
+from gateway.http.json_response import JsonResponse
+from gateway.http.problems import MAX_HEAD_BYTES, Problem, http_problem
 from gateway.http.unreadable import unreadable_problem
 
 if TYPE_CHECKING:
@@ -22,18 +25,36 @@ log = structlog.get_logger()
 _LINGER_SECONDS = 1.0
 _Finished = tuple[web.StreamResponse, bool]
 
+_STREAM_PATH = "/events"
 _LINE_ENDS = b"\r\n"  # RFC 9112 2.2: some clients send one after a body
 
 
 class Connection(web.RequestHandler):
     """A connection. Every answer that it sends by itself is a problem, too."""
 
-    __slots__ = ("_connections", "_last", "_lifecycle", "_lingers", "_lost")
+    __slots__ = (
+        "_connections",
+        "_cors_headers",
+        "_head_bytes",
+        "_last",
+        "_latest_body",
+        "_lifecycle",
+        "_lingers",
+        "_lost",
+        "head_may_be_large",
+    )
 
     def __init__(self, server: web.Server, connections: "Connections", **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._connections = connections
         self._lifecycle = connections.lifecycle
+        # For the answer to a request that could not be read.
+        self._cors_headers: Mapping[str, str] = {}
+        self._latest_body: StreamReader = EMPTY_PAYLOAD
+        # What has come since the last request was whole.
+        self._head_bytes = 0
+        self.head_may_be_large = False
+        """Whether the head of the latest request needs to be measured."""
         self._last = False
         self._lingers = False
         self._lost: asyncio.Future[None] | None = None
@@ -41,7 +62,12 @@ class Connection(web.RequestHandler):
     @property
     def closes(self) -> bool:
         """Whether the connection closes after the answer that is sent next."""
-        return self._last or self._lifecycle.stopping
+        return self._last or self._close or self._lifecycle.stopping
+
+    @property
+    def hears_nothing(self) -> bool:
+        """Whether the client sends nothing more: most likely it is gone."""
+        return self._close
 
     def close_after_answer(self) -> None:
         """Close the connection after the next answer: the rest of the request can't be read."""
@@ -78,15 +104,42 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Read what has come, and remember since when a part of a request is here."""
         super().data_received(data)
+        self._count_head(len(data))
+        if self._messages:
+            self._latest_body = self._messages[-1][1]
+        cors = self._connections.cors
+        if cors:
+            unread = self.waits or self._refused
+            self._cors_headers = cors.headers_of_unreadable(data) if unread else {}
         waiter = self._waiter
         # A whole request has ended the wait.
         if waiter is not None and not waiter.done() and data.strip(_LINE_ENDS):
             self._connections.part_came(self)
 
+    def _count_head(self, came: int) -> None:
+        self._head_bytes += came
+        over = self._head_bytes > MAX_HEAD_BYTES
+        if not self.waits:
+            self.head_may_be_large, self._head_bytes = over, 0
+        elif over:
+            self._connections.refuse_large(self)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer a whole request though its client sends nothing more; then the connection ends.
+
+        A stream ends at once, as its reader is most likely gone.
+        """
+        request = self._current_request
+        streams = request is not None and request.path.endswith(_STREAM_PATH)
+        if self.waits or streams or not self._latest_body.is_eof():
+            return False
+        self.close()
+        return True
+
     def refuse(self, problem: Problem) -> None:
         """Send a problem, though no request is whole, and close."""
         if self.transport is not None:
-            self.transport.write(problem.response().last_bytes())
+            self.transport.write(self._response(problem).last_bytes())
         self._end_answers()
         self._loop.call_later(_LINGER_SECONDS, self.force_close)
 
@@ -110,8 +163,17 @@ class Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("a part of another answer was sent")
         self._last = self._lingers = True
+        self._connections.answered("other", problem.status)
+        return self._response(problem)
+
+    @property
+    def _refused(self) -> bool:
+        """Whether the latest thing that came is no request."""
+        return bool(self._messages) and not isinstance(self._messages[-1][0], RawRequestMessage)
+
+    def _response(self, problem: Problem) -> JsonResponse:
         response = problem.response()
-        self._connections.answered("other", response.status)
+        response.add_headers(self._cors_headers)
         return response
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
@@ -130,6 +192,8 @@ class Connection(web.RequestHandler):
             # The body that comes, or does not, after an `Expect` that was refused is not read.
             self._last = True
             resp = http_problem(resp).response()
+            if isinstance(request, web.Request):
+                self._connections.cors.answer(request, resp)
             self._connections.answered(request.method, resp.status)
         finishing = super().finish_response(request, resp, start_time)
         return self._linger_after(finishing) if self._lingers else finishing

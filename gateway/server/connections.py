@@ -6,12 +6,13 @@ from typing import Any, cast
 from aiohttp import web
 
 from flashsale.observability.gateway_metrics import RequestCounts
-from gateway.http.problems import Problem
+from flashsale.observability.unreadable_requests import UnreadableRequests
+from gateway.http.cors import Cors
+from gateway.http.problems import Problem, large_head_problem
 from gateway.http.unreadable import (
     MAX_HEADER_BYTES,
     MAX_HEADERS,
     MAX_REQUEST_LINE_BYTES,
-    UnreadableRequests,
 )
 from gateway.server.connection import Connection
 from gateway.server.lifecycle import Lifecycle
@@ -30,6 +31,7 @@ class Connections:
         server: web.Server,
         lifecycle: Lifecycle,
         requests: RequestCounts,
+        cors: Cors,
         *,
         keep_alive_seconds: float,
         header_seconds: float,
@@ -42,6 +44,7 @@ class Connections:
         self.lifecycle = lifecycle
         """Whether each answer from now on is the last one of its connection."""
         self._requests = requests
+        self.cors = cors
         self._header_seconds = header_seconds
         self._options: dict[str, Any] = {
             "access_log": None,
@@ -90,6 +93,13 @@ class Connections:
                     del self._parts[connection]
                     self._refuse_slow(connection)
             self._unreadable.log_due(now)
+
+    def refuse_large(self, connection: Connection) -> None:
+        """Answer a request whose head is too large, though not all of it has come."""
+        self._parts.pop(connection, None)
+        self.unreadable("LargeHead", connection.peer)
+        self.answered("other", 431)
+        connection.refuse(large_head_problem())
 
     def _refuse_slow(self, connection: Connection) -> None:
         self.unreadable("SlowHeaders", connection.peer)

@@ -38,6 +38,7 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
         server,
         context.lifecycle,
         context.metrics.requests,
+        context.cors,
         keep_alive_seconds=settings.keep_alive_seconds,
         header_seconds=settings.header_seconds,
     )

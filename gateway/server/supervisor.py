@@ -200,7 +200,9 @@ class Crew(Collector):
             if worker.was_ready:
                 started = True
                 backoff.reset()
-            elif not started:
+            elif (
+                not started and code >= 0
+            ):  # a signal, as from a kernel without memory, is no cause
                 raise ChildProcessError(
                     "a gateway worker did not start; its error is in the log above"
                 )

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import structlog
@@ -26,15 +26,17 @@ class KnownSales:
     a sale opens or closes.
     """
 
-    def __init__(self, ledger: Sales, changes: StreamChanges) -> None:
+    def __init__(self, ledger: Sales, changes: StreamChanges, clock: Callable[[], float]) -> None:
+        """Read sales of the ledger; `clock` tells the Unix time by which they open and close."""
         self._ledger = ledger
+        self._clock = clock
         self._changes = changes
         self._sales: dict[str, Sale] = {}
         self._announced_at: dict[str, float] = {}
         self._unsold_at: dict[str, float] = {}
         self._read_at = 0.0
         self._next_read: asyncio.Future[None] | None = None
-        self._moments_noted_at = time.time()
+        self._moments_noted_at = clock()
         self._next_moment: asyncio.TimerHandle | None = None
         self.trouble: str | None = None
         """Why the latest reading failed, None if it did not."""
@@ -123,13 +125,13 @@ class KnownSales:
 
     def _note_change(self, before: Sale | None, sale: Sale) -> None:
         if sale != before:
-            now = time.time()
+            now = self._clock()
             other_state = before is None or sale_state(before, now) != sale_state(sale, now)
             self._changes.sale_changed(sale.sku, at_once=other_state)
 
     def _note_moments(self) -> None:
         """Note the sales that opened or closed since the last call; come back for the next one."""
-        now = time.time()
+        now = self._clock()
         next_moment = math.inf
         for sale in self._sales.values():
             for moment in (sale.opens_at, sale.closes_at):

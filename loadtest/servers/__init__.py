@@ -6,6 +6,7 @@ from loadtest.servers.installed import Installation, ServerNotFound
 from loadtest.servers.nginx import Nginx, nginx
 from loadtest.servers.pgbouncer import PgBouncer, PoolMode, pgbouncer
 from loadtest.servers.ports import free_port
+from loadtest.servers.postfix import Postfix, postfix
 from loadtest.servers.postgresql import PostgresServer, postgres
 from loadtest.servers.prometheus import Prometheus, prometheus
 from loadtest.servers.rabbitmq import RabbitNode, rabbitmq
@@ -19,6 +20,7 @@ __all__ = [
     "Nginx",
     "PgBouncer",
     "PoolMode",
+    "Postfix",
     "PostgresServer",
     "Prometheus",
     "RabbitCluster",
@@ -30,6 +32,7 @@ __all__ = [
     "free_port",
     "nginx",
     "pgbouncer",
+    "postfix",
     "postgres",
     "prometheus",
     "rabbitmq",

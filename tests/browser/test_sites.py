@@ -158,3 +158,90 @@ def test_a_page_of_a_named_origin_orders_and_a_stranger_does_not(page: Page, sho
     page.goto(shop.stranger)
     with pytest.raises(Error, match="Failed to fetch"):
         page.evaluate(order, shop.url)
+
+
+def test_a_lost_order_is_looked_for_under_the_path(page: Page, shop: Site) -> None:
+    taken: list[str] = []
+
+    def lose_the_answer(route: Route) -> None:
+        """The order is taken; of the retry a gateway that has not heard of it says sold out."""
+        if not taken:
+            taken.append(route.fetch().json()["order_id"])
+            route.abort()
+            return
+        problem = {"type": "/problems/sold-out", "title": "Sold out", "order_id": taken[0]}
+        route.fulfill(status=409, body=json.dumps(problem))
+
+    page.route("**/orders", lose_the_answer)
+    buy(page, Shop(f"{shop.stranger}/flash/"))
+    expect(page.get_by_role("heading", name="It is yours!")).to_be_visible(timeout=20 * SECONDS)
+    assert taken[0][:8] in page.locator("#detail").inner_text()
+
+
+def test_an_answer_that_is_not_of_the_gateway_is_not_taken_for_a_refusal(
+    page: Page, shop: Site
+) -> None:
+    strange = [(200, "<p>Log in to this network"), (403, "<p>denied"), (404, "{}")]
+
+    def answer(route: Route) -> None:
+        if not strange:
+            route.continue_()
+            return
+        status, body = strange.pop()
+        route.fulfill(status=status, body=body, headers={"Retry-After": "0.1"})
+
+    page.route("**/orders", answer)
+    buy(page, shop)
+    expect(page.get_by_role("heading", name="It is yours!")).to_be_visible(timeout=20 * SECONDS)
+    assert strange == []
+
+
+def test_another_tab_shows_the_order_and_does_not_send_a_second_one(page: Page, shop: Site) -> None:
+    other = page.context.new_page()
+    other.goto(shop.url)
+    expect(other.get_by_role("button", name="Buy one")).to_be_enabled()
+    buy(page, shop)
+    for tab in (other, page):
+        expect(tab.get_by_role("heading", name="It is yours!")).to_be_visible(timeout=20 * SECONDS)
+    assert page.locator("#detail").inner_text() == other.locator("#detail").inner_text()
+    # This tab does not put its older order over the later one.
+    other.get_by_role("button", name="Order again").click()
+    other.get_by_role("button", name="Buy one").click()
+    expect(other.get_by_role("heading", name="It is yours!")).to_be_visible(timeout=20 * SECONDS)
+    later = other.locator("#detail").inner_text()
+    assert later != page.locator("#detail").inner_text()
+    page.reload()
+    expect(page.locator("#detail")).to_have_text(later)
+
+
+def test_many_tabs_work_as_hidden_ones_hold_no_connections(page: Page, shop: Site) -> None:
+    turn = """(hidden) => {
+        Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    tabs = [page, *(page.context.new_page() for _ in range(7))]
+    for tab in tabs:
+        tab.goto(shop.url)
+        expect(tab.locator("#stock")).to_contain_text("left")
+        tab.evaluate(turn, True)
+    page.evaluate(turn, False)
+    buy(page, shop)
+    expect(page.get_by_role("heading", name="It is yours!")).to_be_visible(timeout=20 * SECONDS)
+    expect(tabs[3].get_by_role("heading", name="It is yours!")).to_be_hidden()
+    tabs[3].evaluate(turn, False)
+    stock = page.locator("#stock").inner_text()
+    expect(tabs[3].locator("#stock")).to_have_text(stock)
+
+
+def test_a_browser_without_scripts_is_told_what_is_missing(browser: Browser, shop: Site) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(shop.url)
+    assert "This page needs JavaScript" in page.locator("body").inner_text()
+    expect(page.get_by_text("Loading")).to_have_count(0)
+    context.close()
+
+
+def test_the_link_to_a_sale_without_a_sku_shows_the_open_one(page: Page, shop: Site) -> None:
+    page.goto(f"{shop.url}/?sku=")
+    expect(page.locator("#sku")).to_have_text("tv")

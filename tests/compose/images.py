@@ -5,67 +5,50 @@ the form of the official images. Grafana is left out, as there is no package of 
 """
 
 import os
-import subprocess
 from pathlib import Path
 
 from tests.compose.engine import Engine
-from tests.image.building import buildah
-from tests.image.ingredients import CACHE, NotAllowedHere, digest
+from tests.image.building import Buildah, buildah
+from tests.image.ingredients import CACHE, LOCKS, debian
 
-OURS = {"flashsale-gateway": (), "flashsale-load": ("--target", "load")}
+IMAGE = "flashsale-gateway"
+NEW = "flashsale-gateway-new"
+BEFORE = "flashsale-gateway-before"
+OURS = {IMAGE: (), "flashsale-load": ("--target", "load")}
 STAND_INS = {
     "rabbitmq": "rabbitmq:4-management",
     "postgres": "postgres:17",
     "prometheus": "prom/prometheus:v3.5.0",
 }
 _RECIPES = Path(__file__).parent / "stand_ins"
-_SOURCES = [
-    *("apt-get", "indextargets", "--format", "deb $(REPO_URI) trixie main"),
-    *("Created-By: Packages", "Origin: Debian", "Component: main"),
-]
-_DEBIAN = [
+_SERVERS = [
     *("mmdebstrap", "--quiet", "--mode=root", "--skip=output/dev", "--variant=minbase"),
-    *("--include=rabbitmq-server,postgresql-17,prometheus,wget", "trixie"),
+    "--include=rabbitmq-server,postgresql-17,prometheus,wget",
 ]
 
 
-def make_images(engine: Engine) -> None:
+def make_images(engine: Engine, before: Path | None) -> None:
     """Put every image of docker-compose.yml but Grafana's into the engine.
 
-    Raises `NotAllowedHere`.
+    With a checkout of version 0.1.0, `BEFORE` is its image. Raises `NotAllowedHere`.
     """
-    engine("import", _servers(), "flashsale-servers")
+    engine("import", debian("servers", *_SERVERS), "flashsale-servers")
     for target, name in STAND_INS.items():
         engine("build", "--quiet", "--target", target, "--tag", name, _RECIPES)
     with buildah() as builder:
         for name, options in OURS.items():
             builder.build(name, *options)
-            archive = CACHE / f"{name}.{os.getpid()}.tar"
-            try:
-                builder("push", f"localhost/{name}", f"docker-archive:{archive}:{name}:latest")
-                engine("load", "--input", archive)
-            finally:
-                archive.unlink(missing_ok=True)
+            _take(engine, builder, name)
+        engine("tag", IMAGE, NEW)
+        if before:
+            builder.build(BEFORE, checkout=before, locks=LOCKS[:1])
+            _take(engine, builder, BEFORE)
 
 
-def _servers() -> Path:
-    """Return a tar file of Debian 13 with the servers. Raises `NotAllowedHere`."""
-    printed = subprocess.run(_SOURCES, capture_output=True, text=True, check=True).stdout
-    # Those of updates and security fixes have other names for their releases.
-    sources = "\n".join(sorted({line for line in printed.splitlines() if "security" not in line}))
-    tar = CACHE / f"servers-{digest(sources, *_DEBIAN)}.tar"
-    if not tar.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        unfinished = tar.with_suffix(f".{os.getpid()}.tar")
-        done = subprocess.run(
-            [*_DEBIAN, unfinished, "-"],
-            input=sources,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            unfinished.unlink(missing_ok=True)
-            raise NotAllowedHere(f"mmdebstrap can't make a Debian 13 here: {done.stderr[-300:]}")
-        unfinished.rename(tar)
-    return tar
+def _take(engine: Engine, builder: Buildah, name: str) -> None:
+    archive = CACHE / f"{name}.{os.getpid()}.tar"
+    try:
+        builder("push", f"localhost/{name}", f"docker-archive:{archive}:{name}:latest")
+        engine("load", "--input", archive)
+    finally:
+        archive.unlink(missing_ok=True)

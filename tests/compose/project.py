@@ -22,17 +22,20 @@ NAME = "flashsale-test"
 class Project:
     """A project of docker-compose.yml without Grafana."""
 
-    def __init__(self, engine: Engine, folder: Path, ports: dict[str, str]) -> None:
-        """Prepare; `up` starts it. `ports` are the variables of the published ports."""
+    def __init__(
+        self, engine: Engine, folder: Path, variables: dict[str, str], checkout: Path = ROOT
+    ) -> None:
+        """Prepare; `up` starts it. `folder` is a home folder, `variables` are those of `.env`."""
         self.docker = engine
-        self.prometheus = f"http://127.0.0.1:{ports['PROMETHEUS_PORT']}"
+        self._checkout = checkout
+        self.prometheus = f"http://127.0.0.1:{variables['PROMETHEUS_PORT']}"
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "DOCKER_HOST": engine.host,
             "LOAD_SPIKE": "600",
             "LOAD_SECONDS": "4",
-            **ports,
+            **variables,
         }
 
     def __call__(self, *arguments: str, timeout: float = 300) -> str:
@@ -41,10 +44,10 @@ class Project:
             [
                 *(str(Path(sys.executable).with_name("docker-compose")), "--ansi", "never"),
                 *("--env-file", os.devnull, "--project-name", NAME),
-                *("--file", str(ROOT / "docker-compose.yml")),
+                *("--file", str(self._checkout / "docker-compose.yml")),
                 *("--file", str(_HERE / "without-grafana.yml"), *arguments),
             ],
-            cwd=ROOT,
+            cwd=self._checkout,
             env=self._environment,
             capture_output=True,
             text=True,

@@ -241,9 +241,14 @@ class Stand:
     @asynccontextmanager
     async def limited(self, queue: str, length: int) -> AsyncIterator[None]:
         """Have the broker refuse what would make that queue longer, for as long as this lasts."""
-        policy = json.dumps({"max-length": length, "overflow": "reject-publish"})
-        pattern = f"^{re.escape(queue)}$"
-        await self.control("set_policy", "--apply-to", "queues", queue, pattern, policy)
+        async with self.policy(queue, {"max-length": length, "overflow": "reject-publish"}):
+            yield
+
+    @asynccontextmanager
+    async def policy(self, queue: str, definition: Mapping[str, object]) -> AsyncIterator[None]:
+        """Have a policy of the broker apply to that queue, for as long as this lasts."""
+        pattern, text = f"^{re.escape(queue)}$", json.dumps(definition)
+        await self.control("set_policy", "--apply-to", "queues", queue, pattern, text)
         try:
             yield
         finally:

@@ -17,6 +17,7 @@ from tests.faults.scenarios import (  # noqa: F401 they register themselves
     database,
     disk,
     gateway,
+    mail,
     service,
 )
 

@@ -5,12 +5,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.image.ingredients import CACHE, ROOT, NotAllowedHere, base, wheels
+from tests.image.ingredients import CACHE, LOCKS, ROOT, NotAllowedHere, base, wheels
 
 BASE = "localhost/base"
 
@@ -74,15 +74,20 @@ class Buildah:
         self("run", "--isolation", "chroot", container, "python", "--version")
         self("commit", "--quiet", "--rm", container, BASE)
 
-    def build(self, name: str, *options: str) -> Image:
-        """Build the Dockerfile; pip finds its wheels where a mount, of the build only, has them."""
+    def build(
+        self, name: str, *options: str, checkout: Path = ROOT, locks: Sequence[str] = LOCKS
+    ) -> Image:
+        """Build the Dockerfile of a checkout, which installs the packages of these locks.
+
+        pip finds its wheels where a mount, of the build only, has them.
+        """
         tag = f"localhost/{name}"
         self(
             *("build", "--isolation", "chroot", "--pull-never", "--tag", tag),
             *("--build-arg", f"BASE={BASE}", *options),
-            *("--volume", f"{wheels()}:/wheels:ro"),
+            *("--volume", f"{wheels(checkout, locks)}:/wheels:ro"),
             *("--volume", f"{self._pip_conf}:/etc/pip.conf:ro"),
-            ROOT,
+            checkout,
         )
         return self.image(tag)
 
@@ -97,7 +102,7 @@ class Buildah:
 @contextmanager
 def buildah() -> Iterator[Buildah]:
     """A buildah that has the base. Raises `NotAllowedHere`."""
-    for program in ("buildah", "mmdebstrap"):
+    for program in ("buildah", "mmdebstrap", "patchelf"):
         if shutil.which(program) is None:
             raise NotAllowedHere(f"{program} is not installed: make test-image installs it")
     if os.geteuid() != 0:
@@ -110,6 +115,7 @@ def buildah() -> Iterator[Buildah]:
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         made = Buildah(Path(folder))
         tar = base()
+        wheels()
         try:
             made.take_base(tar)
         except BuildahFailed as error:

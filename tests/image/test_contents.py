@@ -8,11 +8,19 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.image.building import BASE, Buildah, Image
-from tests.image.ingredients import LOCKS
+from tests.image.ingredients import ROOT
 
 VENV = "opt/flashsale"
-# What Python's venv puts in by itself, with setuptools before 3.12.
-_OF_VENV = {"pip", "setuptools"}
+# What Python's venv puts in by itself.
+_OF_VENV = {"pip"}
+
+
+def test_the_base_has_the_python_that_the_dockerfile_names(image: Image) -> None:
+    """Else another Python would be tested than the one that ships."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    [named] = re.findall(r"^ARG BASE=python:(3\.\d+)-slim$", dockerfile, re.M)
+    [folder] = image.tree.glob(f"{VENV}/lib/python3.*")
+    assert folder.name == f"python{named}"
 
 
 def test_the_image_adds_its_packages_to_the_base_and_nothing_else(
@@ -37,7 +45,7 @@ def test_the_image_runs_the_packages_of_its_lock(image: Image) -> None:
         canonicalize_name(folder.name.removesuffix(".dist-info").rpartition("-")[0])
         for folder in packages.glob("*.dist-info")
     }
-    locked = re.findall(r"^(\w[^\\\n]*)", LOCKS["image"].read_text(), re.M)
+    locked = re.findall(r"^(\w[^\\\n]*)", (ROOT / "requirements-image.lock").read_text(), re.M)
     wanted = {
         canonicalize_name(requirement.name)
         for requirement in map(Requirement, locked)

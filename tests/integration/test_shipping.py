@@ -197,8 +197,13 @@ def test_kubernetes_takes_the_manifests(version: str) -> None:
             pod = resource["spec"]["template"]
             assert pod["metadata"]["labels"] == resource["spec"]["selector"]["matchLabels"]
             [container] = pod["spec"]["containers"]
+            assert container["startupProbe"]
             assert container["livenessProbe"]
+            # A rollout stops at pods that do not get ready, and leaves the old ones.
+            assert container["readinessProbe"]
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    # Else `kubectl apply` of the next version is refused: a Job can't be changed.
+    assert by_kind["Job"]["spec"]["ttlSecondsAfterFinished"] > 0
 
 
 def test_prometheus_takes_the_scrape_config() -> None:

@@ -137,7 +137,7 @@ class Shop:
 
     def _gateway(self) -> Gateway:
         changes, drain = StreamChanges(), KnownDrain(RATE)
-        sales, queue_position = KnownSales(self.ledger, changes), QueuePosition(drain)
+        sales, queue_position = KnownSales(self.ledger, changes, drain.now), QueuePosition(drain)
         backlog = Backlog(self.broker, self.topology.orders, queue_position, changes)
         orders = KnownOrders(queue_position, 1000, REMEMBERED_SECONDS)
         lookup = LedgerLookup(self.ledger, QUERIES, _gateway_metrics)
@@ -158,6 +158,7 @@ class Shop:
             ),
             announcements,
             RetryAfter(backlog, drain),
+            drain.now,
         )
         intake = OrderIntake(parts, secret=SECRET)
         self.loop.finish(sales.read())

@@ -131,8 +131,11 @@ class RabbitMQ(Broker):
     @asynccontextmanager
     async def _open_deliveries(self) -> AsyncIterator[_Opened]:
         # A connection of its own: the broker must be able to block publishers but not acks.
-        async with asyncio.timeout(self._publish_timeout + 10):
-            connection = await Connection.connect(self._url)
+        try:
+            async with asyncio.timeout(self._publish_timeout + 10):
+                connection = await Connection.connect(self._url)
+        except TimeoutError as error:
+            raise BrokerUnavailable("no answer in time") from error
         try:
             others = await declare(connection, self._topology)
             yield connection, RabbitMQDeliveries(connection), others
@@ -280,12 +283,8 @@ class RabbitMQ(Broker):
     async def _disconnect(self, reason: str) -> None:
         self._lost_reason = reason
         channels = self._channels()
-        connection, self._connection, self._publish_channel, self._count_channel = (
-            self._connection,
-            None,
-            None,
-            None,
-        )
+        connection, self._connection = self._connection, None
+        self._publish_channel = self._count_channel = None
         self._retired.clear()
         for channel in channels:
             channel.confirms.fail_all(reason)

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import pika
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.channel import Channel
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from flashsale.broker.port import AccessRefused, BrokerUnavailable
-from flashsale.broker.rabbitmq.addresses import addresses, without_secrets
+from flashsale.broker.rabbitmq.addresses import addresses, parse_address, without_secrets
 from flashsale.broker.rabbitmq.inbound_frames import InboundFrames
 from flashsale.broker.rabbitmq.refusals import connection_refusal
 
@@ -103,7 +102,10 @@ class Connection:
     async def _connect(cls, url: str) -> "Connection":
         connection = cls()
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        parameters = pika.URLParameters(url)
+        try:
+            parameters = parse_address(url)
+        except ValueError as error:  # a file that it names may be gone since the start
+            raise BrokerUnavailable(str(error)) from error
         if "heartbeat=" not in url:
             parameters.heartbeat = HEARTBEAT_SECONDS
         pika_connection = PikaConnection(

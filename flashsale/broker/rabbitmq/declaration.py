@@ -11,10 +11,13 @@ from pika.channel import Channel
 from flashsale.broker.port import BrokerUnavailable, TopologyMismatch
 from flashsale.broker.rabbitmq.arguments import queue_arguments
 from flashsale.broker.rabbitmq.connection import Connection
-from flashsale.broker.rabbitmq.refusals import declaration_refusal, other_limit
+from flashsale.broker.rabbitmq.refusals import NotFound, declaration_refusal, other_limit
 from flashsale.broker.topology import Binding, Exchange, Queue, Topology
 
 log = structlog.get_logger()
+
+_TRIES = 20
+_AGAIN_SECONDS = 0.1
 
 OtherLimits = Mapping[str, int]
 """The limits of those queues that have another limit than the topology asks for, by name."""
@@ -27,6 +30,17 @@ async def declare(connection: Connection, topology: Topology) -> OtherLimits:
     changed by the one that consumes it (`limit_change`). Raises `TopologyMismatch`,
     `AccessRefused`, `BrokerRefused` or `BrokerUnavailable`.
     """
+    for _ in range(_TRIES):
+        try:
+            return await _declare_once(connection, topology)
+        except NotFound as error:
+            # The consumer is giving the queue another limit: it has deleted it just now.
+            log.info("declaring again", reason=str(error))
+            await asyncio.sleep(_AGAIN_SECONDS)
+    return await _declare_once(connection, topology)
+
+
+async def _declare_once(connection: Connection, topology: Topology) -> OtherLimits:
     channel = await DeclaringChannel.open(connection)
     for exchange in topology.exchanges:
         await channel.declare_exchange(exchange)

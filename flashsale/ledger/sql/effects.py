@@ -11,6 +11,7 @@ from flashsale.domain.order_states import Status
 from flashsale.ledger.effects import Effects, Journey, Value
 from flashsale.ledger.sql import schema
 from flashsale.ledger.sql.bulk import among, insert_columns
+from flashsale.ledger.sql.engines.driver_errors import refused_if_foreign
 from flashsale.ledger.sql.tables import effects, orders, outbox
 from flashsale.ledger.sql.transactions import reading, reading_once, writing
 
@@ -65,7 +66,8 @@ class SqlEffectStore:
             for statement in sorted(values):
                 # The same order in every transaction, so that there is no deadlock.
                 rows = sorted(values[statement], key=lambda bound: str(list(bound.values())))
-                await connection.execute(_prepared(statement), rows)
+                with refused_if_foreign():
+                    await connection.execute(_prepared(statement), rows)
         return len(new)
 
     async def mark(

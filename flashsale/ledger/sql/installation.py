@@ -18,6 +18,8 @@ VERSION_TABLE = "alembic_version"
 _REVISIONS_BEFORE = ("0001", "0002", "0003", "0004")
 _SERVICE_TABLES_BEFORE = ("loyalty", "ranking")  # created by revision 0002
 
+_OF_LATER_VERSIONS = "drain_leases"  # created by revision 0005, when each got its own schema
+
 # No other program has these.
 _CONSTRAINTS = ("sales_never_oversold", "orders_status_known", "orders_decided_whole")
 
@@ -55,13 +57,14 @@ def is_ours(connection: Connection, schema: str) -> bool:
 def earlier_installation(connection: Connection) -> Installation | None:
     """Return the installation of an earlier version outside of our schema, None without one.
 
-    Raises `SchemaRefused` if its revision is unknown.
+    One of a version that has a schema of its own stays where it is, as it is another installation.
+    Raises `SchemaRefused` if the revision is unknown.
     """
     own = own_schema(connection)
     with _default_search_path(connection, own):
         schemas = connection.scalar(text("SELECT current_schemas(false)")) or []
     for schema in schemas:
-        if schema != own and is_ours(connection, schema):
+        if schema != own and is_ours(connection, schema) and not _is_later(connection, schema):
             version = f"{quoted(connection, schema)}.{VERSION_TABLE}"
             found = connection.scalars(text(f"SELECT version_num FROM {version}")).all()  # noqa: S608
             if len(found) != 1 or found[0] not in _REVISIONS_BEFORE:
@@ -72,6 +75,10 @@ def earlier_installation(connection: Connection) -> Installation | None:
                 )
             return Installation(schema, found[0])
     return None
+
+
+def _is_later(connection: Connection, schema: str) -> bool:
+    return _OF_LATER_VERSIONS in _relations(connection, schema)
 
 
 def prepare(connection: Connection, services: Iterable[MetaData]) -> list[str]:
@@ -85,12 +92,13 @@ def prepare(connection: Connection, services: Iterable[MetaData]) -> list[str]:
         return []
     earlier = earlier_installation(connection)
     _create_schema(connection, own)
-    here = {row.relname for row in connection.execute(_TABLES, {"schema": own})}
-    if taken := sorted(here & {*metadata.tables, VERSION_TABLE}):
+    if taken := sorted(_relations(connection, own) & {*metadata.tables, VERSION_TABLE}):
         raise SchemaRefused(
             f"schema {own} has a table {taken[0]} of another program: choose another schema by"
             " FLASHSALE_DATABASE_SCHEMA"
         )
+    if earlier is None:
+        _require_unicode(connection)
     return [] if earlier is None else _move(connection, earlier, own, services)
 
 
@@ -120,14 +128,12 @@ def require_read(connection: Connection) -> None:
         text("SELECT has_schema_privilege(oid, 'USAGE') FROM pg_namespace WHERE nspname = :own"),
         values,
     )
-    hidden = connection.scalar(
-        text(
-            "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(:own))"
-            " AND relname = ANY(:names) AND NOT has_table_privilege(oid, 'SELECT')"
-            " ORDER BY relname LIMIT 1"
-        ),
-        values,
+    ours = (
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(quote_ident(:own))"
+        " AND relkind IN ('r', 'p') AND relname = ANY(:names) AND {} ORDER BY relname LIMIT 1"
     )
+    hidden = connection.scalar(text(ours.format("NOT has_table_privilege(oid, 'SELECT')")), values)
+    filtered = connection.scalar(text(ours.format("row_security_active(oid)")), values)
     role, schema = _role(connection), quoted(connection, own)
     if usable is False:
         raise SchemaRefused(
@@ -139,6 +145,11 @@ def require_read(connection: Connection) -> None:
             f"role {role} may not read table {own}.{hidden}: as the owner of the tables, run"
             " `GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA"
             f" {schema} TO {role}`"
+        )
+    if filtered is not None:
+        raise SchemaRefused(
+            f"row security hides rows of table {own}.{filtered} from role {role}: as the owner of"
+            f" the table, run `ALTER TABLE {schema}.{filtered} DISABLE ROW LEVEL SECURITY`"
         )
 
 
@@ -191,6 +202,29 @@ def _move(
         # With its data, indexes, constraints and rights.
         connection.execute(text(f"ALTER TABLE {old}.{quoted(connection, name)} SET SCHEMA {new}"))
     return [f"{earlier.schema}.{name}" for name in sorted(names)]
+
+
+def _relations(connection: Connection, schema: str) -> set[str]:
+    """Return the names that a new table can't have: of tables, views, sequences and types."""
+    found = connection.scalars(
+        text(
+            "SELECT typname FROM pg_type WHERE typnamespace = to_regnamespace(quote_ident(:schema))"
+            " UNION SELECT relname FROM pg_class"
+            " WHERE relnamespace = to_regnamespace(quote_ident(:schema))"
+        ),
+        {"schema": schema},
+    )
+    return set(found)
+
+
+def _require_unicode(connection: Connection) -> None:
+    """Raise `SchemaRefused` if the database can't store the customer id of everybody."""
+    encoding = connection.scalar(text("SELECT current_setting('server_encoding')"))
+    if encoding != "UTF8":
+        raise SchemaRefused(
+            f"the database has the encoding {encoding}, which can't store every name: use one that"
+            " was made by `CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0`"
+        )
 
 
 def _columns(connection: Connection, schema: str, table: str) -> set[str]:

@@ -10,7 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, inspect, text
 
-from flashsale.ledger.errors import SchemaOutdated
+from flashsale.ledger.errors import SchemaOutdated, SchemaUnknown
 from flashsale.ledger.sql.installation import (
     earlier_installation,
     is_ours,
@@ -29,11 +29,12 @@ def upgrade(connection: Connection, services: Sequence[MetaData] = ()) -> str:
     """Upgrade to the newest revision in the connection's transaction, and return it.
 
     On PostgreSQL, create our schema. Move the tables of a version that had none into it, and those
-    of `services`. Raises `SchemaRefused`.
+    of `services`. Raises `SchemaRefused` or `SchemaUnknown`.
     """
     _lock(connection)
     if connection.dialect.name == "postgresql" and (moved := prepare(connection, services)):
         log.info("tables moved", to=own_schema(connection), tables=", ".join(moved))
+    _require_known(connection, MigrationContext.configure(connection).get_current_heads())
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
@@ -55,14 +56,30 @@ def create_missing(connection: Connection, tables: MetaData) -> None:
 
 
 def verify(connection: Connection) -> None:
-    """Raise `SchemaOutdated` unless the tables are at the newest revision.
+    """Raise `SchemaOutdated` or `SchemaUnknown` unless the tables are at the newest revision.
 
     Raises `SchemaRefused` if the role may not read them.
     """
     current = _current(connection)
+    _require_known(connection, (current,) if current else ())
     if current != _newest():
         raise SchemaOutdated(
             f"the database is at revision {current or 'none'}, this version needs {_newest()}"
+        )
+
+
+def _require_known(connection: Connection, found: Sequence[str]) -> None:
+    """Raise `SchemaUnknown` if this version can't upgrade from these revisions."""
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if unknown := sorted(set(found) - known):
+        raise SchemaUnknown(
+            f"the database is at revision {', '.join(unknown)}, which this version does not know:"
+            " it is of a later version, so run that one"
+        )
+    if not found and inspect(connection).has_table("drain_leases"):
+        raise SchemaUnknown(
+            "the tables are there, but the table alembic_version does not say of which version"
+            " they are: restore it from a backup"
         )
 
 

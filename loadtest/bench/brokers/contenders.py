@@ -77,16 +77,8 @@ def _beanstalkd() -> Iterator[Running]:
         yield Running(server, server.url)
 
 
-def _installed(program: str, package: str, *arguments: str) -> Callable[[], str]:
-    return lambda: _printed_version(Installation.chosen().command(program, package, *arguments))
-
-
-def _printed_version(command: list[str]) -> str:
-    return _version_in(tuple(command))
-
-
 @cache
-def _version_in(command: tuple[str, ...]) -> str:
+def _printed_version(*command: str) -> str:
     """Return the first version number that a command prints."""
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = re.search(r"\d+\.\d+(\.\d+)?", printed)
@@ -95,14 +87,25 @@ def _version_in(command: tuple[str, ...]) -> str:
     return found[0]
 
 
-_rabbitmq_version = _installed("rabbitmqctl", "rabbitmq-server", "version")
-_postgresql_version = _installed("postgres", "postgresql", "--version")
-_redis_version = _installed("redis-server", "redis-server", "--version")
-_beanstalkd_version = _installed("beanstalkd", "beanstalkd", "-v")
+def _rabbitmq_version() -> str:
+    command = Installation.chosen().command("rabbitmqctl", "rabbitmq-server", "version")
+    return _printed_version(*command)
+
+
+def _postgresql_version() -> str:
+    return _printed_version(*Installation.chosen().command("postgres", "postgresql", "--version"))
+
+
+def _redis_version() -> str:
+    return _printed_version(*Installation().command("redis-server", "redis-server", "--version"))
 
 
 def _nats_version() -> str:
-    return _printed_version([nats_program(), "--version"])
+    return _printed_version(nats_program(), "--version")
+
+
+def _beanstalkd_version() -> str:
+    return _printed_version(*Installation().command("beanstalkd", "beanstalkd", "-v"))
 
 
 CONTENDERS = (

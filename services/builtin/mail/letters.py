@@ -4,15 +4,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from functools import lru_cache, partial
 
 from flashsale.domain.order_states import Reason
 from flashsale.messages.events import OrderEvent
+from services.builtin.mail import addresses
 from services.errors import GiveUp
 
 
@@ -141,15 +141,10 @@ class Stationery:
     def __init__(self, sender: str, recipient: str) -> None:
         """Write from the address `sender` to `recipient`, an address with `{customer_id}` in it.
 
-        Raises `ValueError` if `sender` is no address.
+        Raises `ValueError` if `sender` is no address, or if `recipient` makes none.
         """
-        name, address = parseaddr(sender)
-        local, _, domain = address.rpartition("@")
-        if not (local and domain):
-            raise ValueError(f"{sender!r} is no address")
-        self._from = Address(name, local, domain)
-        to, _, self._to_domain = recipient.rpartition("@")
-        self._before_id, _, self._after_id = to.partition("{customer_id}")
+        self._from = addresses.sender(sender)
+        self._directory = addresses.Directory(recipient)
         self._template = lru_cache(partial(_Template.of, self._from))
 
     def letter(self, event: OrderEvent) -> Letter:
@@ -160,7 +155,10 @@ class Stationery:
         template = self._template(
             _CONFIRMED if event.status == "confirmed" else _words_of_rejection(event.reason)
         )
-        to = self._address(event.customer_id)
+        try:
+            to = self._directory.address(event.customer_id)
+        except ValueError as error:
+            raise GiveUp("no mail address can be made of the customer id") from error
         # These values are ASCII without line ends, by the message contract.
         headers = (
             f"Date: {format_datetime(datetime.fromtimestamp(event.decided_at, UTC))}\r\n"
@@ -177,22 +175,6 @@ class Stationery:
         )
         content = (headers + rest).encode("ascii")
         return Letter(event.event_id, self._from.addr_spec, to, content)
-
-    def _address(self, customer_id: str) -> str:
-        try:
-            if "@" in customer_id:  # the id is an address
-                address = Address(addr_spec=customer_id)
-                if address.addr_spec != customer_id:  # a comment in it was left out, for example
-                    raise GiveUp("the customer id is no plain mail address")
-            else:
-                local = f"{self._before_id}{customer_id}{self._after_id}"
-                address = Address(username=local, domain=self._to_domain)
-            address.addr_spec.encode("ascii")
-        except (ValueError, IndexError, HeaderParseError) as error:
-            raise GiveUp("no mail address can be made of the customer id") from error
-        if not (address.username and address.domain):
-            raise GiveUp("no mail address can be made of the customer id")
-        return address.addr_spec
 
 
 def _words_of_rejection(reason: str | None) -> _Words:

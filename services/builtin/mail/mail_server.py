@@ -1,11 +1,12 @@
 """Send letters by SMTP, over a few connections that stay open, at a limited rate."""
 
 import asyncio
-from contextlib import suppress
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
+from services.builtin.mail.answers import Doubts, InDoubt
+from services.builtin.mail.connections import Connections
 from services.builtin.mail.letters import Letter
 from services.builtin.mail.transaction import COMMAND_SECONDS, ConnectionGone, transmit
 from services.errors import Unavailable
@@ -20,31 +21,24 @@ class MailServer:
         `rate` is the most letters a second, None for no limit.
         """
         self._url = urlsplit(url)
-        self._slots = asyncio.Semaphore(connections)
-        self._idle: list[aiosmtplib.SMTP] = []
+        self._connections = Connections(self._connected, connections)
+        self._doubts = Doubts()
         self._seconds_between = 1 / rate if rate else 0.0
         self._next_at = 0.0
 
     async def send(self, letter: Letter) -> None:
         """Send a letter. Raises `GiveUp`, `Later`, `Unavailable` or `OutcomeUnknown`."""
-        async with self._slots:
-            await self._wait_for_turn()
-            while self._idle:
-                client = self._idle.pop()
-                if client.is_connected:
-                    # Servers end connections that were idle, or that sent many letters.
-                    with suppress(ConnectionGone):
-                        return await self._transmit(client, letter)
-            try:
-                await self._transmit(await self._connected(), letter)
-            except ConnectionGone as error:
-                raise Unavailable(f"the mail server: {error}") from error
+        await self._wait_for_turn()
+        try:
+            while not await self._sent(letter):
+                pass
+        except InDoubt as doubt:
+            raise self._doubts.judge(letter.event_id, doubt) from doubt
+        self._doubts.took(letter.event_id)
 
     async def close(self) -> None:
         """Close the connections."""
-        for client in self._idle:
-            with suppress(aiosmtplib.SMTPException, OSError):
-                await client.quit()
+        await self._connections.close()
 
     async def _wait_for_turn(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -52,15 +46,22 @@ class MailServer:
         self._next_at = turn + self._seconds_between
         await asyncio.sleep(turn - now)
 
-    async def _transmit(self, client: aiosmtplib.SMTP, letter: Letter) -> None:
+    async def _sent(self, letter: Letter) -> bool:
+        """Send a letter over the next connection; return False if that was closed meanwhile."""
+        client, is_new = await self._connections.take()
         try:
             await transmit(client, letter)
+        except ConnectionGone as error:
+            # Servers end connections that were idle, or that sent many letters.
+            if is_new:
+                raise Unavailable(f"the mail server: {error}") from error
+            return False
         except asyncio.CancelledError:
             client.close()
             raise
         finally:
-            if client.is_connected:
-                self._idle.append(client)
+            self._connections.put_back(client)
+        return True
 
     async def _connected(self) -> aiosmtplib.SMTP:
         url, tls = self._url, self._url.scheme == "smtps"
@@ -74,7 +75,8 @@ class MailServer:
         )
         try:
             await client.connect()
-        except (aiosmtplib.SMTPException, OSError) as error:
-            # A wrong password, too: it is no fault of a letter.
+        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+            # A wrong password, too, or a certificate: it is no fault of a letter.
+            client.close()
             raise Unavailable(f"the mail server: {error}") from error
         return client

@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 
 from flashsale.ledger import Effects
 from flashsale.messages.events import OrderEvent
-from flashsale.runtime.settings import PREFIX, SettingsError
 from services.builtin.latency import delayed
 from services.builtin.mail.letters import Stationery
 from services.builtin.mail.post import open_post
@@ -22,11 +21,8 @@ _DAY = 86_400
 
 @asynccontextmanager
 async def open_mail(settings: MailSettings) -> AsyncIterator[Handle[OrderEvent]]:
-    """Open the handler and its mail server or folder. Raises `SettingsError`, `OSError`."""
-    try:
-        stationery = Stationery(settings.mail_from, settings.mail_to)
-    except ValueError as error:
-        raise SettingsError(f"{PREFIX}MAIL_FROM: {error}") from error
+    """Open the handler and its mail server or folder. Raises `OSError`."""
+    stationery = Stationery(settings.mail_from, settings.mail_to)
     async with open_post(settings) as post:
 
         async def write(event: OrderEvent, effects: Effects) -> None:

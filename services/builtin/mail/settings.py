@@ -1,8 +1,11 @@
 """The settings of mail, in a module that every process can load without an SMTP client."""
 
-from pydantic import Field
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
 
 from flashsale.runtime.settings_reader import ServiceSettings
+from services.builtin.mail import addresses
 
 
 class MailSettings(ServiceSettings):
@@ -46,3 +49,33 @@ class MailSettings(ServiceSettings):
     mail_latency_ms: int = Field(
         0, ge=0, le=60_000, description="extra milliseconds for each mail, for demonstrations"
     )
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _check_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return value
+        url = urlsplit(value)
+        try:
+            url.port  # noqa: B018 it is parsed here
+            (url.hostname or "").encode("idna")
+        except ValueError:
+            url = urlsplit("#")  # say nothing of it, as it may be a part of a password
+        if not url.hostname or url.path.strip("/") or url.query or url.fragment:
+            raise ValueError(
+                "must be user, password, host and port only; write / ? # @ : in a password as"
+                " %2F %3F %23 %40 %3A"
+            )
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _check_sender(cls, value: str) -> str:
+        addresses.sender(value)
+        return value
+
+    @field_validator("mail_to")
+    @classmethod
+    def _check_recipient(cls, value: str) -> str:
+        addresses.Directory(value)
+        return value

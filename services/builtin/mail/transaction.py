@@ -3,12 +3,12 @@
 import asyncio
 import re
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import aiosmtplib
 
 from flashsale.domain.errors import FlashsaleError
+from services.builtin.mail.answers import CLOSING, TOO_LARGE, InDoubt, Stage, refusal
 from services.builtin.mail.letters import Letter
 from services.errors import GiveUp, Later, OutcomeUnknown, Unavailable
 
@@ -20,14 +20,8 @@ _LETTER_SECONDS = 600.0
 # At the end of the process: a letter without an answer is sent again after the next start.
 _LAST_ANSWER_SECONDS = 15.0
 
-_OK = 250
 _START_LETTER = 354
-_CLOSING = 421
-_TOO_LARGE = 552
-_NEEDS_LOGIN = frozenset({530, 534, 535, 538})
 
-# RFC 3463: 4.1.x is about an address, 4.2.x about a mailbox, such as one that is full.
-_OF_THE_RECIPIENT = re.compile(r"4\.[12]\.")
 _LEADING_DOT = re.compile(rb"^\.", re.MULTILINE)
 
 Result = TypeVar("Result")
@@ -40,16 +34,19 @@ class ConnectionGone(FlashsaleError):
 async def transmit(client: aiosmtplib.SMTP, letter: Letter) -> None:
     """Send a letter over a connection, and leave it open and ready if it works.
 
-    Raises `ConnectionGone`, or what becomes of the letter: `GiveUp`, `Later`, `Unavailable` or
-    `OutcomeUnknown`. A cancellation waits for up to 15 s for the answer to a letter that is sent.
+    Raises `ConnectionGone`, or what becomes of the letter: `GiveUp`, `Later`, `Unavailable`,
+    `OutcomeUnknown` or `InDoubt`. A cancellation waits for up to 15 s for the answer to a letter
+    that is sent.
     """
     try:
         await _begin(client, letter)
-    except (GiveUp, Later):
-        with suppress(aiosmtplib.SMTPException, OSError):  # the next letter notices
+    except (GiveUp, Later, InDoubt):
+        try:
             await client.rset()
+        except (aiosmtplib.SMTPException, OSError):
+            client.close()
         raise
-    except Unavailable:
+    except (ConnectionGone, Unavailable):
         client.close()
         raise
     except (aiosmtplib.SMTPException, OSError) as error:
@@ -67,19 +64,21 @@ async def _begin(client: aiosmtplib.SMTP, letter: Letter) -> None:
     try:
         await client.mail(letter.sender)
     except aiosmtplib.SMTPSenderRefused as error:
-        if error.code == _CLOSING:
-            raise ConnectionGone(error.message) from error
-        if error.code == _TOO_LARGE:
-            raise _refused(error.code, error.message) from error
+        if error.code in (CLOSING, TOO_LARGE):
+            raise _refused(error.code, error.message, "letter") from error
         # All letters have the same sender. The settings or the server are wrong, not this letter.
         raise Unavailable(f"the mail server refuses the sender: {error.message}") from error
     try:
         await client.rcpt(letter.recipient)
     except aiosmtplib.SMTPRecipientRefused as error:
-        raise _refused(error.code, error.message) from error
+        raise _refused(error.code, error.message, "recipient") from error
     answer = await client.execute_command(b"DATA")
     if answer.code != _START_LETTER:
-        raise _refused(answer.code, answer.message)
+        raise _refused(answer.code, answer.message, "recipient")
+
+
+def _refused(code: int, message: str, stage: Stage) -> Exception:
+    return ConnectionGone(message) if code == CLOSING else refusal(code, message, stage)
 
 
 async def _send_content(client: aiosmtplib.SMTP, letter: Letter) -> None:
@@ -93,20 +92,11 @@ async def _send_content(client: aiosmtplib.SMTP, letter: Letter) -> None:
     except (aiosmtplib.SMTPException, OSError) as error:
         client.close()
         raise OutcomeUnknown(f"no answer to the letter, it may have arrived: {error}") from error
-    if answer.code == _CLOSING:
-        client.close()
-    if answer.code != _OK:
-        raise _refused(answer.code, answer.message)
-
-
-def _refused(code: int, message: str) -> GiveUp | Later | Unavailable:
-    """Return what an answer that is no success means for a letter."""
-    reason = f"the mail server refuses it: {code} {message}"
-    if 500 <= code < 600 and code not in _NEEDS_LOGIN:
-        return GiveUp(reason)
-    if _OF_THE_RECIPIENT.match(message):
-        return Later(reason)
-    return Unavailable(reason)
+    if 200 <= answer.code < 300:
+        return
+    # The server does not have the letter. Its connection starts afresh, as it may be closing.
+    client.close()
+    raise refusal(answer.code, answer.message, "letter")
 
 
 async def _to_the_end(work: Coroutine[Any, Any, Result]) -> Result:

@@ -76,6 +76,27 @@ async def full(stand: Stand) -> None:
     await stand.start("consumer-1")
 
 
+@scenario("the limit of the queue is changed in a spike", rate=200.0)
+async def limit_changed(stand: Stand) -> None:
+    for limit in ("300", "100", "2000"):
+        names = ["consumer-1", "gateway-1"]
+        stand.dice.shuffle(names)
+        for name in names:
+            await stand.again(name, queue_max_length=limit)
+            await stand.wait(0.5, 1.5)
+
+
+@scenario("a policy of the broker expires orders after half a second", rate=60.0)
+async def expired(stand: Stand) -> None:
+    # The queue moves what it would drop to another one, which the drain empties, too.
+    orders = stand.topology.orders
+    async with stand.policy(orders, {"message-ttl": 500}):
+        await stand.stop("consumer-1")
+        await stand.wait(4.0)
+        await stand.start("consumer-1")
+        await stand.wait(1.0)
+
+
 @scenario("the dead queue is full when poison comes")
 async def dead_queue_full(stand: Stand) -> None:
     dead = stand.topology.dead_orders

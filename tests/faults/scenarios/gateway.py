@@ -46,6 +46,29 @@ async def killed(stand: Stand) -> None:
     await stand.again("gateway-1")
 
 
+@scenario(
+    "kill -9 of a worker, and of both, of a gateway",
+    layout=Layout(settings={"gateway_workers": "2"}),
+)
+async def worker_killed(stand: Stand) -> None:
+    gateway = psutil.Process(stand.process("gateway-1").pid)
+    for victims in (1, 2, 1):
+        workers = gateway.children()
+        for worker in stand.dice.sample(workers, min(victims, len(workers))):
+            worker.kill()
+        await stand.wait(1.0, 2.0)
+        await stand.until(
+            lambda: len(gateway.children()) == 2 and stand.ready("gateway-1"), "two workers"
+        )
+
+
+@scenario("the clock of one of two gateways is an hour ahead", layout=Layout(gateways=2))
+async def clock_ahead(stand: Stand) -> None:
+    stand.signal("gateway-1", signal.SIGUSR1)
+    await stand.wait(4.0)
+    stand.signal("gateway-1", signal.SIGUSR2)
+
+
 @scenario("rolling restart of two gateways under load", layout=Layout(gateways=2), rate=200.0)
 async def rolling(stand: Stand) -> None:
     for name in ("gateway-1", "gateway-2") * 2:

@@ -18,6 +18,8 @@ from flashsale.broker import (
     Unroutable,
     sale_topology,
 )
+from flashsale.broker.rabbitmq.declaration import DeclaringChannel
+from flashsale.broker.topology import Binding
 from tests.conftest import unique
 
 TYPES = pytest.mark.parametrize("queue_type", ["classic", "quorum"])
@@ -162,6 +164,25 @@ async def test_a_consumer_that_stops_in_the_middle_leaves_a_queue_that_takes_ord
                 while await fill(gateway, old, most=1):
                     await asyncio.sleep(0.01)
         assert await fill(gateway, old)
+
+
+async def test_a_process_starts_though_the_queue_is_deleted_at_that_moment(
+    rabbit_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topology = sale_topology(f"{unique('t')}.", max_length=3, queue_type="classic")
+    bind = DeclaringChannel.bind
+    deleted: list[str] = []
+
+    async def delete_once(channel: DeclaringChannel, binding: Binding) -> None:
+        if binding.queue == topology.orders and not deleted:
+            deleted.append(binding.queue)
+            await channel.delete(binding.queue, if_idle=True)
+        await bind(channel, binding)
+
+    monkeypatch.setattr(DeclaringChannel, "bind", delete_once)
+    async with opened(rabbit_url, topology) as broker:
+        assert deleted == [topology.orders]
+        assert len(await fill(broker, topology)) == 3
 
 
 async def test_a_queue_that_differs_in_more_than_its_limit_is_a_mismatch(

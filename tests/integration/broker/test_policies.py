@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from structlog.testing import capture_logs
 
 from flashsale.broker import BrokerUnavailable, broker_warnings, open_broker, sale_topology
 from flashsale.ledger import open_ledger
 from flashsale.observability.broker_metrics import BrokerCollector
 from flashsale.runtime.settings import Settings
-from flashsale.runtime.stack import open_stack
+from flashsale.runtime.stack import installed_topology, open_stack, topology_of, warnings_of
 from loadtest.servers import RabbitNode, ServerNotFound, free_port, rabbitmq
 from loadtest.servers.rabbitmq import MANAGEMENT
 
@@ -92,3 +94,44 @@ async def test_an_api_that_does_not_answer_is_no_reason_not_to_start(
     with pytest.raises(BrokerUnavailable, match="401") as caught:
         await broker_warnings(node.management_url, wrong, TOPOLOGY)
     assert "wrong" not in str(caught.value)
+    monitor = node.management_url.replace("://", "://guest:guest@")
+    assert isinstance(await broker_warnings(monitor, wrong, TOPOLOGY), list)
+    with pytest.raises(BrokerUnavailable, match="401") as caught:
+        await broker_warnings(monitor.replace(":guest@", ":hunter2@"), node.url, TOPOLOGY)
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(BrokerUnavailable, match="404"):
+        await broker_warnings(node.management_url, f"{node.url}nowhere", TOPOLOGY)
+    with pytest.raises(BrokerUnavailable):
+        await broker_warnings("http://exa..mple:15672", node.url, TOPOLOGY)
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"null", b"{nope", b'{"x": "\xff"}'])
+async def test_an_answer_that_is_none_of_rabbitmq_is_no_reason_not_to_start(body: bytes) -> None:
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    application = web.Application()
+    application.router.add_get("/{any:.*}", answer)
+    async with TestServer(application) as server:
+        url = str(server.make_url(""))
+        with pytest.raises(BrokerUnavailable, match=url.rstrip("/")):
+            await broker_warnings(url, "amqp://localhost/", TOPOLOGY)
+
+
+async def test_a_policy_for_a_queue_of_a_service_is_told(node: RabbitNode, sqlite_url: str) -> None:
+    settings = Settings(
+        broker_url=node.url,
+        broker_prefix="b.",
+        broker_management_url=node.management_url,
+        database_url=sqlite_url,
+    )
+    async with open_broker(node.url, topology_of(settings) + installed_topology(settings), 5):
+        pass
+    definition = '{"message-ttl":60000,"max-length":5}'
+    await asyncio.to_thread(node.control, "set_policy", "mails", r"^b\..*mail$", definition)
+    async with asyncio.timeout(20):
+        while not (found := await warnings_of(settings)):
+            await asyncio.sleep(0.1)
+    assert len(found) == 2
+    assert all("mail" in line.partition(" on queue ")[2] for line in found)
+    assert found[1].endswith("it removes its oldest messages beyond that")

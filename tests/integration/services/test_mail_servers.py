@@ -18,6 +18,7 @@ from services.builtin.mail import service
 from services.queues import work_queue
 from tests.integration.services.bench import Bench, an_event
 from tests.integration.services.mail_servers import RealMailServer, at_most, for_recipient
+from tests.integration.services.scripted_smtp import ScriptedServer
 
 pytestmark = pytest.mark.parametrize("bench", ["real"], indirect=True)
 
@@ -46,7 +47,7 @@ async def mailing(bench: Bench, *events: OrderEvent) -> AsyncIterator[None]:
         yield
 
 
-async def sent(bench: Bench, server: RealMailServer, *events: OrderEvent) -> None:
+async def sent(bench: Bench, server: RealMailServer | ScriptedServer, *events: OrderEvent) -> None:
     """Wait until these letters are sent and recorded, and see that each was sent once."""
     ids = {event.event_id for event in events}
 
@@ -276,6 +277,48 @@ async def test_the_end_of_the_process_waits_for_the_answer_to_a_letter(
         async with mailing(bench, *events):
             await bench.until(lambda: _true(server.most_at_once == 2))
         await sent(bench, server, *events)
+
+
+@pytest.mark.parametrize("stage", ["banner", "ehlo", "mail", "rcpt", "data"])
+async def test_the_end_of_the_process_at_any_stage_loses_and_doubles_no_letter(
+    bench: Bench, mail_settings: Callable[..., None], monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    monkeypatch.setattr("services.worker._SHUTDOWN_SECONDS", 0.1)
+    events = letters(3)
+    slow = True
+
+    async def script(now: str, argument: str) -> str:
+        if slow and now == stage:
+            await asyncio.sleep(60)
+        return ""
+
+    async with ScriptedServer(script) as server:
+        mail_settings(smtp_url=server.url)
+        async with mailing(bench, *events):
+            await bench.until(lambda: _true(server.stages[stage] >= 3))
+        assert not server.letters
+        slow = False
+        async with bench.running(mail):
+            await sent(bench, server, *events)
+
+
+async def test_words_of_another_encoding_stop_no_letter(
+    bench: Bench, mail_settings: Callable[..., None]
+) -> None:
+    bad, *others = letters(10)
+
+    async def script(now: str, argument: str) -> bytes:
+        if now == "rcpt" and f"<{bad.customer_id}@" in argument:
+            return "550 5.1.1 Empf\xe4nger unbekannt".encode("latin-1")
+        return b""
+
+    async with ScriptedServer(script) as server:
+        mail_settings(smtp_url=server.url)
+        async with mailing(bench, bad, *others):
+            [letter] = await bench.dead(mail, 1)
+            assert "Empf" in str(letter.headers["reason"])
+            ids = {event.event_id for event in others}
+            await bench.until(lambda: _true(set(server.letters) == ids))
 
 
 async def test_a_folder_that_takes_no_files_kills_no_letter(

@@ -10,6 +10,7 @@ from flashsale.broker import (
     TopologyMismatch,
 )
 from flashsale.broker.rabbitmq.refusals import (
+    NotFound,
     connection_refusal,
     declaration_refusal,
     other_limit,
@@ -30,7 +31,7 @@ LIMIT = (
         ("PRECONDITION_FAILED - cannot declare queue 'x': queue limit in vhost '/' (2) is reached",
          BrokerRefused),
         ("PRECONDITION_FAILED - invalid arg 'x-queue-version' for queue 'x'", BrokerRefused),
-        ("NOT_FOUND - no exchange 'x' in vhost '/'", BrokerRefused),
+        ("NOT_FOUND - no exchange 'x' in vhost '/'", NotFound),
         ("INTERNAL_ERROR", BrokerRefused),
         ("ACCESS_REFUSED - configure access to queue 'x' in vhost '/' refused for user 'shop'",
          AccessRefused),
@@ -50,12 +51,22 @@ def test_a_refused_declaration_has_a_kind(reason: str, kind: type[BrokerError]) 
         ("ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN.", "password"),
         ("NOT_ALLOWED - vhost shop not found", "create or start this virtual host"),
         ("NOT_ALLOWED - access to vhost '/' refused for user 'shop'", "set_permissions"),
+        ("NOT_ALLOWED - access to vhost 'x' refused for user 'y': connection limit (2) is reached",
+         "raise this limit"),
     ],
-)
+)  # fmt: skip
 def test_a_refused_user_gets_advice(reason: str, advised: str) -> None:
     error = connection_refusal(reason)
     assert isinstance(error, AccessRefused)
     assert advised in str(error)
+    assert ("set_permissions" in str(error)) is (advised == "set_permissions")
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_the_reply_is_found_in_the_text_of_pika(quote: str) -> None:
+    reply = "NOT_ALLOWED - vhost shop not found"
+    error = connection_refusal(f"ConnectionClosedByBroker: (530) {quote}{reply}{quote}")
+    assert str(error).startswith(reply)
 
 
 def test_a_broker_that_does_not_answer_refuses_nobody() -> None:

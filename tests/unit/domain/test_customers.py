@@ -22,6 +22,14 @@ from flashsale.domain.customers import normal_customer_id
         ("a b", "a b", "a b"),
         ("  ", "", ""),
         ("\u2003\u00a0", "", ""),
+        ("\ufeffalice@x\u200b", "alice@x", "alice@x"),
+        ("\u200ealice@x\u200f ", "alice@x", "alice@x"),
+        ("\u202aAl\u00adice@x\u202c", "Alice@x", "alice@x"),
+        ("zoe\u200b\u0308", "zo\u00eb", "zo\u00eb"),
+        (" \u2060 \u200b", "", ""),
+        ("\u0645\u06cc\u200c\u0631\u0648\u062f",) * 3,
+        ("\u0130rem", "\u0130rem", "i\u0307rem"),
+        ("\uff21lice", "\uff21lice", "\uff41lice"),
     ],
 )
 def test_a_customer_id_has_one_form(typed: str, plain: str, folded: str) -> None:

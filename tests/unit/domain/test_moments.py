@@ -70,6 +70,8 @@ def test_a_moment_without_an_offset_is_local_to_the_zone() -> None:
         ("2026-11-27T24:00:00Z", "hour"),
         ("2026-11-27T09:00:61Z", "second 61"),
         ("2026-11-27T09:00:00+24:00", "offset"),
+        ("2026-11-27T09:00:00+12:60", "not a time"),
+        ("2026-11-27T09:00:00-01:99", "not a time"),
         ("0001-01-01T00:00:00+23:00", "out of range"),
         ("9999-12-31T23:59:60Z", "out of range"),
     ],
@@ -126,3 +128,18 @@ def test_a_local_time_that_exists_twice_is_refused_with_both() -> None:
 )
 def test_a_wait_is_told_by_its_two_largest_units(seconds: float, words: str) -> None:
     assert describe_wait(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("moment", "name"),
+    [
+        (datetime(1, 1, 1, tzinfo=UTC), "Asia/Tokyo"),
+        (datetime(1970, 1, 1, tzinfo=UTC), "Africa/Monrovia"),
+    ],
+)
+def test_what_is_written_can_be_read_also_with_an_offset_of_seconds(
+    moment: datetime, name: str
+) -> None:
+    written = write_moment(moment, ZoneInfo(name))
+    assert written.endswith("Z")
+    assert parse_moment(written) == moment

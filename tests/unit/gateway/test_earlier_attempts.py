@@ -61,7 +61,7 @@ class Gateway:
         self.book = Book()
         self.queue_position = QueuePosition(KnownDrain(100))
         self.orders = KnownOrders(self.queue_position, 2, REMEMBERED_SECONDS)
-        self.sales = KnownSales(self.book, StreamChanges())
+        self.sales = KnownSales(self.book, StreamChanges(), time.time)
         self.lookup = LedgerLookup(self.book, QUERIES, GatewayMetrics())
         self.attempts = EarlierAttempts(
             self.orders,

@@ -45,7 +45,7 @@ def changes() -> NotedChanges:
 
 
 async def known(changes: NotedChanges, books: Books) -> KnownSales:
-    sales = KnownSales(cast(Ledger, books), changes)
+    sales = KnownSales(cast(Ledger, books), changes, time.time)
     await sales.read()
     changes.taken()
     return sales
@@ -58,7 +58,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_a_new_sale_is_noted_at_once(changes: NotedChanges) -> None:
-    await KnownSales(cast(Ledger, Books(Sale("tv", 5))), changes).read()
+    await KnownSales(cast(Ledger, Books(Sale("tv", 5))), changes, time.time).read()
     assert changes.taken() == [("tv", True)]
 
 

@@ -1,6 +1,7 @@
 """Parsing an order: strict, with an error for every wrong field."""
 
 import json
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -37,6 +38,23 @@ def test_the_customer_id_of_an_order_has_the_normal_form() -> None:
     body = '{"sku": "tv", "customer_id": " Zoe\u0308@x "}'.encode()
     assert parse_order(body).customer_id == "Zo\u00eb@x"
     assert parse_order(body, casefold=True).customer_id == "zo\u00eb@x"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["e\u0301" * 128, " " * 20 + "\u00e9" * 128, "\u200b".join("\u00e9" * 128), "\u1f82" * 128],
+    ids=["NFD", "spaces", "zero-width spaces", "the longest NFD"],
+)
+def test_the_length_of_a_customer_id_is_that_of_its_normal_form(typed: str) -> None:
+    typed = unicodedata.normalize("NFD", typed)
+    body = json.dumps({"sku": "tv", "customer_id": typed, "quantity": 2}).encode()
+    order = parse_order(body)
+    assert (order.sku, len(order.customer_id), order.quantity) == ("tv", 128, 2)
+    for wrong in (typed + "\u00e9", typed + "\n", "\0" + typed):
+        assert wrong_fields(json.dumps({"sku": "tv", "customer_id": wrong}).encode()) == [
+            "customer_id"
+        ]
+    assert wrong_fields(json.dumps({"sku": "", "customer_id": typed}).encode()) == ["sku"]
 
 
 @pytest.mark.parametrize("customer", [" ", "\u3000\u2003", "\u0958" * 65, "\ufb03" * 43])

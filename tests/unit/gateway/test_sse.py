@@ -12,7 +12,7 @@ async def a_stream(buffered: int = 0, closing: bool = False) -> tuple[EventStrea
     transport.get_write_buffer_size.return_value = buffered
     transport.is_closing.return_value = closing
     stream = EventStream()
-    await stream.prepare(Mock(transport=transport))
+    await stream.prepare(Mock(transport=transport, protocol=Mock(hears_nothing=False)))
     transport.write.reset_mock()
     return stream, transport
 

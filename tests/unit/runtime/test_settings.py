@@ -40,8 +40,23 @@ def test_the_defaults_are_the_sale_of_the_readme() -> None:
         ("BROKER_URL", "amqp://a/,", "memory://, amqp://"),
         ("BROKER_URL", "amqp://a/,memory://", "memory://, amqp://"),
         ("BROKER_URL", "amqp://a:5672,b:5672/", "memory://, amqp://"),
+        ("BROKER_URL", "amqp://a/?heartbeat=abc", "heartbeat"),
+        ("BROKER_URL", "amqp://a/?heartbeat=65536", "heartbeat=65536 must be at most 65535"),
+        ("BROKER_URL", "amqp://a/?frame_max=1", "frame"),
+        ("BROKER_URL", "amqp://a/?colour=red", "Unknown URL parameter"),
+        ("BROKER_URL", "amqp://b/,amqp://a/?channel_max=0", "channel_max"),
+        ("BROKER_URL", "amqps://a/?ssl_options=nonsense", "wrong parameter"),
+        ("BROKER_URL", "amqps://a/?ssl_options={'ca_certs':'/no/such'}", "No such file"),
+        ("BROKER_URL", "amqp://exa..mple/", "exa..mple is no name of a host"),
+        ("BROKER_URL", "amqp://a/" + 256 * "v", "virtual host of at most 255 bytes"),
+        ("DATABASE_SCHEMA", "Shop", "pattern"),
+        ("DATABASE_SCHEMA", "pg_shop", "names pg_... and information_schema for itself"),
+        ("DATABASE_SCHEMA", "information_schema", "names pg_... and information_schema"),
         ("DATABASE_URL", "postgres://db/shop", "postgresql+asyncpg://"),
         ("DATABASE_URL", "sqlite+aiosqlite://", "must name a file"),
+        ("GATEWAY_HOST", "0.0.0.0:8080", "without brackets and port"),
+        ("METRICS_HOST", "[::1]", "without brackets and port"),
+        ("METRICS_HOST", "exa..mple", "the name of a host"),
         ("GATEWAY_PORT", "70000", "less than or equal to 65535"),
         ("PUBLISH_TIMEOUT_SECONDS", "0", "greater than 0"),
         ("BROKER_PREFIX", "a b", "pattern"),
@@ -152,3 +167,42 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
     # As Compose passes `${FLASHSALE_SECRET_KEY:-}` on.
     monkeypatch.setenv("FLASHSALE_SECRET_KEY", "")
     assert load_settings().secret_key is None
+
+
+@pytest.mark.parametrize("blank", [" ", "\r", "\t", "\r\n"])
+def test_white_space_around_a_value_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, blank: str
+) -> None:
+    """A file of variables with Windows' ends of lines has one after each value."""
+    for name, value in {
+        "SECRET_KEY": "0123456789abcdef",
+        "BROKER_PREFIX": "shop.",
+        "DATABASE_URL": "postgresql+asyncpg://db/shop",
+        "GATEWAY_PORT": "tcp://10.96.7.3:80",
+        "DRAIN_RATE": "",
+    }.items():
+        monkeypatch.setenv(f"FLASHSALE_{name}", f"{blank}{value}{blank}")
+    settings = load_settings()
+    assert settings.secret_key is not None
+    assert settings.secret_key.get_secret_value() == "0123456789abcdef"
+    assert settings.broker_prefix == "shop."
+    assert settings.database_url == "postgresql+asyncpg://db/shop"
+    assert (settings.gateway_port, settings.drain_rate) == (8080, 2000)
+
+
+def test_quotes_that_an_env_file_leaves_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLASHSALE_BROKER_URL", "'amqp://me:hunter2@a/'")
+    with pytest.raises(SettingsError, match="the quotes are part of the value") as caught:
+        load_settings()
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_user_of_the_broker_without_a_password_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLASHSALE_BROKER_URL", "amqp://shop@a/")
+    with pytest.raises(SettingsError, match="must have a password after the user"):
+        load_settings()
+
+
+def test_the_case_of_a_name_does_not_count() -> None:
+    environment = {"FLASHSALE_drain_rate": "1", "flashsale_drain_rate": "1", "flashsale_rate": "1"}
+    assert unknown_settings(environment) == ["flashsale_rate"]

@@ -73,7 +73,7 @@ class Postgres:
             self.address.hosts,
             {
                 **self.address.parameters,
-                "server_settings": {"application_name": name},
+                "server_settings": {"application_name": name, **self.address.startup},
                 **parameters,
             },
             {"search_path": self.schema, **_NO_JIT, **transaction},
@@ -81,7 +81,11 @@ class Postgres:
         )
 
     def _engine(self, sessions: Sessions, **pool: Any) -> AsyncEngine:
-        engine = create_async_engine("postgresql+asyncpg://", **pool)
+        # The role or the database may have a stricter default. The statements lock what they
+        # change, and stricter transactions would fail, and be repeated, instead of waiting.
+        engine = create_async_engine(
+            "postgresql+asyncpg://", isolation_level="READ COMMITTED", **pool
+        )
 
         @event.listens_for(engine.sync_engine, "do_connect")
         def on_connect(dialect: Any, *_: object) -> Any:

@@ -96,8 +96,19 @@ class Sessions:
         *others, last = self.hosts
         for host, port in others:
             with suppress(*_TRY_NEXT_HOST):
-                return await asyncpg.connect(host=host, port=port, **parameters)
-        return await asyncpg.connect(host=last[0], port=last[1], **parameters)
+                return await _connect(host, port, parameters)
+        return await _connect(*last, parameters)
+
+
+async def _connect(host: str | None, port: int, parameters: Mapping[str, Any]) -> _Connection:
+    """Connect to one host. Raise only errors that SQLAlchemy or `named_errors` translates."""
+    try:
+        return await asyncpg.connect(host=host, port=port, **parameters)
+    except (asyncpg.InterfaceError, OSError):  # some are also a ValueError
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        # asyncpg stumbles over the answers of what is no PostgreSQL, and over names of hosts.
+        raise ConnectionError(f"{host} is no PostgreSQL: {error!r}") from error
 
 
 async def _is_own_session(driver: _Connection) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from flashsale.domain.order_states import Status
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.background import Background
 from gateway.app import create_app, serving
@@ -139,3 +140,18 @@ async def test_two_keys_are_400(gateway: EmbeddedGateway) -> None:
         headers=[("Idempotency-Key", "a"), ("Idempotency-Key", "b")],
     )
     assert (answer.status, answer.problem) == (400, "bad-idempotency-key")
+
+
+async def test_a_retry_of_an_order_that_failed_is_answered_by_what_became_of_it(
+    gateway: EmbeddedGateway,
+) -> None:
+    taken = await gateway.order(key="k")
+    gateway.drain()
+    path = taken.headers["Location"]
+    await until(lambda: gateway.call("GET", path), lambda told: told.body["status"] == "confirmed")
+    # As if it had failed, and the announcement of its replay had been lost.
+    known = gateway.context.orders.get(taken.body["order_id"])
+    assert known is not None
+    known.status = Status.FAILED
+    retried = await gateway.order(key="k")
+    assert (retried.status, retried.body["status"]) == (202, "confirmed")

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.http import unreadable
+from flashsale.observability import unreadable_requests
 from tests.integration.gateway.embedded_gateway import EmbeddedGateway, open_gateway
 
 ORDER = b'{"sku": "tv", "customer_id": "c-1"}'
@@ -25,6 +25,7 @@ class Client:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.send = writer.write
+        self.send_end = writer.write_eof
         self._reader = reader
 
     async def rest(self) -> bytes:
@@ -130,7 +131,7 @@ async def test_a_hundred_bad_requests_are_one_log_line_and_then_their_number(
         assert (first["event"], first["count"]) == ("requests could not be read", 1)
         assert first["log_level"] == "warning"
         assert others == []
-        monkeypatch.setattr(unreadable, "LOG_SECONDS", 0.1)
+        monkeypatch.setattr(unreadable_requests, "LOG_SECONDS", 0.1)
         async with asyncio.timeout(10):
             while len(lines) < 2:
                 await asyncio.sleep(0.05)
@@ -226,6 +227,57 @@ async def test_a_request_that_is_on_its_way_when_the_gateway_stops_is_answered(
         answer = await client.rest()
         assert answer.startswith(b"HTTP/1.1 202 ")
         assert b"\r\nConnection: close\r\n" in answer
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (GET + b"\r\n", b"HTTP/1.1 200 "),
+        (POST + ORDER, b"HTTP/1.1 202 "),
+        (POST + ORDER[:5], b""),
+        (GET, b""),
+    ],
+)
+async def test_a_client_that_sends_nothing_more_gets_the_answer_to_a_whole_request(
+    gateway: EmbeddedGateway, sent: bytes, answer: bytes
+) -> None:
+    async with connected(gateway) as client:
+        client.send(sent)
+        client.send_end()
+        came = await client.rest()
+    assert came[: len(answer)] == answer
+    assert bool(came) == bool(answer)
+    assert (b"\r\nConnection: close\r\n" in came) == bool(answer)
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b""], ids=["whole", "unfinished"])
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_many_headers_that_are_large_together_are_431(
+    gateway: EmbeddedGateway, end: bytes, at_once: bool
+) -> None:
+    headers = [b"A%d: %s\r\n" % (number, b"a" * 8000) for number in range(9)]
+    async with connected(gateway) as client:
+        for part in [b"".join((GET, *headers, end))] if at_once else (GET, *headers, end):
+            client.send(part)
+            await asyncio.sleep(0.01)
+        assert await client.problem() == (431, "headers-too-large")
+
+
+async def test_many_headers_that_are_not_too_large_are_read(gateway: EmbeddedGateway) -> None:
+    headers = [b"A%d: %s\r\n" % (number, b"a" * 8000) for number in range(7)]
+    async with connected(gateway) as client:
+        for part in (GET, *headers, b"\r\n", GET, *headers, b"Connection: close\r\n\r\n"):
+            client.send(part)
+            await asyncio.sleep(0.01)
+        assert (await client.rest()).count(b"HTTP/1.1 200 ") == 2
+
+
+async def test_a_stream_ends_when_its_reader_sends_nothing_more(gateway: EmbeddedGateway) -> None:
+    async with connected(gateway) as client:
+        client.send(b"GET /sales/tv/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.send_end()
+        await client.rest()
+    assert not gateway.context.streams.topics()
 
 
 async def test_idle_connections_do_not_hold_a_gateway_that_stops(sqlite_url: str) -> None:

@@ -94,8 +94,49 @@ async def test_no_other_origin_may_read_anything(shared: EmbeddedGateway, origin
         assert answer.headers["Vary"] == "Origin"  # or a cache would give it to the shop
 
 
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"GET /orders/" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\nORIGIN: %s \r\n\r\n", 414),
+        (b"GET /sales HTTP/1.1\r\nHost: x\r\nOrigin: %s\r\nA: " + b"a" * 9000 + b"\r\n\r\n", 431),
+        (b"GET /sales HTTP/1.1\r\nHost: x\r\nOrigin: %s\r\nA B: c\r\n\r\n", 400),
+        (b"POST /orders HTTP/1.1\r\nHost: x\r\nOrigin: %s\r\nContent-Length: x\r\n\r\n", 400),
+        (b"POST /orders HTTP/1.1\r\nHost: x\r\nOrigin: %s\r\nExpect: x\r\n\r\n", 417),
+        (b"GET /sales HTTP/2.0\r\nHost: x\r\nOrigin: %s\r\n\r\n", 505),
+    ],
+)
+async def test_the_shop_may_read_why_a_request_could_not_be_read(
+    shared: EmbeddedGateway, request_: bytes, status: int
+) -> None:
+    for origin, allowed in ((SHOP, True), (STRANGER, False), (f"{SHOP}\r\nOrigin: x", False)):
+        answer = await raw(shared, request_ % origin.encode())
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert b"\r\nVary: Origin\r\n" in answer
+        assert (f"\r\nAccess-Control-Allow-Origin: {SHOP}\r\n".encode() in answer) == allowed
+        assert STRANGER.encode() not in answer
+
+
+async def test_a_request_that_trickles_in_is_told_to_the_shop(
+    sqlite_url: str,
+) -> None:
+    async with open_gateway(sqlite_url, cors_origins=SHOP, header_seconds=0.2) as gateway:
+        answer = await raw(gateway, f"GET /sales HTTP/1.1\r\nOrigin: {SHOP}\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert f"\r\nAccess-Control-Allow-Origin: {SHOP}\r\n".encode() in answer
+
+
+async def test_the_shop_may_reach_a_gateway_in_a_private_network(shared: EmbeddedGateway) -> None:
+    asked = {
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Private-Network": "true",
+    }
+    for origin, allowed in ((SHOP, "true"), (STRANGER, None)):
+        answer = await shared.call("OPTIONS", "/orders", headers={"Origin": origin, **asked})
+        assert answer.headers.get("Access-Control-Allow-Private-Network") == allowed
+
+
 async def test_the_shop_may_not_read_what_is_for_operators(shared: EmbeddedGateway) -> None:
-    for path in ("/ops", "/ops/samples", "/readyz", "/nothing"):
+    for path in ("/ops", "/ops/samples", "/readyz", "/nothing", "/ordersX", "/sales-of"):
         assert cors_headers(await preflight(shared, path, SHOP, "GET")) == {}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urljoin
 
 import pytest
+from yarl import URL
 
 from flashsale.runtime.settings import Settings
 from gateway.server.connection import Connection
@@ -180,5 +181,11 @@ async def test_addresses_work_with_the_path_and_without(sqlite_url: str) -> None
             assert (await gateway.call("GET", path)).status == 404
         async with gateway.client.get(f"{gateway.url}/a/b", allow_redirects=False) as answer:
             assert (answer.status, answer.headers["Location"]) == (308, "/a/b/")
+        linked = f"{gateway.url}/a/b?sku=tv&x=%22"
+        async with gateway.client.get(URL(linked, encoded=True), allow_redirects=False) as answer:
+            assert answer.headers["Location"] == "/a/b/?sku=tv&x=%22"
+        for path in ("/%61/b/sales/tv", "/a%2Fb/sales/tv"):  # only the first is the same path
+            async with gateway.client.get(URL(gateway.url + path, encoded=True)) as answer:
+                assert answer.status == (404 if "%2F" in path else 200)
         counted = gateway.context.metrics.requests.of("GET", "/sales/{sku}")
-        assert counted == {200: 2}
+        assert counted == {200: 3}

@@ -47,7 +47,31 @@ async def offered(shop: Shop, sku: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_a_gateway_whose_clock_is_ahead_sells_nothing_before_the_sale_opens(
+async def state(shop: Shop, sku: str) -> str:
+    async with shop.client.get(f"{shop.url}/sales/{sku}") as answer:
+        return str((await answer.json())["state"])
+
+
+async def test_a_gateway_that_does_not_know_that_its_clock_is_ahead_sells_nothing_too_early(
+    shop: Shop,
+) -> None:
+    opens_at = time.time() + 50
+    await shop.ledger.create_sale(Sale("early", 100_000, opens_at=opens_at))
+    with skewed_gateway(shop, 60, free_port()):
+        for _ in range(10):
+            assert await order(shop, "early") == 202, "it believes that the sale is open"
+        with shop.start("consumer"):
+            async with asyncio.timeout(20):
+                while len(found := await shop.ledger.outcomes("early")) < 10:
+                    await asyncio.sleep(0.1)
+    assert time.time() < opens_at, "the machine was too slow for this test"
+    assert {(o.status, o.reason) for o in found.values()} == {
+        (Status.REJECTED, Reason.SALE_NOT_OPEN)
+    }
+    assert await shop.count("orders WHERE accepted_at > decided_at") == 0
+
+
+async def test_a_gateway_whose_clock_is_ahead_opens_and_closes_by_the_clock_of_the_drain(
     shop: Shop,
 ) -> None:
     port = free_port()
@@ -55,27 +79,27 @@ async def test_a_gateway_whose_clock_is_ahead_sells_nothing_before_the_sale_open
         await until(lambda: SKEW in scrape(port))
         assert 59.9 < scrape(port)[SKEW] < 62
         opens_at = time.time() + 3
-        await shop.ledger.create_sale(Sale("early", 100_000, opens_at=opens_at))
+        closes_at = opens_at + 3
+        await shop.ledger.create_sale(Sale("early", 1000, 0, None, opens_at, closes_at))
         await offered(shop, "early")
-        early = 0
-        while time.time() < opens_at - 0.5:
-            assert await order(shop, "early") == 202, "it believes that the sale is open"
-            early += 1
+        seen: list[tuple[float, int, str]] = []
+        while time.time() < closes_at + 1:
+            seen.append((time.time(), await order(shop, "early"), await state(shop, "early")))
             await asyncio.sleep(0.05)
-        assert early > 5
-        while time.time() < opens_at:
-            await asyncio.sleep(0.01)
-        for _ in range(20):
-            assert await order(shop, "early") == 202
+        taken = [status for _, status, _ in seen].count(202)
         async with asyncio.timeout(20):
-            while len(found := await shop.ledger.outcomes("early")) < early + 20:
+            while len(found := await shop.ledger.outcomes("early")) < taken:
                 await asyncio.sleep(0.1)
-
-    reasons = [o.reason for o in found.values() if o.status is Status.REJECTED]
-    assert reasons == [Reason.SALE_NOT_OPEN] * early
-    assert await shop.count("orders WHERE sku = 'early'") == early + 20
+    for at, status, told in seen:
+        if at < opens_at - 0.5:
+            assert (status, told) == (409, "scheduled")
+        elif opens_at + 0.5 < at < closes_at - 0.5:
+            assert (status, told) == (202, "open")
+        elif at > closes_at + 0.5:
+            assert (status, told) == (409, "closed")
+    assert {outcome.status for outcome in found.values()} == {Status.CONFIRMED}
     assert await shop.count("orders WHERE accepted_at > decided_at") == 0
-    assert await shop.count(f"orders WHERE reason IS NULL AND decided_at < {opens_at}") == 0
+    assert await shop.count(f"orders WHERE decided_at < {opens_at}") == 0
 
 
 async def test_an_order_of_a_clock_that_is_behind_is_one_that_waited(shop: Shop) -> None:
