@@ -4,7 +4,6 @@ A latency counts from the moment when the order was due, as in `loadtest.load.op
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -58,7 +57,9 @@ async def spike(queue: OrderQueue, seconds: float = SECONDS) -> Spike:
             unanswered += 1
         waited.append(perf_counter() - begin - number / RATE)
 
-    draining = asyncio.create_task(_drain(queue, drained))
+    # An event, as a client may swallow a cancellation.
+    drain_ends = asyncio.Event()
+    draining = asyncio.create_task(_drain(queue, drained, drain_ends))
     publishers = []
     for number in range(round(RATE * seconds)):
         while (ahead := begin + number / RATE - perf_counter()) > 0:  # noqa: ASYNC110
@@ -69,6 +70,8 @@ async def spike(queue: OrderQueue, seconds: float = SECONDS) -> Spike:
         publisher.cancel()
     await asyncio.gather(*publishers)
     await _until_drained(draining, accepted, drained)
+    drain_ends.set()
+    await draining
     latency = percentiles_ms(waited)
     return Spike(
         accepted=len(accepted),
@@ -83,20 +86,17 @@ async def spike(queue: OrderQueue, seconds: float = SECONDS) -> Spike:
 async def _until_drained(
     draining: asyncio.Task[None], accepted: set[bytes], drained: set[bytes]
 ) -> None:
-    """Wait until all accepted orders have come out, for 20 s at most, and end the drain."""
+    """Wait until all accepted orders have come out, for 20 s at most."""
     end = perf_counter() + _DRAIN_SECONDS
     while accepted - drained and perf_counter() < end and not draining.done():  # noqa: ASYNC110
         await asyncio.sleep(0.05)
-    draining.cancel()
-    with suppress(asyncio.CancelledError):
-        await draining
 
 
-async def _drain(queue: OrderQueue, drained: set[bytes]) -> None:
+async def _drain(queue: OrderQueue, drained: set[bytes], ends: asyncio.Event) -> None:
     """Take orders at the drain rate. What is not used while the queue is empty is not saved up."""
     begin = perf_counter()
     count = 0
-    while True:
+    while not ends.is_set():
         due = int((perf_counter() - begin) * DRAIN_RATE) - count
         if due > 0:
             taken = await queue.take(min(due, _MOST_AT_ONCE))
