@@ -67,11 +67,11 @@ async def measure_all(
     contenders: Sequence[Contender], rounds: int, seconds: float
 ) -> tuple[dict[str, list[Turn]], dict[str, Once]]:
     """Measure all contenders once a round, each round beginning with another one."""
+    once = {one.name: await measure_once(one, seconds) for one in track(contenders, "kill, syncs")}
     turns: dict[str, list[Turn]] = {one.name: [] for one in contenders}
     for number in track(range(rounds * len(contenders)), "turns"):
         # Each round begins a third further on.
         place = number + number // len(contenders) * (len(contenders) // 3 + 1)
         one = contenders[place % len(contenders)]
         turns[one.name].append(await measure_turn(one, seconds))
-    once = {one.name: await measure_once(one, seconds) for one in track(contenders, "kill, syncs")}
     return turns, once

@@ -40,6 +40,7 @@ UPDATE queue_length SET orders = orders - (SELECT count(*) FROM deleted)
 """
 _LOST = (
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # such as the end of the server
     OSError,

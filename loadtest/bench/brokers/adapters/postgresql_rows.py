@@ -31,6 +31,7 @@ DELETE FROM queued WHERE id IN (
 _LARGEST_COUNTED = 1_000_000
 _LOST = (
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # such as the end of the server
     OSError,
