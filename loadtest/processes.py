@@ -109,7 +109,10 @@ def get(url: str, timeout: float = 2) -> str | None:
     try:
         with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310 our own
             return str(answer.read().decode()) if answer.status == 200 else None
-    except (OSError, urllib.error.URLError):
+    except urllib.error.HTTPError as error:
+        error.close()
+        return None
+    except OSError:
         return None
 
 

@@ -118,6 +118,7 @@ def ask(url: str, body: dict[str, Any] | None = None, **headers: str) -> tuple[i
         with urllib.request.urlopen(urllib.request.Request(url, data, sent), timeout=5) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
-        return error.code, None
+        with error:
+            return error.code, None
     except (OSError, ValueError):
         return 0, None

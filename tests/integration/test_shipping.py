@@ -87,6 +87,13 @@ def test_compose_gives_no_container_the_whole_machine(tmp_path: Path) -> None:
         assert service.get("cpus", 0) == 1 or service["cpu_shares"] > 0, name
 
 
+def test_compose_tells_rabbitmq_the_memory_that_it_may_use(tmp_path: Path) -> None:
+    """Else it takes 60 % of the machine's memory for allowed, and is killed before that."""
+    rabbitmq = compose(tmp_path)["services"]["rabbitmq"]
+    arguments = rabbitmq["environment"]["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"].split()
+    assert arguments[-2:] == ["total_memory_available_override_value", rabbitmq["mem_limit"]]
+
+
 def test_compose_gives_no_container_powers_that_it_does_not_use(tmp_path: Path) -> None:
     services = compose(tmp_path, "--profile", "load")["services"]
     for name, service in services.items():

@@ -1,5 +1,6 @@
 """The one clock of a test: it stands still until the loop moves it."""
 
+import select
 import sys
 import time
 from collections.abc import Iterator
@@ -24,22 +25,35 @@ class Clock:
     def time(self) -> float:
         return _EPOCH + self.now
 
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+
+class Sleep:
+    """Stands in for the module `select`, by which the product sleeps."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def select(self, _: object, __: object, ___: object, seconds: float) -> None:
+        self._clock.now += seconds
 
 
 @contextmanager
 def injected(clock: Clock) -> Iterator[None]:
     """Have every loaded module of the product read this clock and no other."""
+    with _replaced("time", time, clock), _replaced("select", select, Sleep(clock)):
+        yield
+
+
+@contextmanager
+def _replaced(name: str, original: object, stand_in: object) -> Iterator[None]:
     modules = [
         module
-        for name, module in sys.modules.items()
-        if name.partition(".")[0] in _PRODUCT and getattr(module, "time", None) is time
+        for full_name, module in sys.modules.items()
+        if full_name.partition(".")[0] in _PRODUCT and getattr(module, name, None) is original
     ]
     for module in modules:
-        vars(module)["time"] = clock
+        vars(module)[name] = stand_in
     try:
         yield
     finally:
         for module in modules:
-            vars(module)["time"] = time
+            vars(module)[name] = original

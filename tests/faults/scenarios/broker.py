@@ -76,9 +76,9 @@ async def full(stand: Stand) -> None:
     await stand.start("consumer-1")
 
 
-@scenario("the limit of the queue is changed in a spike", rate=200.0)
+@scenario("the limit of the queue is changed in a spike", rate=120.0)
 async def limit_changed(stand: Stand) -> None:
-    for limit in ("300", "100", "2000"):
+    for limit in ("200", "2000"):
         names = ["consumer-1", "gateway-1"]
         stand.dice.shuffle(names)
         for name in names:

@@ -81,7 +81,8 @@ def _send(url: str, customer: str, key: str) -> OrderAttempt:
         with urllib.request.urlopen(request, timeout=10) as answer:
             status, told = answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
-        status, told = error.code, json.load(error)
+        with error:
+            status, told = error.code, json.load(error)
     seconds = time.monotonic() - at
     order_id, problem = told.get("order_id", ""), told.get("type", "").rpartition("/")[2]
     return OrderAttempt(

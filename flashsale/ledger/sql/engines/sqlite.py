@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import aiosqlite
 from sqlalchemy import event, make_url
@@ -17,8 +17,17 @@ class InlineConnection(aiosqlite.Connection):
 
     A transaction makes about twenty calls. After each call in a thread, the event loop, which a
     spike keeps busy, takes milliseconds to go on, so a batch takes 100 ms; inline it takes 2 ms.
-    The hook is private, so pyproject.toml pins the series of releases, and a test checks the hook.
+    The hooks are private, so pyproject.toml pins the series of releases, and tests check the hooks.
     """
+
+    async def _connect(self) -> Self:
+        # A task that is cancelled while a thread connects would leave the connection open.
+        try:
+            self._connection = self._connector()
+        except BaseException:
+            self.stop()
+            raise
+        return self
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return fn(*args, **kwargs)

@@ -117,3 +117,28 @@ async def test_an_order_of_a_clock_that_is_behind_is_one_that_waited(shop: Shop)
         [outcome] = found.values()
         assert outcome.status is Status.CONFIRMED
         assert outcome.order.accepted_at < closes_at
+
+
+async def test_a_drain_whose_clock_is_behind_decides_and_no_order_is_decided_before_it_came(
+    shop: Shop,
+) -> None:
+    with (
+        skewed_gateway(shop, 60, free_port()),
+        process(
+            ["flashsale", "consumer"],
+            shop.folder / f"{unique('consumer')}.log",
+            shop.environment
+            | {"FLASHSALE_METRICS_PORT": "0", "FLASHSALE_DRAIN_RATE": "40"}
+            | clock_ahead(-3600),
+        ) as consumer,
+    ):
+        await shop.ledger.create_sale(Sale("late", 100))
+        await offered(shop, "late")
+        for _ in range(50):
+            assert await order(shop, "late") == 202
+        async with asyncio.timeout(20):
+            while len(found := await shop.ledger.outcomes("late")) < 50:
+                await asyncio.sleep(0.1)
+        assert "Traceback" not in consumer.output
+    assert {outcome.status for outcome in found.values()} == {Status.CONFIRMED}
+    assert await shop.count("orders WHERE accepted_at > decided_at") == 0
