@@ -36,8 +36,9 @@ _NOT_YET = "This product has no adapter for it yet. "
 QUORUM = Choice(
     "rabbitmq_quorum",
     "It syncs before it confirms ({quorum.fsyncs_per_1000} syncs for 1,000 orders), so a power cut"
-    " loses no confirmed order. That costs little: {quorum.confirmed_per_second:,} confirms/s,"
-    " where the classic queue, which does not sync, does {classic.confirmed_per_second:,}.",
+    " loses no confirmed order: {quorum.confirmed_per_second:,} confirms/s. The classic queue does"
+    " {classic.confirmed_per_second:,}, but syncs {classic.fsyncs_per_1000} times for 1,000 orders:"
+    " a power cut may lose what it has confirmed.",
     "Three nodes of RabbitMQ for a shop that must go on when one fails; one node on a server of its"
     " own otherwise.",
     runs_here=True,
@@ -92,7 +93,7 @@ REDIS_EVERYSEC = Choice(
 )
 LATENCY_ALWAYS = Choice(
     "redis_always",
-    "Of the queues that sync before they confirm it answers soonest under load: p99"
+    "Of the queues that can refuse and sync before they confirm it answers soonest: p99"
     " {always.p99_ms} ms with 64 orders in flight, RabbitMQ's quorum queue {quorum.p99_ms} ms."
     " At 5,000 orders/s it is {always.p99_ms_at_5000} and {quorum.p99_ms_at_5000} ms.",
     REDIS_ALWAYS.how,

@@ -79,15 +79,17 @@ def test_the_figures_are_those_of_all_queues_that_are_measured() -> None:
 
 
 def test_the_figures_support_the_reasons() -> None:
-    quorum, classic = figures()["rabbitmq_quorum"], figures()["rabbitmq_classic"]
-    assert quorum.confirmed_per_second > 0.6 * classic.confirmed_per_second
+    known = figures()
+    quorum, classic = known["rabbitmq_quorum"], known["rabbitmq_classic"]
     assert (classic.fsyncs_per_1000 or 0) < 1 < (quorum.fsyncs_per_1000 or 0)
-    batches, rows = figures()["postgresql_batches"], figures()["postgresql_rows"]
+    assert (known["rabbitmq_stream"].fsyncs_per_1000 or 0) < 1
+    batches, rows = known["postgresql_batches"], known["postgresql_rows"]
     assert batches.confirmed_per_second > 2 * rows.confirmed_per_second
     assert batches.past_bound == 0
-    always, everysec = figures()["redis_always"], figures()["redis_everysec"]
-    assert always.p99_ms < quorum.p99_ms
-    assert everysec.p99_ms == min(f.p99_ms for f in figures().values() if f.refused_per_second)
+    refusing = [found for found in known.values() if found.refused_per_second]
+    syncing = [found for found in refusing if (found.fsyncs_per_1000 or 0) > 1]
+    assert min(syncing, key=lambda found: found.p99_ms) == known["redis_always"]
+    assert min(refusing, key=lambda found: found.p99_ms) == known["redis_everysec"]
 
 
 def test_the_page_has_the_tables_that_the_figures_give() -> None:
