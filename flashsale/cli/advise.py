@@ -3,7 +3,6 @@
 import sys
 from typing import Annotated, Any, Literal, get_args
 
-import click
 import msgspec
 import typer
 from rich.console import Console
@@ -63,7 +62,10 @@ def advise_on_queue(
 def _ask(question: str, answers: Any) -> Any:
     """Ask until the answer is one of a `Literal`; the first one is the default."""
     allowed = get_args(answers)
-    return typer.prompt(question, type=click.Choice(allowed), default=allowed[0])
+    named = ", ".join(allowed)
+    while (answer := typer.prompt(f"{question} ({named})", default=allowed[0])) not in allowed:
+        print(f"please answer one of: {named}")
+    return answer
 
 
 def _as_object(advice: Advice) -> dict[str, Any]:

@@ -56,9 +56,10 @@ def test_a_terminal_is_asked_four_questions() -> None:
         stderr=subprocess.STDOUT,
     ) as asked:
         os.close(theirs)
-        os.write(ours, b"second\nredis\nno\n\n")
+        os.write(ours, b"second\nredsi\nredis\nno\n\n")
         printed = asked.communicate(timeout=60)[0].decode()
     os.close(ours)
-    assert printed.count("?") == 4
+    assert printed.count("?") == 4 + 1
+    assert "please answer one of: nothing, database, redis, cloud" in printed
     assert asked.returncode == 0
     assert figures()["redis_everysec"].title in printed
