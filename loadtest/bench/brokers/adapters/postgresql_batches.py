@@ -13,18 +13,20 @@ CREATE TABLE IF NOT EXISTS queued (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body bytea NOT NULL
 );
 CREATE TABLE IF NOT EXISTS queue_length (
-    one boolean PRIMARY KEY DEFAULT true CHECK (one), orders bigint NOT NULL
+    id int PRIMARY KEY CHECK (id = 1), orders bigint NOT NULL
 ) WITH (fillfactor = 10);
-INSERT INTO queue_length (orders) VALUES (0) ON CONFLICT DO NOTHING;
+INSERT INTO queue_length VALUES (1, 0) ON CONFLICT DO NOTHING;
 """
 
+# The row is named by its key. Without it the planner expects thousands of rows, and compiles each
+# batch by its JIT, which takes milliseconds.
 # The lock on the counter makes batches commit in the order of their ids, so that a reader that
 # continues after the last id that it saw misses none.
 _PUSH = """
-WITH before AS (SELECT orders FROM queue_length FOR UPDATE),
+WITH before AS (SELECT id, orders FROM queue_length WHERE id = 1 FOR UPDATE),
 changed AS (
     UPDATE queue_length q SET orders = greatest(before.orders, least(before.orders + $2, $1))
-    FROM before RETURNING q.orders - before.orders AS room
+    FROM before WHERE q.id = 1 RETURNING q.orders - before.orders AS room
 ),
 written AS (
     INSERT INTO queued (body)
@@ -36,7 +38,7 @@ SELECT room FROM changed
 _TAKE = "SELECT id, body FROM queued WHERE id > $1 ORDER BY id LIMIT $2"
 _ACK = """
 WITH deleted AS (DELETE FROM queued WHERE id <= $1 RETURNING 1)
-UPDATE queue_length SET orders = orders - (SELECT count(*) FROM deleted)
+UPDATE queue_length SET orders = orders - (SELECT count(*) FROM deleted) WHERE id = 1
 """
 _LOST = (
     asyncpg.InterfaceError,
