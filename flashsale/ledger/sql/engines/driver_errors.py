@@ -34,7 +34,6 @@ _ADVICE = {
 }
 _STATEMENT_POOLING = "transaction blocks not allowed in statement pooling mode"  # of PgBouncer
 
-
 # SQLAlchemy passes on as they are those that come while a session begins or ends, and errors of
 # the driver's own state.
 _OF_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -70,7 +69,7 @@ def refused_if_foreign() -> Iterator[None]:
 
 
 def _is_at_fault(error: DBAPIError) -> bool:
-    if type(_translated(error)) is not LedgerUnavailable or error.connection_invalidated:
+    if not isinstance(_translated(error), LedgerUnavailable) or error.connection_invalidated:
         return False
     state = getattr(error.orig, "sqlstate", None)
     if state is not None:
