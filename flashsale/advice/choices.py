@@ -47,8 +47,8 @@ QUORUM_APART = Choice(
     "rabbitmq_quorum",
     "The queue must not spend what it is to protect. A queue in that database costs it"
     " {batches.fsyncs_per_1000} syncs for 1,000 orders, and {batches.server_us} µs of processor"
-    " time for each in batches or {rows.server_us} µs a row at a time, just when it has the least to"
-    " spare. RabbitMQ takes {quorum.confirmed_per_second:,} orders/s without the database.",
+    " time for each in batches or {rows.server_us} µs a row at a time, just when it has the least"
+    " to spare. RabbitMQ takes {quorum.confirmed_per_second:,} orders/s without the database.",
     "Run RabbitMQ on another server than the database, with a disk of its own.",
     runs_here=True,
 )
