@@ -7,6 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from flashsale.broker import QueueType
+from loadtest import watchdog
 from loadtest.bench.brokers.adapters.rabbitmq import rabbitmq_queue
 from loadtest.bench.brokers.bound import orders_past_bound
 from loadtest.bench.brokers.closed_loop import closed_loop, empty, fill, order
@@ -147,3 +148,9 @@ async def test_syncs_are_counted_and_tell_a_server_that_syncs_from_one_that_does
     except (ServerNotFound, ServerDidNotStart) as error:
         pytest.skip(f"syncs can't be counted here: {error}")
     assert always > 1 > default
+
+
+@pytest.mark.parametrize("one", [contender("redis_always")], ids=lambda one: one.name)
+def test_a_redis_keeps_the_environment_by_which_the_watchdog_knows_it(running: Running) -> None:
+    [process] = running.server.processes()
+    assert watchdog.MARKS in process.environ()

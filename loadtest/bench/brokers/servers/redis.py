@@ -31,6 +31,8 @@ class RedisServer(Server):
             *("redis-server", "redis-server"),
             *("--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(self._folder)),
             *("--save", "", "--appendonly", "yes", "--appendfsync", self._fsync),
+            # A title is written over the environment, by which the watchdog knows the process.
+            *("--set-proc-title", "no"),
         )
 
     def _answers(self) -> bool:
