@@ -1,5 +1,5 @@
 # Every target uses the .venv of the checkout, and makes it if it is missing or out of date.
-.PHONY: help demo test test-pythons test-image test-compose test-rabbitmq4 faults lint bench bench-status bench-services bench-peers bench-scale spike soak dashboards lock clean
+.PHONY: help demo test test-pythons test-image test-compose test-rabbitmq4 faults lint bench bench-status bench-services bench-peers bench-scale bench-brokers spike soak dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -86,6 +86,11 @@ bench-scale: ## measure how cost grows with workers, gateways, backlog, skus, or
 	@scripts/venv dev
 	@scripts/test-needs wrk
 	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.scale $(ARGS)
+
+bench-brokers: ## measure ten kinds of queues by the same spike; 12 minutes
+	@scripts/venv dev
+	@scripts/test-needs brokers
+	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.brokers $(ARGS)
 
 soak: ## run a spike each minute, for 10 minutes; fails if anything grows; ARGS="--minutes 60"
 	@scripts/venv dev

@@ -12,6 +12,7 @@ from flashsale import __version__
 from flashsale.broker import AccessRefused, BrokerUnavailable, upgrade_queues
 from flashsale.broker.topology_diagram import mermaid, tables
 from flashsale.cli import run
+from flashsale.cli.advise import advise_on_queue
 from flashsale.cli.check import check
 from flashsale.cli.dead_letters import dead_app
 from flashsale.cli.demo import demo
@@ -126,6 +127,7 @@ def topology(
         Console().print(table)
 
 
+app.command("advise")(advise_on_queue)
 app.command()(check)
 app.command()(demo)
 app.add_typer(sale_app, name="sale")

@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from loadtest import watchdog
 _START_SECONDS = 60
 _STOP_SECONDS = 30
 _POLL_SECONDS = 0.02
+
+_wrapper: ContextVar[tuple[str, ...]] = ContextVar("wrapper", default=())
 
 
 class ServerDidNotStart(Exception):
@@ -55,7 +58,7 @@ class Server(ABC):
         watchdog.start()
         with self._log.open("ab") as log:
             self._process = psutil.Popen(
-                self._command(),
+                [*_wrapper.get(), *self._command()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -146,6 +149,19 @@ def _ended(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     return True
+
+
+@contextmanager
+def started_by(*wrapper: str) -> Iterator[None]:
+    """Have this command, such as a tracer, start each server while the context is entered.
+
+    The command gets the server's command as its last arguments and must exec it.
+    """
+    token = _wrapper.set(wrapper)
+    try:
+        yield
+    finally:
+        _wrapper.reset(token)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def test_version_and_help() -> None:
     text = flashsale("--help").stdout
     for command in (
         *("demo", "run", "gateway", "consumer", "services", "migrate"),
-        *("sale", "dead", "check", "settings", "topology"),
+        *("sale", "dead", "check", "settings", "topology", "advise"),
     ):
         assert command in text
 

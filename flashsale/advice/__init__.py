@@ -1,0 +1,1 @@
+"""Which queue fits which situation, and the figures for it."""

@@ -1,0 +1,1 @@
+"""`make bench-brokers`: measure many kinds of queues by the same spike."""

@@ -1,0 +1,1 @@
+"""Private servers of the queues that only this benchmark and its tests use."""
