@@ -3,15 +3,12 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import asyncpg
-
+from loadtest.bench.brokers.adapters.postgresql import LOST, QUEUED, Pool, open_pool
 from loadtest.bench.brokers.batching import Batcher
 from loadtest.bench.brokers.port import Lost, OrderQueue, Taken
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS queued (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body bytea NOT NULL
-);
+_TABLES = f"""
+{QUEUED}
 CREATE TABLE IF NOT EXISTS queue_length (
     id int PRIMARY KEY CHECK (id = 1), orders bigint NOT NULL
 ) WITH (fillfactor = 10);
@@ -40,30 +37,19 @@ _ACK = """
 WITH deleted AS (DELETE FROM queued WHERE id <= $1 RETURNING 1)
 UPDATE queue_length SET orders = orders - (SELECT count(*) FROM deleted) WHERE id = 1
 """
-_LOST = (
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # such as the end of the server
-    OSError,
-)
 
 
 @asynccontextmanager
 async def open_postgresql_batches(dsn: str, bound: int) -> AsyncIterator[OrderQueue]:
     """Open the table, with a connection to publish and one to take."""
-    pool = await asyncpg.create_pool(dsn, min_size=0, max_size=2)
-    try:
-        await pool.execute(_TABLES)
+    async with open_pool(dsn, 2, _TABLES) as pool:
         yield PostgresBatches(pool, bound)
-    finally:
-        pool.terminate()
 
 
 class PostgresBatches(OrderQueue):
     """The table, the counter, and a cursor of the one consumer."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", bound: int) -> None:
+    def __init__(self, pool: Pool, bound: int) -> None:
         self._pool = pool
         self._bound = bound
         self._batcher = Batcher(self._push)
@@ -76,7 +62,7 @@ class PostgresBatches(OrderQueue):
     async def _push(self, bodies: list[bytes]) -> int:
         try:
             return int(await self._pool.fetchval(_PUSH, self._bound, len(bodies), bodies))
-        except _LOST as error:
+        except LOST as error:
             raise Lost from error
 
     async def take(self, at_most: int) -> list[Taken]:

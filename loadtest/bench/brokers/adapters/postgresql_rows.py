@@ -9,14 +9,10 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from loadtest.bench.brokers.adapters.postgresql import LOST, QUEUED, Pool, open_pool
 from loadtest.bench.brokers.port import Full, Lost, OrderQueue, Taken
 
 _CONNECTIONS = 16
-_TABLE = """
-CREATE TABLE IF NOT EXISTS queued (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body bytea NOT NULL
-)
-"""
 # Counting stops at the bound, as counting a long table takes milliseconds.
 _PUSH = """
 INSERT INTO queued (body)
@@ -29,30 +25,19 @@ DELETE FROM queued WHERE id IN (
 ) RETURNING id, body
 """
 _LARGEST_COUNTED = 1_000_000
-_LOST = (
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # such as the end of the server
-    OSError,
-)
 
 
 @asynccontextmanager
 async def open_postgresql_rows(dsn: str, bound: int) -> AsyncIterator[OrderQueue]:
     """Open the table, with 16 connections to publish and one to take."""
-    pool = await asyncpg.create_pool(dsn, min_size=0, max_size=_CONNECTIONS + 1)
-    try:
-        await pool.execute(_TABLE)
+    async with open_pool(dsn, _CONNECTIONS + 1, QUEUED) as pool:
         yield PostgresRows(pool, bound)
-    finally:
-        pool.terminate()
 
 
 class PostgresRows(OrderQueue):
     """The table. Orders are taken in a transaction that ends with their acknowledgement."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", bound: int) -> None:
+    def __init__(self, pool: Pool, bound: int) -> None:
         self._pool = pool
         self._bound = bound
         self._publishing = asyncio.Semaphore(_CONNECTIONS)
@@ -66,7 +51,7 @@ class PostgresRows(OrderQueue):
                     await self._pool.execute(_PUSH_WITHOUT_BOUND, body)
                 elif await self._pool.execute(_PUSH, body, self._bound) == "INSERT 0 0":
                     raise Full
-        except _LOST as error:
+        except LOST as error:
             raise Lost from error
 
     async def take(self, at_most: int) -> list[Taken]:
