@@ -19,8 +19,8 @@ class Exchange:
 class Queue:
     """A durable queue. It refuses messages over `max_length`, if given (`reject-publish`).
 
-    With `delay_seconds` it holds each message for so long and then moves it to `expires_to`. A
-    classic queue moves messages that it would drop to `spills_to`, which is consumed with it.
+    With `delay_seconds` it holds each message for so long and then moves it to `expires_to`.
+    Messages that it would drop go to `spills_to`, which is consumed with it.
     """
 
     name: str

@@ -18,11 +18,14 @@ def queue_arguments(queue: Queue) -> Arguments:
     if queue.max_length is not None:
         # https://www.rabbitmq.com/docs/maxlength
         arguments |= {"x-max-length": queue.max_length, "x-overflow": "reject-publish"}
-    if queue.spills_to is not None and kind == "classic":
+    if queue.spills_to is not None:
         # Unacknowledged messages do not count towards the length. A restart of the broker puts
         # them back at the head of the queue, which may then be over its limit; a classic queue
         # drops the surplus from its head in spite of its `x-overflow` (seen on 3.10.8 and 4.0.5).
+        # Of both types, a policy of the broker may let messages expire.
         arguments |= _dead_letters_to(queue.spills_to)
+        if kind == "quorum":
+            arguments["x-dead-letter-strategy"] = "at-least-once"
     if queue.delay_seconds is not None and queue.expires_to is not None:
         arguments |= {
             "x-overflow": "reject-publish",

@@ -160,6 +160,22 @@ async def test_no_order_is_lost_while_gateways_publish_and_change_one_after_the_
     assert deepest <= 12 + 5 + 5 * ("quorum" in (type_before, type_after))
 
 
+async def test_a_quorum_queue_that_moved_nothing_is_changed_as_well(rabbit_url: str) -> None:
+    """As version 0.1.0 declared it: messages that a policy lets expire were lost."""
+    new = sale_topology(unique("limit") + ".", 10, "quorum")
+    orders, *others = new.queues
+    old = replace(new, queues=(replace(orders, spills_to=None, max_length=7), *others))
+    drained: list[bytes] = []
+    async with opened(rabbit_url, old):
+        pass
+    async with opened(rabbit_url, new) as gateway:
+        taken = await fill(gateway, new)
+        assert 7 <= len(taken) <= 8
+        async with consuming(rabbit_url, new, drained) as consumer:
+            await until_changed(consumer, new)
+        assert drained == taken
+
+
 async def test_a_queue_that_nobody_drains_takes_orders_again(rabbit_url: str) -> None:
     prefix = unique("limit") + "."
     old, new = sale_topology(prefix, 5, "classic"), sale_topology(prefix, 9, "classic")

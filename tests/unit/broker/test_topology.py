@@ -30,3 +30,14 @@ def test_no_quorum_queue_drops_redelivered_messages(queue_type: str) -> None:
     ]
     assert limits
     assert all(int(limit) > 1_000_000_000 for limit in limits)
+
+
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+def test_orders_that_the_broker_would_drop_go_to_a_queue_that_is_drained_too(
+    queue_type: str,
+) -> None:
+    arguments = queue_arguments(queues(queue_type)[0])
+    assert arguments["x-dead-letter-routing-key"] == "a.sale.orders.spilled"
+    assert arguments.get("x-dead-letter-strategy") == (
+        "at-least-once" if queue_type == "quorum" else None
+    )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -20,16 +21,15 @@ _TRIES = 20
 _AGAIN_SECONDS = 0.1
 
 OtherQueues = Mapping[str, Queue]
-"""The queues with another limit than the topology asks for, or classic ones in place of quorum
-queues, as they are, by name."""
+"""The queues that are as earlier versions or settings declared them, by name."""
 
 
 async def declare(connection: Connection, topology: Topology) -> OtherQueues:
     """Declare the topology; repeating it changes nothing.
 
-    A queue with another limit, or a classic one in place of a quorum queue, is left as it is. If it
-    has a limit, its consumer changes it (`change`), and so its bindings are left, too. The
-    others are replaced by `flashsale migrate` (`replacement`).
+    A queue that earlier versions or settings declared in another way is left as it is. If it has a
+    limit, its consumer changes it (`change`), and so its bindings are left, too. The others are
+    replaced by `flashsale migrate` (`replacement`).
 
     Raises `TopologyMismatch`, `AccessRefused`, `BrokerRefused` or `BrokerUnavailable`.
     """
@@ -62,27 +62,36 @@ async def _declare_once(connection: Connection, topology: Topology) -> OtherQueu
 
 
 async def _existing(connection: Connection, wanted: Queue, mismatch: TopologyMismatch) -> Queue:
-    """Return the queue as it is, if it has another limit or is classic. Raises the mismatch if not.
+    """Return the queue as it is, if earlier versions or settings declare it so.
 
-    The broker names one difference at a time, and closes the channel. A quorum queue never becomes
-    a classic one: 3.10 leaves channels without answers that published to the former.
+    Raises the mismatch if not. A quorum queue never becomes a classic one: 3.10 leaves channels
+    without answers that published to the former.
     """
-    existing, error = wanted, mismatch
-    for _ in range(2):
-        limit = other_limit(error)
-        if limit is not None:
-            existing = replace(existing, max_length=limit)
-        else:
-            existing = replace(existing, type="classic")
-        channel = await DeclaringChannel.open(connection)
+    forms = [wanted]
+    if wanted.type == "quorum":
+        # In version 0.1.0 queues were classic by default, and quorum queues moved nothing.
+        forms += [replace(wanted, type="classic"), replace(wanted, spills_to=None)]
+    for form in forms:
         try:
-            await channel.declare_queue(existing)
-        except TopologyMismatch as another:
-            error = another
+            await _declare_alone(connection, form)
+        except TopologyMismatch as error:
+            limit = other_limit(error)
+            if limit is None:
+                continue
+            form = replace(form, max_length=limit)
+            with suppress(TopologyMismatch):
+                await _declare_alone(connection, form)
+                return form
         else:
-            channel.close()
-            return existing
+            return form
     raise mismatch
+
+
+async def _declare_alone(connection: Connection, queue: Queue) -> None:
+    """Declare a queue on a channel of its own, which the broker closes if it refuses."""
+    channel = await DeclaringChannel.open(connection)
+    await channel.declare_queue(queue)
+    channel.close()
 
 
 def warn_of_others(topology: Topology, others: OtherQueues) -> None:
@@ -93,7 +102,7 @@ def warn_of_others(topology: Topology, others: OtherQueues) -> None:
         existing = others[queue.name]
         if queue.max_length is not None:
             log.warning(
-                "queue has another limit or type until its consumer changes it",
+                "queue is as it was declared before until its consumer changes it",
                 queue=queue.name,
                 limit=existing.max_length,
                 type=existing.type,
