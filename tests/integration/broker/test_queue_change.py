@@ -19,6 +19,7 @@ from flashsale.broker import (
     Unroutable,
     sale_topology,
 )
+from flashsale.broker.rabbitmq.connection import Connection
 from flashsale.broker.rabbitmq.queues.declaration import DeclaringChannel
 from flashsale.broker.topology import Binding
 from tests.conftest import unique
@@ -67,30 +68,27 @@ async def consuming(url: str, topology: Topology, into: list[bytes]) -> AsyncIte
                 async with consumer.consume(topology.orders, 5) as orders:
                     await drain(orders, into)
 
-    async with opened(url, topology) as consumer:
-        draining = asyncio.create_task(keep_draining())
+    async with opened(url, topology) as consumer, asyncio.TaskGroup() as tasks:
+        draining = tasks.create_task(keep_draining())
         try:
             yield consumer
         finally:
             draining.cancel()
-            await asyncio.wait((draining,))
 
 
-async def until_changed(broker: RabbitMQ, topology: Topology) -> None:
+async def until_changed(url: str, topology: Topology) -> None:
     """Return once the queue of orders is as the topology asks for."""
-    wanted = replace(topology, queues=topology.queues[:1])
-    async with asyncio.timeout(20):
-        while True:
-            await asyncio.sleep(0.1)
-            with patch(
-                "flashsale.broker.rabbitmq.queues.declaration._existing",
-                side_effect=TopologyMismatch,
-            ):
-                try:
-                    await broker.extend(wanted)
-                except TopologyMismatch:
-                    continue
-                return
+    connection = await Connection.connect(url)
+    try:
+        async with asyncio.timeout(20):
+            while True:
+                await asyncio.sleep(0.1)
+                channel = await DeclaringChannel.open(connection)
+                with suppress(TopologyMismatch):
+                    await channel.declare_queue(topology.queues[0])
+                    return
+    finally:
+        await connection.close()
 
 
 @TYPES
@@ -105,8 +103,8 @@ async def test_the_consumer_gives_a_queue_with_orders_its_new_limit_and_type(
     async with opened(rabbit_url, old) as old_gateway, opened(rabbit_url, new) as gateway:
         taken = await fill(gateway, new)
         assert before <= len(taken) <= before + (type_before == "quorum")
-        async with consuming(rabbit_url, new, drained) as consumer:
-            await until_changed(consumer, new)
+        async with consuming(rabbit_url, new, drained):
+            await until_changed(rabbit_url, new)
             assert drained == taken
         # Also by a gateway that still has the old limit.
         taken = await fill(old_gateway, old)
@@ -144,7 +142,7 @@ async def test_no_order_is_lost_while_gateways_publish_and_change_one_after_the_
             await asyncio.sleep(0.5)
             assert deepest <= 8 + 5 * (type_before == "quorum")
         async with consuming(rabbit_url, new, drained) as second:
-            await until_changed(second, new)
+            await until_changed(rabbit_url, new)
             stops[1].set()
             tasks.create_task(sell(new, stops[3]))
             await asyncio.sleep(0.5)
@@ -171,8 +169,8 @@ async def test_a_quorum_queue_that_moved_nothing_is_changed_as_well(rabbit_url: 
     async with opened(rabbit_url, new) as gateway:
         taken = await fill(gateway, new)
         assert 7 <= len(taken) <= 8
-        async with consuming(rabbit_url, new, drained) as consumer:
-            await until_changed(consumer, new)
+        async with consuming(rabbit_url, new, drained):
+            await until_changed(rabbit_url, new)
         assert drained == taken
 
 
