@@ -200,9 +200,8 @@ class Crew(Collector):
             if worker.was_ready:
                 started = True
                 backoff.reset()
-            elif (
-                not started and code >= 0
-            ):  # a signal, as from a kernel without memory, is no cause
+            # An end by a signal, as from a kernel without memory, is no reason to give up.
+            elif not started and code >= 0:
                 raise ChildProcessError(
                     "a gateway worker did not start; its error is in the log above"
                 )
