@@ -36,8 +36,8 @@ _NOT_YET = "This product has no adapter for it yet. "
 QUORUM = Choice(
     "rabbitmq_quorum",
     "It syncs before it confirms ({quorum.fsyncs_per_1000} syncs for 1,000 orders), so a power cut"
-    " loses no confirmed order: {quorum.confirmed_per_second:,} confirms/s. The classic queue does"
-    " {classic.confirmed_per_second:,}, but syncs {classic.fsyncs_per_1000} times for 1,000 orders:"
+    " loses no confirmed order: {quorum.confirmed_per_second:,} confirms/s. A classic queue does"
+    " {classic.confirmed_per_second:,} and syncs {classic.fsyncs_per_1000} times for 1,000 orders:"
     " a power cut may lose what it has confirmed.",
     "Three nodes of RabbitMQ for a shop that must go on when one fails; one node on a server of its"
     " own otherwise.",
