@@ -13,6 +13,7 @@ from flashsale.broker.port import (
     Depth,
     Publisher,
     QueueFull,
+    QueueInUse,
     TopologyMismatch,
     Unroutable,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Publisher",
     "Queue",
     "QueueFull",
+    "QueueInUse",
     "QueueType",
     "RabbitMQ",
     "Topology",

@@ -37,6 +37,10 @@ class BrokerRefused(BrokerError):
     """The broker refused a declaration for a reason of its own, which the message has."""
 
 
+class QueueInUse(BrokerRefused):
+    """A process consumes a queue that nobody may use at this moment."""
+
+
 class TopologyMismatch(BrokerError):
     """The broker has a queue or exchange of this name with other arguments."""
 

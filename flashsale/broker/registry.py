@@ -114,8 +114,8 @@ async def upgrade_queues(url: str, topology: Topology) -> Sequence[str]:
     """Replace the queues that are not of the topology's type, with their messages; return them.
 
     Nothing else may consume these queues, or publish to them, meanwhile. A queue with a limit is
-    changed by its consumer, not here. Raises `BrokerRefused` if a process consumes one of them, and
-    what entering a broker raises.
+    changed by its consumer, not here. Raises `QueueInUse` if a process consumes one of them,
+    and what entering a broker raises.
     """
     upgrade = adapter_of(url).upgrade
     return await upgrade(url, topology) if upgrade is not None else ()

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flashsale import __version__
-from flashsale.broker import AccessRefused, BrokerUnavailable, upgrade_queues
+from flashsale.broker import AccessRefused, BrokerUnavailable, QueueInUse, upgrade_queues
 from flashsale.broker.topology_diagram import mermaid, tables
 from flashsale.cli import run
 from flashsale.cli.advise import advise_on_queue
@@ -83,6 +83,13 @@ async def _upgrade_queues(settings: Settings) -> None:
         )
     except AccessRefused:
         raise
+    except QueueInUse as error:
+        # `docker compose up` migrates beside the processes of before. Such a queue goes on working.
+        print(
+            f"{error}, so no queue was replaced: stop all consumers and services, and run"
+            " `flashsale migrate` again",
+            file=sys.stderr,
+        )
     except BrokerUnavailable as error:
         # The tables need no broker. A queue of an old type works, and each process warns of it.
         print(f"the queues are as they were: {error}", file=sys.stderr)

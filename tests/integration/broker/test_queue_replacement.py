@@ -9,7 +9,7 @@ import pytest
 from flashsale.broker import (
     Broker,
     BrokerError,
-    BrokerRefused,
+    QueueInUse,
     QueueType,
     Topology,
     sale_topology,
@@ -103,7 +103,7 @@ async def test_queues_in_use_are_not_replaced(rabbit_url: str, prefix: str, user
         opened(rabbit_url, old) as broker,
         broker.consume(f"{prefix}{user}", 1),
     ):
-        with pytest.raises(BrokerRefused, match=rf"{user} is being consumed: stop all consumers"):
+        with pytest.raises(QueueInUse, match=rf"{user} is being consumed"):
             await upgrade_queues(rabbit_url, new)
 
 

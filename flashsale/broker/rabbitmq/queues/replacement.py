@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from flashsale.broker.port import BrokerRefused, Delivery, Depth
+from flashsale.broker.port import BrokerRefused, Delivery, Depth, QueueInUse
 from flashsale.broker.rabbitmq.broker import RabbitMQ
 from flashsale.broker.rabbitmq.connection import Connection
 from flashsale.broker.rabbitmq.queues.declaration import DeclaringChannel, declare
@@ -26,7 +26,7 @@ async def replace_queues(url: str, topology: Topology) -> Sequence[str]:
     """Replace the queues without a limit that are of another type; return their names.
 
     An interrupted replacement is completed. A message may then be in a queue twice. Raises
-    `BrokerRefused` if a process still uses the queues, and the errors of `declare`.
+    `QueueInUse` if a process still consumes them, and the errors of `declare`.
     """
     connection = await Connection.connect(url)
     try:
@@ -50,9 +50,7 @@ async def _require_idle(connection: Connection, topology: Topology, queues: list
     for name in [topology.orders, *(queue.name for queue in queues)]:
         depth = await _depth(connection, name)
         if depth is not None and depth.consumers:
-            raise BrokerRefused(
-                f"queue {name} is being consumed: stop all consumers and services, and repeat this"
-            )
+            raise QueueInUse(f"queue {name} is being consumed")
 
 
 async def _depth(connection: Connection, name: str) -> Depth | None:
