@@ -96,10 +96,17 @@ class _Listener:
         return host, port
 
     def refuse_new(self) -> None:
-        """Let the kernel finish the handshakes that it has begun, and begin no other one."""
+        """Let the kernel finish the handshakes that it has begun, and begin no other one.
+
+        A kernel may refuse the filter, by default or to all but root. Then connections come until
+        the end, and a request that comes with the last of them may be reset.
+        """
         filters = ctypes.create_string_buffer(_DROP_SYN)
         program = struct.pack("HP", len(_DROP_SYN) // _INSTRUCTION.size, ctypes.addressof(filters))
-        self._server.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        try:
+            self._server.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+        except OSError as error:
+            log.info("connections come until the end", reason=str(error))
 
     def close(self) -> None:
         if self._pause is not None:

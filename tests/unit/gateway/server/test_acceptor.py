@@ -5,7 +5,7 @@ import errno
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -13,6 +13,7 @@ import uvloop
 from gateway.server.acceptor import accept_connections
 
 WAITING = 200
+SO_LOCK_FILTER = 44  # asm-generic/socket.h
 TURNS = 20
 
 
@@ -149,5 +150,26 @@ def test_a_taken_port_is_an_error_that_names_the_port(greeter: type[Greeter]) ->
             with pytest.raises(OSError, match=str(address[1])):
                 async with accept_connections(*address, greeter):
                     pass
+
+    on_uvloop(main)
+
+
+def test_a_kernel_that_refuses_the_filter_does_not_keep_the_waiting_from_being_accepted(
+    greeter: type[Greeter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_server = socket.create_server
+
+    def locked(*arguments: Any, **options: Any) -> socket.socket:
+        """Refuse filters by EPERM, as some kernels do to all but root."""
+        listener = create_server(*arguments, **options)
+        listener.setsockopt(socket.SOL_SOCKET, SO_LOCK_FILTER, 1)
+        return listener
+
+    async def main() -> None:
+        monkeypatch.setattr("gateway.server.acceptor.socket.create_server", locked)
+        with ExitStack() as exits:
+            async with accept_connections("127.0.0.1", 0, greeter) as address:
+                exits.enter_context(waiting(address, WAITING))
+            await until(lambda: greeter.accepted == WAITING)
 
     on_uvloop(main)
