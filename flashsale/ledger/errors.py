@@ -23,6 +23,22 @@ class LedgerRefused(LedgerError):
     """Nothing was written, and a repeated attempt would fail again."""
 
 
+class ChangedMeanwhile(LedgerError):
+    """Nothing was changed: somebody else has changed it since the version that was asked for."""
+
+
+class SaleUnknown(LedgerError):
+    """Nothing was changed: there is no sale of this sku."""
+
+
+class KeyTaken(LedgerError):
+    """Nothing was changed: the idempotency key belongs to another request."""
+
+
+class ControlsChanged(LedgerError):
+    """Nothing was written, as the controls have changed. Follow them, and begin the batch again."""
+
+
 class SchemaRefused(LedgerError):
     """The schema can't be used: a right is missing, or it has tables of another program."""
 

@@ -3,12 +3,14 @@
 Every method may raise `LedgerUnavailable`, and the errors that its docstring names.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from sqlalchemy import MetaData
 
+from flashsale.domain.audit_entries import AuditEntry, Author
+from flashsale.domain.controls import Controls
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, Verdict
@@ -62,6 +64,7 @@ class Sink(Protocol):
         `replayed` are the ids of failed orders that an operator has replayed. `traceparents` are
         written with the events of traced orders, by order id. Raises `LedgerBusy` or
         `LedgerRefused` if nothing was written, `LedgerUnavailable` if something may be written.
+        Raises `ControlsChanged`, with nothing written, if the lease has read other controls.
         """
 
     async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
@@ -74,8 +77,15 @@ class DrainLease(Protocol):
     def open_sink(self) -> Sink:
         """Return a sink that can write only while this lease is held."""
 
+    @property
+    def controls(self) -> Controls:
+        """The controls as the latest batch or `touch` has read them."""
+
     async def touch(self) -> None:
-        """Keep the lease while idle. Call this at least once in `LEASE_SECONDS`."""
+        """Keep the lease while idle, and read the controls.
+
+        Call this before the first batch, and at least once in `LEASE_SECONDS`.
+        """
 
 
 class Leases(Protocol):
@@ -83,6 +93,34 @@ class Leases(Protocol):
 
     def hold_drain(self, name: str) -> AbstractAsyncContextManager[DrainLease]:
         """Wait until no other drain holds the lease of that name, and hold it until the exit."""
+
+
+class ControlBoard(Protocol):
+    """The controls of drains, which operators change."""
+
+    async def read(self, name: str) -> Controls:
+        """Return the controls of a drain as they are in force now."""
+
+    async def change(
+        self,
+        name: str,
+        action: str,
+        change: Callable[[Controls, float], Controls],
+        author: Author,
+        version: int | None = None,
+    ) -> Controls:
+        """Change the controls of a drain, and write the audit, in one transaction.
+
+        `change` gets the controls and the Unix time of the database. `version` is the one that the
+        operator saw, None for any. Raises `ChangedMeanwhile`, and what `change` raises.
+        """
+
+
+class AuditLog(Protocol):
+    """The changes of operators. Nothing deletes them."""
+
+    async def entries(self, limit: int, before: int | None = None) -> list[AuditEntry]:
+        """Return up to `limit` entries, the newest first; only those before an id, if given."""
 
 
 class Outbox(Protocol):
@@ -166,6 +204,14 @@ class Ledger(Sales, Orders, Leases, Rankings, Audit, Schema, Protocol):
     @property
     def effects(self) -> EffectStore:
         """The effects of the services."""
+
+    @property
+    def controls(self) -> ControlBoard:
+        """The controls of the drains."""
+
+    @property
+    def audit_log(self) -> AuditLog:
+        """The changes of operators."""
 
     async def secret(self) -> bytes:
         """Return the secret of the order ids. The first caller creates it."""

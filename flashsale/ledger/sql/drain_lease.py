@@ -12,10 +12,12 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from flashsale.ledger.errors import LedgerError, LedgerUnavailable
+from flashsale.domain.controls import Controls
+from flashsale.ledger.errors import ControlsChanged, LedgerError, LedgerUnavailable
 from flashsale.ledger.port import LEASE_SECONDS
 from flashsale.ledger.sql.engines.driver_errors import named_errors
 from flashsale.ledger.sql.engines.postgresql import Postgres, behind_pooler
+from flashsale.ledger.sql.operators.controls import end_due_changes, read_controls
 from flashsale.ledger.sql.sink import SqlSink
 from flashsale.ledger.sql.transactions import writing
 
@@ -114,27 +116,45 @@ class Term:
 class SqlDrainLease:
     """The right to decide orders, until another drain takes it over."""
 
-    def __init__(self, connection: AsyncConnection, term: Term | None = None) -> None:
+    def __init__(self, connection: AsyncConnection, name: str, term: Term | None = None) -> None:
         """Write on this connection. `term` is None for SQLite, where no other drain can be."""
         self._connection = connection
+        self._name = name
         self._term = term
+        self.controls = Controls()
 
     def open_sink(self) -> SqlSink:
         """Return the sink that writes under this lease."""
         return SqlSink(self.transaction)
 
     async def touch(self) -> None:
-        """Keep the lease while idle. Raises `LedgerUnavailable`."""
-        async with self.transaction():
-            pass
+        """Keep the lease while idle, and read the controls. Raises `LedgerUnavailable`."""
+        async with self._renewed() as connection:
+            await self._read_controls(connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """Begin a transaction that renews the lease, and commit it at the exit.
 
         The lease is locked, so no other drain takes it over before the transaction ends. Raises
-        `LedgerError`: `LedgerUnavailable` if the lease is lost.
+        `LedgerError`: `LedgerUnavailable` if the lease is lost, `ControlsChanged` if the controls
+        are not those that were read before.
         """
+        before = self.controls.for_drain
+        async with self._renewed() as connection:
+            await self._read_controls(connection)
+            if self.controls.for_drain == before:
+                yield connection
+                return
+        # What has ended is committed.
+        raise ControlsChanged("the controls of the drain have changed")
+
+    async def _read_controls(self, connection: AsyncConnection) -> None:
+        controls = await read_controls(connection, self._name)
+        self.controls = await end_due_changes(connection, self._name, controls)
+
+    @asynccontextmanager
+    async def _renewed(self) -> AsyncIterator[AsyncConnection]:
         with named_errors():
             if self._connection.invalidated:
                 # SQLAlchemy would open another session, which does not hold the lease.
@@ -148,10 +168,11 @@ class SqlDrainLease:
 
 
 @asynccontextmanager
-async def hold_only_drain(engine: AsyncEngine) -> AsyncIterator[SqlDrainLease]:
+async def hold_only_drain(engine: AsyncEngine, name: str) -> AsyncIterator[SqlDrainLease]:
     """Hold the drain of a SQLite file: one process uses it, and a process has one drain."""
     async with engine.connect() as connection:
-        yield SqlDrainLease(await connection.execution_options(flashsale_writes=True))
+        connection = await connection.execution_options(flashsale_writes=True)
+        yield SqlDrainLease(connection, name)
 
 
 @asynccontextmanager
@@ -170,7 +191,7 @@ async def hold_drain(
         with named_errors():
             pooled = await behind_pooler(connection)
             term = await _take_over(connection, name, pooled)
-        yield SqlDrainLease(connection, term)
+        yield SqlDrainLease(connection, name, term)
     finally:
         # End the session in any state it is in, which ends a lease without a pooler.
         await asyncio.shield(_end(connection))

@@ -25,6 +25,8 @@ from flashsale.ledger.sql.engines.address import postgres_address
 from flashsale.ledger.sql.engines.postgresql import OWN_SCHEMA, Postgres
 from flashsale.ledger.sql.engines.sqlite import sqlite_engine
 from flashsale.ledger.sql.holdings import holdings
+from flashsale.ledger.sql.operators.audit_log import SqlAuditLog
+from flashsale.ledger.sql.operators.controls import SqlControlBoard
 from flashsale.ledger.sql.outbox import SqlOutbox
 from flashsale.ledger.sql.sell import as_outcome, as_sale
 from flashsale.ledger.sql.tables import orders, sales, secrets
@@ -46,6 +48,8 @@ class SqlLedger:
         self._database = database
         self.outbox = SqlOutbox(engine, by_key)
         self.effects = SqlEffectStore(by_key)
+        self.controls = SqlControlBoard(engine)
+        self.audit_log = SqlAuditLog(engine)
 
     async def migrate(self, services: Sequence[MetaData] = ()) -> str:
         """Upgrade the tables to this version; return their revision.
@@ -138,7 +142,7 @@ class SqlLedger:
     def hold_drain(self, name: str) -> AbstractAsyncContextManager[SqlDrainLease]:
         """Wait until no other drain holds the lease of that name, and hold it until the exit."""
         if self._database is None:
-            return hold_only_drain(self._engine)
+            return hold_only_drain(self._engine, name)
         return hold_drain(self._database, self._engine, name)
 
 

@@ -1,16 +1,20 @@
 """The tables. Times are Unix seconds; ids are 32 hexadecimal digits."""
 
 from sqlalchemy import (
+    JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Double,
+    Identity,
     Index,
     Integer,
     MetaData,
     String,
     Table,
     Text,
+    false,
     text,
 )
 from sqlalchemy.types import TypeEngine
@@ -34,6 +38,13 @@ sales = Table(
     Column("customer_limit", Integer),
     Column("opens_at", Double),
     Column("closes_at", Double),
+    # What shoppers see; nothing is computed with it.
+    Column("title", Text),
+    Column("price", String(32)),
+    Column("currency", String(3)),
+    Column("picture_url", Text),
+    # Increased by each change of an operator. Selling leaves it as it is.
+    Column("version", Integer, nullable=False, server_default=text("1")),
     CheckConstraint("sold >= 0 AND sold <= stock", name="sales_never_oversold"),
     CheckConstraint("customer_limit IS NULL OR customer_limit > 0", name="sales_limit_positive"),
 )
@@ -130,4 +141,47 @@ drain_leases = Table(
     Column("backend_start", Double),
     # By the clock of the database server.
     Column("expires_at", Double, nullable=False),
+)
+
+# What operators have set, one row a drain. No row: everything is as the environment says.
+drain_controls = Table(
+    "drain_controls",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("paused", Boolean, nullable=False, server_default=false()),
+    Column("paused_until", Double),
+    Column("rate", Integer),
+    Column("rate_until", Double),
+    Column("drain_reason", Text),
+    Column("intake_paused", Boolean, nullable=False, server_default=false()),
+    Column("notice", Text),
+    Column("intake_reason", Text),
+    CheckConstraint("rate IS NULL OR rate > 0", name="drain_controls_rate_positive"),
+)
+
+# Each change of an operator, written in the transaction of the change. Nothing deletes a row.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column(
+        "id",
+        BigInteger().with_variant(Integer, "sqlite"),
+        Identity(),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    # By the clock of the database server.
+    Column("at", Double, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("target", Text, nullable=False),
+    # Null: there was nothing before, or is nothing after.
+    Column("before", JSON(none_as_null=True)),
+    Column("after", JSON(none_as_null=True)),
+    Column("reason", Text),
+    Column("request_id", Text),
+    # A repeated request finds its first one by the key.
+    Column("idempotency_key", Text, unique=True),
+    Column("request", Text),
 )

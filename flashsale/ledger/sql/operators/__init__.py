@@ -1,0 +1,1 @@
+"""What operators change by hand: the controls of a drain and its sales, each change audited."""
