@@ -52,7 +52,12 @@ class Announcer:
 
     def _publish(self, decisions: Sequence[Decision], sales: Sequence[Progress]) -> None:
         message = BatchDecided(
-            list(decisions), list(sales), self._speed.rate, self._control.rate, time.time()
+            list(decisions),
+            list(sales),
+            self._speed.rate,
+            self._control.rate,
+            time.time(),
+            self._control.paused,
         )
         try:
             confirm = self._broker.publish(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from flashsale.domain.controls import Controls
 from flashsale.domain.pacing import batch_of
 
 _MAX_PREFETCH = 65_535  # a 16-bit field of AMQP
@@ -12,7 +13,9 @@ class DrainControl:
 
     def __init__(self, rate: int, largest_batch: int | None = None) -> None:
         """Start at `rate` orders/s; a batch is a fortieth of it, or `largest_batch` if given."""
-        self._rate = rate
+        self._own_rate = self._rate = rate
+        self.paused = False
+        """Whether an operator has paused the drain."""
         self._largest_batch = largest_batch
         self._listeners: list[Callable[[], None]] = []
 
@@ -36,6 +39,15 @@ class DrainControl:
         self._rate = rate
         for listener in self._listeners:
             listener()
+
+    def follow(self, controls: Controls) -> bool:
+        """Take in what an operator has set; return whether that changed anything."""
+        rate = self._own_rate if controls.rate is None else controls.rate
+        changed = (self.paused, self._rate) != (controls.paused, rate)
+        self.paused = controls.paused
+        if rate != self._rate:
+            self.change(rate)
+        return changed
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call `listener` after every change."""

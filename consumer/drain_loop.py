@@ -20,6 +20,7 @@ from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Verdict, by_one_clock
 from flashsale.ledger import (
     LEASE_SECONDS,
+    ControlsChanged,
     DrainLease,
     Leases,
     LedgerBusy,
@@ -40,6 +41,9 @@ log = structlog.get_logger()
 _TAKEOVER_SECONDS = 1.0
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 2.0
+# An operator's change is obeyed within a second, also while nothing is drained.
+_LOOK_SECONDS = 0.25
+_IDLE_LOOK_SECONDS = min(0.5, LEASE_SECONDS / 4)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -82,6 +86,7 @@ class DrainLoop:
                     # The previous holder may have released a full second's orders just now.
                     await asyncio.sleep(_TAKEOVER_SECONDS)
                     while True:
+                        await self._wait_while_paused(lease)
                         prefetch = self.control.prefetch
                         async with self.broker.consume(self.queue, prefetch) as deliveries:
                             log.info("drain is active", queue=self.queue)
@@ -98,10 +103,15 @@ class DrainLoop:
             await asyncio.sleep(backoff.next())
 
     async def _drain(self, lease: DrainLease, deliveries: Deliveries, prefetch: int) -> None:
-        """Drain until the prefetch has to change, which needs a new consumer on the queue."""
+        """Drain until an operator pauses it, or the prefetch has to change.
+
+        Both need another consumer on the queue. Its end returns the orders that are not settled.
+        """
         sink = lease.open_sink()
-        while prefetch == self.control.prefetch:
+        while prefetch == self.control.prefetch and not self.control.paused:
             await self._wait_for_orders(lease, deliveries)
+            if self.control.paused:
+                return
             at_hand = time.perf_counter()
             await self.gate.wait_open()
             self.metrics.pacing_wait_seconds.inc(time.perf_counter() - at_hand)
@@ -109,7 +119,11 @@ class DrainLoop:
             if batch:
                 async with self._settling:
                     self.metrics.unacked.set(len(batch) + len(deliveries))
-                    verdicts = await self._settle(sink, batch)
+                    try:
+                        verdicts = await self._settle(sink, batch)
+                    except ControlsChanged:
+                        self._follow(lease)
+                        return
                     deliveries.ack_through(batch[-1])
                     self.metrics.unacked.set(len(deliveries))
                     behind = len(deliveries) > 0
@@ -117,15 +131,39 @@ class DrainLoop:
                         self.announcer.announce(verdict, behind)
                     self.wake_relay(behind)
 
+    async def _wait_while_paused(self, lease: DrainLease) -> None:
+        """Keep the lease until the drain is not paused."""
+        await lease.touch()
+        self._follow(lease)
+        while self.control.paused:
+            self.announcer.announce_time()
+            await asyncio.sleep(_LOOK_SECONDS)
+            await lease.touch()
+            self._follow(lease)
+
     async def _wait_for_orders(self, lease: DrainLease, deliveries: Deliveries) -> None:
-        while True:
+        while not self.control.paused:
             try:
-                async with asyncio.timeout(LEASE_SECONDS / 4):
+                async with asyncio.timeout(_IDLE_LOOK_SECONDS):
                     return await deliveries.wait()
             except TimeoutError:
                 # An idle session would time out and lose the lease.
                 await lease.touch()
+                self._follow(lease)
                 self.announcer.announce_time()
+
+    def _follow(self, lease: DrainLease) -> None:
+        """Take in the controls that the lease has read."""
+        if self.control.follow(lease.controls):
+            log.info(
+                "drain follows its controls",
+                paused=self.control.paused,
+                rate=self.control.rate,
+                version=lease.controls.version,
+                reason=lease.controls.drain_reason,
+            )
+            self.metrics.paused.set(self.control.paused)
+            self.announcer.announce_time()
 
     async def _settle(self, sink: Sink, batch: Sequence[Delivery]) -> list[Verdict]:
         """Decide every order of the batch, or move it to the dead queue; then it may be acked."""

@@ -70,9 +70,9 @@ class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
     """A decided batch, and the rate of the drain in orders a second.
 
     `drained_per_second` is the measurement. `drain_rate` is the limit in force. `told_at` is the
-    Unix time of this announcement by the drain's clock. Both are None from a consumer of version
-    0.1.0. While no orders come, the drain announces empty batches, each a few seconds after the
-    last one.
+    Unix time of this announcement by the drain's clock, `paused` is whether an operator has paused
+    the drain. They are None from a consumer of version 0.1.0. While it decides nothing, the drain
+    announces empty batches, each half a second after the last one.
     """
 
     decisions: list[Decision]
@@ -80,9 +80,14 @@ class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
     drained_per_second: float
     drain_rate: int | None = None
     told_at: float | None = None
+    paused: bool | None = None
 
 
-Announcement = OrdersTaken | Arrivals | BatchDecided
+class TermsChanged(msgspec.Struct, frozen=True, array_like=True, tag="terms"):
+    """An operator has changed the controls of the drain or a sale: read them again."""
+
+
+Announcement = OrdersTaken | Arrivals | BatchDecided | TermsChanged
 
 encode_announcement = msgspec.msgpack.Encoder().encode
-decode_announcement = decoder(msgspec.msgpack.Decoder(OrdersTaken | Arrivals | BatchDecided))
+decode_announcement = decoder(msgspec.msgpack.Decoder(Announcement))

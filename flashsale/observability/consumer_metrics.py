@@ -18,6 +18,11 @@ class ConsumerMetrics(ProcessMetrics):
             "1 if this consumer is the active drain",
             registry=self.registry,
         )
+        self.paused = Gauge(
+            "flashsale_drain_paused",
+            "1 if an operator has paused the drain",
+            registry=self.registry,
+        )
         self.rate_limit = Gauge(
             "flashsale_drain_rate_limit",
             "Limit of the drain, in orders a second",

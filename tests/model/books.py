@@ -7,6 +7,7 @@ from dataclasses import replace
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flashsale.domain.controls import Controls
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
@@ -102,6 +103,7 @@ class AtOnceLease:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self.controls = Controls()
 
     def open_sink(self) -> SqlSink:
         return SqlSink(self._transaction)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal, Protocol
 
+from flashsale.domain.controls import Controls
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, Verdict
@@ -83,6 +84,10 @@ class FaultyLease:
     def __init__(self, lease: DrainLease, ledger: FaultyLedger) -> None:
         self._lease = lease
         self._ledger = ledger
+
+    @property
+    def controls(self) -> Controls:
+        return self._lease.controls
 
     def open_sink(self) -> "FaultySink":
         return FaultySink(self._lease.open_sink(), self._ledger)

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from flashsale.domain.controls import Controls
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Order, Outcome
@@ -51,6 +52,7 @@ class QuickLease:
 
     def __init__(self, ledger: QuickLedger) -> None:
         self._ledger = ledger
+        self.controls = Controls()
 
     def open_sink(self) -> "QuickSink":
         return QuickSink(self._ledger)

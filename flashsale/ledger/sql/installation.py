@@ -16,7 +16,7 @@ from flashsale.ledger.sql.tables import metadata
 VERSION_TABLE = "alembic_version"
 
 _REVISIONS_BEFORE = ("0001", "0002", "0003", "0004")
-# Not those of `metadata`: beside them another program may have a table with the name of a later one.
+# Not those of `metadata`: another program may have a table with the name of a later one.
 _TABLES_BEFORE = ("sales", "orders", "outbox", "outbox_pruned", "effects", "secrets")
 _SERVICE_TABLES_BEFORE = ("loyalty", "ranking")  # created by revision 0002
 

@@ -45,9 +45,7 @@ async def end_due_changes(connection: AsyncConnection, name: str, controls: Cont
     if controls.at(now) == controls:
         return controls
     # An operator who has the row locked must not hold up the drain: the next batch tries again.
-    found = await connection.execute(
-        _read.with_for_update(skip_locked=True), {"name": name}
-    )
+    found = await connection.execute(_read.with_for_update(skip_locked=True), {"name": name})
     row = found.first()
     if row is None:
         return controls.at(now)
@@ -113,9 +111,7 @@ async def _lock(connection: AsyncConnection, name: str) -> Controls:
     return _as_controls(found.one())
 
 
-async def _end(
-    connection: AsyncConnection, name: str, controls: Controls, now: float
-) -> Controls:
+async def _end(connection: AsyncConnection, name: str, controls: Controls, now: float) -> Controls:
     left = controls.at(now)
     if left == controls:
         return controls
