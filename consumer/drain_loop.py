@@ -120,7 +120,7 @@ class DrainLoop:
                 async with self._settling:
                     self.metrics.unacked.set(len(batch) + len(deliveries))
                     try:
-                        verdicts = await self._settle(sink, batch)
+                        verdicts = await self._settle_batch(sink, batch)
                     except ControlsChanged:
                         self._follow(lease)
                         return
@@ -164,6 +164,13 @@ class DrainLoop:
             )
             self.metrics.paused.set(self.control.paused)
             self.announcer.announce_time()
+
+    async def _settle_batch(self, sink: Sink, batch: Sequence[Delivery]) -> list[Verdict]:
+        """Settle a batch. Whatever becomes of it, its orders are not in flight any more."""
+        try:
+            return await self._settle(sink, batch)
+        finally:
+            self.gate.committed()
 
     async def _settle(self, sink: Sink, batch: Sequence[Delivery]) -> list[Verdict]:
         """Decide every order of the batch, or move it to the dead queue; then it may be acked."""
@@ -223,6 +230,7 @@ class DrainLoop:
             except LedgerBusy as error:
                 log.warning("transaction tried again", reason=str(error))
                 self.metrics.retries.inc()
+                self.gate.committed()
                 await asyncio.sleep(backoff.next())
                 await self._release_again(len(orders))
             else:
@@ -234,6 +242,7 @@ class DrainLoop:
 
     async def _release_again(self, count: int) -> None:
         """Pass the gate once more, because a repeated transaction is load like the first one."""
+        self.gate.committed()  # whatever was released before has ended
         await self.gate.wait_open(count)
         self.metrics.released.inc(self.gate.release(count))
         self.metrics.released_max.set(self.gate.log.max_in_one_second)

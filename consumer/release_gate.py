@@ -12,6 +12,7 @@ from flashsale.domain.pacing import Pacer
 # The event loop is up to a millisecond late, a sleeping thread a tenth of that. With 40 batches a
 # second the event loop alone would cost 0.1 % of the rate.
 _PRECISE_SECONDS = 0.003
+_LONGEST_SECONDS = 1.0  # the delay is infinite until a commit is seen
 
 
 def _sleep_precisely(seconds: float) -> None:
@@ -57,24 +58,39 @@ class ReleaseGate:
         """Wait until the pace allows `count` orders, or one batch if that is less."""
         while (delay := self._pacer.delay(time.monotonic(), count)) > 0:
             if delay > _PRECISE_SECONDS:
-                await self._sleep(delay - _PRECISE_SECONDS)
+                await self._sleep(min(delay, _LONGEST_SECONDS) - _PRECISE_SECONDS)
             else:
                 loop = asyncio.get_running_loop()
                 await loop.run_in_executor(self._sleeper, _sleep_precisely, delay)
 
     def release(self, wanted: int) -> int:
-        """Release up to `wanted` orders now, and return how many."""
+        """Release up to `wanted` orders now, and return how many.
+
+        Call `committed` after their transactions. Until then they hold their places in the pace.
+        """
         now, wall = time.monotonic(), time.time()
-        count = self._pacer.take(now, wanted)
+        count = self._pacer.begin(now, wanted)
         if count:
             self.log.add(now, count)
             self.released_at = wall
         return count
 
+    def committed(self) -> None:
+        """Note that the transactions of all released orders have ended by now, in any way.
+
+        If the outcome is unknown, call this when that is known. The session is lost then, and who
+        holds the lease next waits until the database has ended it.
+        """
+        self._pacer.committed(time.monotonic())
+        self._wake()
+
     def _change(self) -> None:
         self._pacer.change(self._control.rate, time.monotonic(), self._control.batch)
+        self._wake()  # the new rate may allow orders earlier
+
+    def _wake(self) -> None:
         if self._wait is not None and not self._wait.done():
-            self._wait.set_result(None)  # the new rate may allow orders earlier
+            self._wait.set_result(None)
 
     async def _sleep(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

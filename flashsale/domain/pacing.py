@@ -1,4 +1,4 @@
-"""The pace of the drain: sliding windows and a steady beat that limit the released orders."""
+"""The pace of the drain: sliding windows and a steady beat that limit the orders."""
 
 import math
 from collections import deque
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class _Limit:
-    """A limit of `most` orders in a window. It counts from the release number `first` on."""
+    """A limit of `most` orders in a window. It counts from the commit number `first` on."""
 
     most: int
     since: float
@@ -16,18 +16,24 @@ class _Limit:
 
 
 class Window:
-    """The releases of the last `seconds` and their limit, which may change.
+    """The orders of the last `seconds` and their limit, which may change.
 
-    A lower limit counts only the orders released after it was set, and holds in every window that
-    begins later. The limit before it still holds in windows that began earlier. A higher limit
-    counts all orders. So no window has more orders than the highest limit during that window.
+    An order is in flight from its release until its commit is seen, and leaves the window
+    `seconds` after that. The commit itself is in between. So no window has more orders than the
+    limit, whether they are counted by release or by commit.
+
+    A lower limit counts the orders that were in flight when it was set and those released later,
+    and holds in every window that begins later. The limit before it still holds in windows that
+    began earlier. A higher limit counts all orders. So no window has more orders than the highest
+    limit during that window; only orders in flight at a decrease may be more than the lower limit.
     """
 
     def __init__(self, seconds: float, limit: int) -> None:
         """Allow `limit` orders in any window of `seconds`."""
         self.seconds = seconds
-        self._releases: deque[tuple[float, int]] = deque()
-        self._first = 0  # the number of the oldest release in the deque
+        self._commits: deque[tuple[float, int]] = deque()
+        self._first = 0  # the number of the oldest commit in the deque
+        self._in_flight = 0
         # The oldest first, each lower than the one before. There is only one, except during one
         # window after a decrease.
         self._limits = [_Limit(limit, -math.inf, 0)]
@@ -39,7 +45,7 @@ class Window:
 
     def change(self, limit: int, now: float) -> None:
         """Set another limit from `now` on."""
-        new = _Limit(limit, now, self._first + len(self._releases))
+        new = _Limit(limit, now, self._first + len(self._commits), self._in_flight)
         while self._limits and self._limits[-1].most <= limit:
             lower = self._limits.pop()
             new = _Limit(limit, lower.since, lower.first, lower.total)
@@ -51,31 +57,40 @@ class Window:
         return min(limit.most - limit.total for limit in self._limits)
 
     def opens_at(self, now: float, count: int) -> float:
-        """Return when `count` more orders fit if nothing is added: `now` if they fit already."""
+        """Return when `count` more orders fit if nothing is added: `now` if they fit already.
+
+        Return infinity if they do not fit before a commit is seen.
+        """
         self._forget(now)
         return max(self._opens_at(limit, now, count) for limit in self._limits)
 
-    def add(self, now: float, count: int) -> None:
-        """Count a release of `count` orders."""
-        self._releases.append((now, count))
+    def begin(self, count: int) -> None:
+        """Count `count` orders that are released, and in flight from now on."""
+        self._in_flight += count
         for limit in self._limits:
             limit.total += count
+
+    def commit(self, now: float) -> None:
+        """Count the orders in flight as committed by `now`."""
+        if self._in_flight:
+            self._commits.append((now, self._in_flight))
+            self._in_flight = 0
 
     def _opens_at(self, limit: _Limit, now: float, count: int) -> float:
         missing = count - (limit.most - limit.total)
         if missing <= 0:
             return now
-        for number, (released_at, released) in enumerate(self._releases, self._first):
+        for number, (seen_at, orders) in enumerate(self._commits, self._first):
             if number >= limit.first:
-                missing -= released
+                missing -= orders
                 if missing <= 0:
-                    return math.nextafter(released_at + self.seconds, math.inf)
+                    return math.nextafter(seen_at + self.seconds, math.inf)
         return math.inf
 
     def _forget(self, now: float) -> None:
-        # A release exactly one window ago still counts, so that closed windows obey the limit, too.
-        while self._releases and self._releases[0][0] + self.seconds < now:
-            _, count = self._releases.popleft()
+        # A commit exactly one window ago still counts, so that closed windows obey the limit, too.
+        while self._commits and self._commits[0][0] + self.seconds < now:
+            _, count = self._commits.popleft()
             for limit in self._limits:
                 if limit.first <= self._first:
                     limit.total -= count
@@ -89,8 +104,12 @@ class Pacer:
     """Releases at most `rate` orders in any second, evenly spread, and close to that rate.
 
     Three rules hold together. In any second: at most `rate` orders. In any 100 ms: at most a tenth
-    of the rate plus one batch. And a steady beat: a batch of n orders takes n/rate seconds. The
-    beat makes up for at most 50 ms after a late wake-up; earlier lost time is not made up for.
+    of the rate plus one batch. Both hold by release and by commit. And a steady beat: a batch of n
+    orders takes n/rate seconds. The beat makes up for at most 50 ms after a late wake-up, and
+    never takes less than three quarters of its time; earlier lost time is not made up for.
+
+    An order takes a place in the second from its release until a second after its commit. So a
+    backlog is drained at rate / (1 + the mean duration of a transaction in seconds).
 
     A token bucket with a burst of b admits rate + b orders in a second. A fixed window admits
     2 x rate across its boundary.
@@ -98,10 +117,12 @@ class Pacer:
     It reads no clock: `now` is in seconds of one monotonic clock.
     """
 
-    # An order reaches the database shortly after `now`, and this delay varies. Windows that are
-    # half a millisecond longer cost 0.05 % of the rate and cover the variation.
+    # The clock of the database may run a little faster or slower. Windows that are half a
+    # millisecond longer cost 0.05 % of the rate and cover the difference.
     _MARGIN = 0.0005
     _CATCH_UP = 0.05
+    # Batches that come closer leave the window closer, and leave a gap a second later.
+    _SHORTEST_BEAT = 0.75
 
     def __init__(self, rate: int, batch: int) -> None:
         """Pace to `rate` orders a second in batches of at most `batch` orders.
@@ -113,15 +134,16 @@ class Pacer:
         self.batch = batch
         self._second = Window(1 + self._MARGIN, rate)
         self._tenth = Window(0.1 + self._MARGIN, _tenth_of(rate, batch))
-        self._beat_began = -math.inf
+        self._beat_began = self._released_at = -math.inf
+        self._beat_seconds = 0.0
         self._beat_orders = 0
-        self._next_beat = -math.inf
 
     def change(self, rate: int, now: float, batch: int | None = None) -> None:
         """Pace to another rate from `now` on, in batches of at most `batch` orders.
 
-        After a decrease, the new rate holds in any second that begins later. After an increase, no
-        second has more orders than the new rate. Without `batch`, the batch stays, but is at most
+        After a decrease, the new rate holds in any second that begins later, apart from orders
+        that are in flight now. After an increase, no second has more orders than the new rate.
+        Without `batch`, the batch stays, but is at most
         the rate. Raises `ValueError` unless 1 <= batch <= rate.
         """
         batch = min(self.batch, rate) if batch is None else batch
@@ -131,27 +153,52 @@ class Pacer:
         self._second.change(rate, now)
         self._tenth.change(_tenth_of(rate, batch), now)
         # The last batch takes its time at the higher of both rates.
-        self._next_beat = min(self._next_beat, self._beat_began + self._beat_orders / rate)
+        self._beat_seconds = min(self._beat_seconds, self._beat_orders / rate)
 
     def delay(self, now: float, count: int = 1) -> float:
-        """Return the seconds from `now` until `count` more orders may be released; 0 for now."""
+        """Return the seconds from `now` until `count` more orders may be released; 0 for now.
+
+        Return infinity if a commit has to be seen first.
+        """
         count = min(count, self.batch)
         second, tenth = (w.opens_at(now, count) for w in (self._second, self._tenth))
         return max(0.0, self._next_beat - now, second - now, tenth - now)
 
-    def take(self, now: float, wanted: int) -> int:
-        """Release up to `wanted` orders at `now`; return how many: 0 if it is too early."""
+    def begin(self, now: float, wanted: int) -> int:
+        """Release up to `wanted` orders at `now`; return how many: 0 if it is too early.
+
+        They are in flight until `committed` is called.
+        """
         if now < self._next_beat:
             return 0
         count = min(wanted, self.batch, self._second.room(now), self._tenth.room(now))
         if count <= 0:
             return 0
-        self._beat_began = max(self._next_beat, now - self._CATCH_UP)
+        self._beat_began = max(self._beat_began + self._beat_seconds, now - self._CATCH_UP)
+        self._released_at = now
         self._beat_orders = count
-        self._next_beat = self._beat_began + count / self.rate
-        self._second.add(now, count)
-        self._tenth.add(now, count)
+        self._beat_seconds = count / self.rate
+        self._second.begin(count)
+        self._tenth.begin(count)
         return count
+
+    def committed(self, now: float) -> None:
+        """Count the orders in flight as committed by `now`, or as never to be committed later."""
+        self._second.commit(now)
+        self._tenth.commit(now)
+
+    def take(self, now: float, wanted: int) -> int:
+        """Release up to `wanted` at `now`, as `begin` does, for work that takes no time."""
+        count = self.begin(now, wanted)
+        self.committed(now)
+        return count
+
+    @property
+    def _next_beat(self) -> float:
+        return max(
+            self._beat_began + self._beat_seconds,
+            self._released_at + self._SHORTEST_BEAT * self._beat_seconds,
+        )
 
 
 def batch_of(rate: int, largest: int | None) -> int:

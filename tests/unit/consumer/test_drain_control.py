@@ -67,9 +67,11 @@ async def test_a_lower_rate_holds_for_later_releases(
 ) -> None:
     control.change(100_000)
     assert gate.release(10_000) == 2500
+    gate.committed()
     control.change(3)
     released: list[float] = []
     while len(released) < 5:
         await gate.wait_open()
         released += [time.monotonic()] * gate.release(1000)
+        gate.committed()
     assert all(later - earlier > 1 for earlier, later in zip(released, released[3:], strict=False))
