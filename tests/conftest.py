@@ -150,7 +150,7 @@ def rabbit_url(request: pytest.FixtureRequest) -> str:
 def postgres_server(servers: ExitStack) -> PostgresServer:
     """A PostgreSQL cluster of our own; tests don't need it to survive a power cut."""
     try:
-        return servers.enter_context(postgres(fsync="off"))
+        return servers.enter_context(postgres(fsync="off", track_commit_timestamp="on"))
     except ServerNotFound as error:
         pytest.skip(str(error))
 

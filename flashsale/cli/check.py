@@ -89,7 +89,8 @@ def check_history(paths: Sequence[Path], json_file: Path | None) -> None:
 
     run(read)
     expected = [_expected_effects(service) for service in services]
-    verdict = judge(seen, *found[0], expected, settings.drain_rate)
+    drain = topology_of(settings).orders
+    verdict = judge(seen, *found[0], expected, settings.drain_rate, drain)
     if json_file is not None:
         try:
             json_file.write_bytes(msgspec.json.format(msgspec.json.encode(verdict)) + b"\n")

@@ -18,6 +18,17 @@ class Decided(NamedTuple):
     status: str
 
 
+class RateChange(NamedTuple):
+    """A change of the rate by an operator, or its end. `at` is in Unix seconds.
+
+    `rate` is in orders a second, and None for the rate of the environment.
+    """
+
+    at: float
+    drain: str
+    rate: int | None
+
+
 SkuAndCustomer = tuple[str, str]
 """A sku and a customer. The sku is empty if a service counts all sales together."""
 
@@ -46,3 +57,11 @@ class Holdings:
     """The ids of orders with an event that is not sent yet."""
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     """The tallies of the services that declare totals, by service."""
+    commits: Sequence[tuple[float, int]] = ()
+    """The commits that wrote the orders: Unix seconds, and the number of orders.
+
+    The time is by the clock of the database. Empty unless the database is a PostgreSQL with
+    `track_commit_timestamp = on`.
+    """
+    rate_changes: Sequence[RateChange] = ()
+    """The changes of the rates of all drains."""

@@ -164,7 +164,7 @@ def tells_what_was_taken_not_what_was_decided(patch: Patch) -> None:
 
 def drains_too_fast(patch: Patch) -> None:
     patch.setattr(Pacer, "delay", lambda *_: 0.0)
-    patch.setattr(Pacer, "take", lambda pacer, now, wanted: min(wanted, pacer.batch))
+    patch.setattr(Pacer, "begin", lambda pacer, now, wanted: min(wanted, pacer.batch))
 
 
 def takes_one_too_many_off_the_queue(patch: Patch) -> None:

@@ -1,16 +1,17 @@
 """Rules for the drains, all of them together: acknowledge after the commit, and keep the rate."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from flashsale.audit.history import Acked, Committed, Released
+from flashsale.audit.rules.limits import Limits
 
 _ORDER_ID = re.compile(r"[0-9a-f]{32}\Z")
 # Clocks count nanoseconds. A smaller difference is a rounding error.
 _WINDOW_SECONDS = 1 - 1e-9
 
 Release = tuple[float, int]
-"""The moment in seconds, and the number of orders."""
+"""The moment of a release or a commit in seconds, and the number of orders."""
 
 
 class Drains:
@@ -48,12 +49,23 @@ class Drains:
                 found.append(f"order {order_id}: acknowledged at {at:.6f}, committed {when}")
         return found
 
-    def over_rate(self, rate: int) -> list[str]:
-        """Return a line for each second in which more than `rate` orders were released."""
-        return [
-            f"{count} orders in the second from {at:.6f}, limit {rate}"
-            for at, count in bursts(self.releases, rate)
+    def over_rate(self, limits: Limits, commits: Sequence[Release]) -> list[str]:
+        """Return a line for each second with more orders than the rate.
+
+        Count the recorded releases, and the commits by the clock of the database. The clock of a
+        history is another one, so the releases may have the highest rate that ever was in force.
+        """
+        highest = limits.highest
+        found = [
+            f"{count} orders in the second from {at:.6f}, limit {highest}"
+            for at, count in bursts(self.releases, lambda _: highest)
         ]
+        found += [
+            f"{count} orders committed in the second from {at:.6f} (Unix time),"
+            f" limit {limits.highest_in_second(at)}"
+            for at, count in bursts(commits, limits.highest_in_second)
+        ]
+        return found
 
 
 def _keep_first(moments: dict[str, float], order_id: str, at: float) -> None:
@@ -62,8 +74,10 @@ def _keep_first(moments: dict[str, float], order_id: str, at: float) -> None:
         moments[order_id] = at
 
 
-def bursts(releases: Iterable[Release], rate: int) -> list[Release]:
-    """Return each half-open window of one second with more than `rate` orders: start and count.
+def bursts(releases: Iterable[Release], limit: Callable[[float], int]) -> list[Release]:
+    """Return each half-open window of one second with too many orders: start and count.
+
+    `limit` returns how many orders a window may have that starts at a moment.
 
     If such windows overlap, return only the one with the most orders.
     """
@@ -75,7 +89,7 @@ def bursts(releases: Iterable[Release], rate: int) -> list[Release]:
         while end < len(ordered) and ordered[end][0] - at < _WINDOW_SECONDS:
             total += ordered[end][1]
             end += 1
-        if total > rate:
+        if total > limit(at):
             if at - burst_began >= _WINDOW_SECONDS:
                 found.append((at, total))
                 burst_began = at

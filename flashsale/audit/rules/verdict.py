@@ -15,6 +15,7 @@ from flashsale.audit.history import (
 from flashsale.audit.rules.drains import Drains
 from flashsale.audit.rules.effects import effects
 from flashsale.audit.rules.evidence import Backlog, ExpectedEffects
+from flashsale.audit.rules.limits import Limits
 from flashsale.audit.rules.requests import Requests, doubled_and_invented, lost
 from flashsale.audit.rules.states import States
 from flashsale.ledger.holdings import Holdings
@@ -79,8 +80,12 @@ def judge(
     waiting: Backlog,
     duties: Sequence[ExpectedEffects],
     drain_rate: int,
+    drain: str = "",
 ) -> Verdict:
-    """Apply every rule. `drain_rate` is the limit in orders a second."""
+    """Apply every rule.
+
+    `drain_rate` is the limit in orders a second, unless an operator has changed that of `drain`.
+    """
     violations: dict[str, list[str]] = {rule: [] for rule in RULES}
     accepted = seen.requests.accepted()
     violations["lost"], undecided = lost(seen.requests, holdings.orders, waiting.orders)
@@ -93,7 +98,10 @@ def judge(
         holdings.orders, seen.requests.order_ids() - accepted.keys()
     )
     violations["acked_early"] = seen.drains.acked_early()
-    violations["over_rate"] = seen.drains.over_rate(drain_rate)
+    violations["over_rate"] = seen.drains.over_rate(
+        Limits(drain_rate, (change for change in holdings.rate_changes if change.drain == drain)),
+        holdings.commits,
+    )
     violations["effects"], to_do = effects(holdings, duties, waiting.events)
     of_sales = [order for order in holdings.orders if order.sku or order.id in accepted]
     return Verdict(

@@ -4,15 +4,25 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, inspect, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Select,
+    func,
+    inspect,
+    literal,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flashsale.domain.order_states import Status
-from flashsale.ledger.holdings import Decided, Holdings, SkuAndCustomer, Tally
+from flashsale.ledger.holdings import Decided, Holdings, RateChange, SkuAndCustomer, Tally
 from flashsale.ledger.sql.balance_check import audit
 from flashsale.ledger.sql.bulk import among
 from flashsale.ledger.sql.effects import order_of_effect
-from flashsale.ledger.sql.tables import effects, orders, outbox
+from flashsale.ledger.sql.tables import audit_log, effects, orders, outbox
 from flashsale.ledger.totals import Totals
 
 
@@ -40,6 +50,8 @@ async def holdings(
         broken=(await audit(connection)).broken,
         effects=await _effects(connection, of_sales),
         unsent=frozenset(unsent.scalars()),
+        commits=await _commits(connection, of_sales),
+        rate_changes=await _rate_changes(connection),
         tallies={
             service: await _tally(connection, service, declared, of_sales)
             for service, declared in totals.items()
@@ -50,6 +62,35 @@ async def holdings(
 def _of_sales(connection: AsyncConnection) -> ColumnElement[bool]:
     """Return the condition that an order is of these sales, or that its sale is not known."""
     return among(connection.dialect.name, orders.c.sku, "skus") | orders.c.sku.is_(None)
+
+
+async def _commits(
+    connection: AsyncConnection, of_sales: dict[str, list[str]]
+) -> list[tuple[float, int]]:
+    if connection.dialect.name != "postgresql":
+        return []
+    if await connection.scalar(text("SHOW track_commit_timestamp")) != "on":
+        return []
+    transaction: ColumnElement[Any] = literal_column("orders.xmin")
+    moment = func.extract("epoch", func.pg_xact_commit_timestamp(transaction)).cast(Double)
+    rows = await connection.execute(
+        select(moment, func.count())
+        .select_from(orders)
+        .where(_of_sales(connection))
+        .group_by(transaction),
+        of_sales,
+    )
+    # The time of a transaction is unknown if it is older than the setting, or very old.
+    return sorted((moment, count) for moment, count in rows if moment is not None)
+
+
+async def _rate_changes(connection: AsyncConnection) -> list[RateChange]:
+    rows = await connection.execute(
+        select(audit_log.c.at, audit_log.c.target, audit_log.c.after)
+        .where(audit_log.c.action.startswith("drain."))
+        .order_by(audit_log.c.id)
+    )
+    return [RateChange(at, drain, after["rate"]) for at, drain, after in rows if after]
 
 
 async def _effects(

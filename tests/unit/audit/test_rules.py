@@ -18,7 +18,7 @@ from flashsale.audit.history import (
 )
 from flashsale.audit.rules import RULES, Backlog, ExpectedEffects, HistorySummary, Verdict, judge
 from flashsale.audit.rules.drains import Release, bursts
-from flashsale.ledger.holdings import Decided, Holdings, Tally
+from flashsale.ledger.holdings import Decided, Holdings, RateChange, Tally
 
 RATE = 10
 STOCK = 10
@@ -58,6 +58,8 @@ class Sale:
     broken: dict[str, list[str]] = field(default_factory=dict)
     effects: dict[str, list[str]] = field(default_factory=dict)
     unsent: set[str] = field(default_factory=set)
+    commits: list[tuple[float, int]] = field(default_factory=list)
+    rate_changes: list[RateChange] = field(default_factory=list)
     ranked: dict[tuple[str, str], int] = field(default_factory=dict)
     points: dict[tuple[str, str], int] = field(default_factory=dict)
     waiting: Backlog = field(default_factory=Backlog)
@@ -72,13 +74,15 @@ class Sale:
             self.effects,
             frozenset(self.unsent),
             {"ranking": Tally(self.ranked, ranked), "loyalty": Tally(self.points, points)},
+            self.commits,
+            self.rate_changes,
         )
         duties = [
             ExpectedEffects("mail", lambda topic: True),
             ExpectedEffects("ranking", lambda topic: topic.startswith("order.confirmed.")),
             ExpectedEffects("loyalty", lambda topic: topic.startswith("order.confirmed."), POINTS),
         ]
-        return judge(HistorySummary(self.history), holdings, self.waiting, duties, RATE)
+        return judge(HistorySummary(self.history), holdings, self.waiting, duties, RATE, "orders")
 
     def broken_rules(self) -> set[str]:
         return {rule for rule, lines in self.verdict().violations.items() if lines}
@@ -132,6 +136,7 @@ def a_right_sale() -> Sale:
     for batch in range(4):
         ids = [an_id(number) for number in range(5 * batch, 5 * batch + 5)]
         at, drain = 101 + batch / 2, batch % 2
+        sale.commits.append((1_800_000_000 + at, 5))
         states = {order_id: "confirmed" if batch < 2 else "rejected" for order_id in ids}
         sale.history += [
             Released(at, 5, drain),
@@ -216,6 +221,15 @@ def _burst(sale: Sale) -> None:
 
 def _burst_over_two_drains(sale: Sale) -> None:
     sale.history += [Released(110, RATE, 1), Released(110.999, 1, 2)]
+
+
+def _burst_of_commits(sale: Sale) -> None:
+    sale.commits += [(1_800_000_200.0, RATE), (1_800_000_200.9, 1)]
+
+
+def _commits_over_a_lowered_rate(sale: Sale) -> None:
+    sale.rate_changes.append(RateChange(1_800_000_200.0, "orders", RATE // 2))
+    sale.commits.append((1_800_000_200.5, RATE // 2 + 1))
 
 
 def _early_ack(sale: Sale) -> None:
@@ -318,6 +332,8 @@ WRONGS: list[tuple[str, Callable[[Sale], None]]] = [
     ("acked_early", _acked_and_never_committed),
     ("over_rate", _burst),
     ("over_rate", _burst_over_two_drains),
+    ("over_rate", _burst_of_commits),
+    ("over_rate", _commits_over_a_lowered_rate),
     ("effects", _effect_twice),
     ("effects", _effect_missing),
     ("effects", _effect_missing_while_others_are_unsent),
@@ -411,8 +427,29 @@ def test_a_burst_is_reported_by_its_start_and_count() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ([], False),
+        ([(200.0, 2 * RATE)], True),
+        ([(200.9, 2 * RATE)], True),
+        ([(199.0, 2 * RATE), (200.5, None)], True),
+        ([(199.0, 2 * RATE), (200.0, None)], False),
+        ([(201.1, 2 * RATE)], False),
+    ],
+)
+def test_a_second_may_have_the_highest_rate_in_force_during_it(
+    changes: list[tuple[float, int | None]], kept: bool
+) -> None:
+    sale = a_right_sale()
+    sale.rate_changes = [RateChange(at, "orders", rate) for at, rate in changes]
+    sale.rate_changes.append(RateChange(0.0, "another drain", 1000))
+    sale.commits = [(200.1, 2 * RATE)]
+    assert ("over_rate" not in sale.broken_rules()) is kept
+
+
 def test_a_steady_rate_with_rounded_moments_is_no_burst() -> None:
-    assert bursts([(0.0995 + n * 0.025, 5) for n in range(200)], 200) == []
+    assert bursts([(0.0995 + n * 0.025, 5) for n in range(200)], lambda _: 200) == []
 
 
 # Quarters of a second are exact in binary, so that a window can end exactly at a release.
@@ -432,7 +469,7 @@ def in_second_from(releases: list[Release], start: float) -> int:
 @given(RELEASES, st.integers(0, 30))
 def test_bursts_equal_those_of_a_count_of_every_window(releases: list[Release], rate: int) -> None:
     worst = max((in_second_from(releases, at) for at, _ in releases), default=0)
-    found = bursts(releases, rate)
+    found = bursts(releases, lambda _: rate)
     assert bool(found) == (worst > rate)
     assert all(in_second_from(releases, at) == count > rate for at, count in found)
     if found:
