@@ -90,7 +90,11 @@ async def _rate_changes(connection: AsyncConnection) -> list[RateChange]:
         .where(audit_log.c.action.startswith("drain."))
         .order_by(audit_log.c.id)
     )
-    return [RateChange(at, drain, after["rate"]) for at, drain, after in rows if after]
+    return [
+        RateChange(at, drain, after["rate"])
+        for at, drain, after in rows
+        if after and "rate" in after
+    ]
 
 
 async def _effects(

@@ -13,6 +13,8 @@ from consumer.drain_control import DrainControl
 from consumer.drain_loop import DrainLoop
 from consumer.release_gate import ReleaseGate
 from flashsale.broker import Broker, Deliveries, Topology, open_broker, sale_topology
+from flashsale.domain.audit_entries import Author
+from flashsale.domain.controls import DrainChange
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger
 from flashsale.messages.orders import encode_order
@@ -54,7 +56,9 @@ async def test_a_drain_whose_rate_is_raised_prefetches_more_and_decides_each_ord
         async with asyncio.timeout(30):
             while gate.log.total < 4:
                 await asyncio.sleep(0.001)
-            control.change(4000)
+            faster = DrainChange(rate=4000)
+            author = Author("operator")
+            await ledger.controls.change(topology.orders, "drain.change", faster.apply, author)
             while len(await ledger.outcomes("tv")) < len(orders):
                 await asyncio.sleep(0.01)
         stop.set()
