@@ -76,7 +76,7 @@ class QueuePosition:
         `consumers` is how many consumers the queue has.
         """
         speed = self._drain.drained_per_second
-        if consumers == 0 or speed <= 0:
+        if consumers == 0 or speed <= 0 or self._drain.paused:
             return None
         still = time.monotonic() - self._moved_at
         if still > _STILL_SECONDS + 2 / speed and (self.waiting or self.unannounced):
