@@ -41,7 +41,8 @@ from gateway.server.supervisor import run_workers
 from gateway.state.announcements import AnnouncedState, Announcements
 from gateway.state.arrivals import ArrivalsBySecond, OtherGateways
 from gateway.state.backlog import SAMPLE_SECONDS, Backlog
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_controls import KnownControls
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.missing_orders import MissingOrders
 from gateway.state.ops_samples import OpsSamples, SampleSources
@@ -80,6 +81,7 @@ def create_context(
     """Build the parts of a gateway, each from those before it."""
     changes = StreamChanges()
     drain = KnownDrain(settings.drain_rate)
+    controls = KnownControls(stack.ledger.controls, stack.topology.orders, drain, changes)
     queue_position = QueuePosition(drain)
     backlog = Backlog(stack.broker, stack.topology.orders, queue_position, changes)
     orders = KnownOrders(queue_position, settings.status_orders, settings.status_seconds)
@@ -90,7 +92,7 @@ def create_context(
     announcements = Announcements(
         stack.broker,
         stack.topology.outcomes,
-        AnnouncedState(orders, sales, backlog, drain, arrivals, other_gateways, changes),
+        AnnouncedState(orders, sales, backlog, drain, controls, arrivals, other_gateways, changes),
         lookup=ledger_lookup,
         metrics=metrics,
     )
@@ -104,6 +106,7 @@ def create_context(
             publisher=publisher,
             exchange=stack.topology.orders,
             sales=sales,
+            controls=controls,
             orders=orders,
             earlier_attempts=EarlierAttempts(
                 orders,
@@ -133,6 +136,7 @@ def create_context(
         cors=Cors(parse_origins(settings.cors_origins)),
         public_path=PublicPath(settings.public_path, parse_networks(settings.trusted_proxies)),
         drain=drain,
+        controls=controls,
         queue_position=queue_position,
         backlog=backlog,
         orders=orders,
@@ -151,6 +155,7 @@ def create_context(
             SampleSources(metrics.requests, arrivals, backlog, announcements, sales)
         ),
         ledger_lookup=ledger_lookup,
+        audit_log=stack.ledger.audit_log,
         announcements=announcements,
         intake=intake,
         streams=EventStreams(settings.streams, metrics),
@@ -162,6 +167,7 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
     """Keep the gateway's state and its streams up to date while the application runs."""
     context = app[CONTEXT]
     await context.sales.read()
+    await context.controls.read()
     try:
         await context.backlog.recount()
     except BrokerUnavailable as error:
@@ -169,6 +175,7 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
         log.info("backlog not counted", reason=str(error))
     followed = {
         "sales": context.sales.follow,
+        "controls": context.controls.follow,
         "backlog": context.backlog.follow,
         "ledger lookup": context.ledger_lookup.run,
         "announcements heard": context.announcements.follow,
@@ -191,6 +198,7 @@ async def _gauge(context: Context) -> None:
     metrics.backlog_limit.set(context.settings.queue_max_length)
     while True:
         metrics.backlog.set(context.backlog.ready)
+        metrics.intake_paused.set(context.controls.current.intake_paused)
         metrics.remembered.set(len(context.orders))
         await asyncio.sleep(SAMPLE_SECONDS)
 

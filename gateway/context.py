@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from flashsale.broker import Broker
+from flashsale.ledger import AuditLog
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.background import Background
 from flashsale.runtime.settings import Settings
@@ -15,7 +16,8 @@ from gateway.intake.accept_order import OrderIntake
 from gateway.server.lifecycle import Lifecycle
 from gateway.state.announcements import Announcements
 from gateway.state.backlog import Backlog
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_controls import KnownControls
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.missing_orders import MissingOrders
 from gateway.state.ops_samples import OpsSamples
@@ -40,6 +42,7 @@ class Context:
     public_path: PublicPath
     # What the gateway knows.
     drain: KnownDrain
+    controls: KnownControls
     queue_position: QueuePosition
     backlog: Backlog
     orders: KnownOrders
@@ -50,6 +53,7 @@ class Context:
     ops_samples: OpsSamples
     # How it learns that, and takes orders.
     ledger_lookup: LedgerLookup
+    audit_log: AuditLog
     announcements: Announcements
     intake: OrderIntake
     # Whom it tells, and of what.

@@ -150,6 +150,11 @@ class GatewayMetrics(ProcessMetrics):
             "Ready orders in the queue, at the latest count",
             registry=self.registry,
         )
+        self.intake_paused = Gauge(
+            "flashsale_intake_paused",
+            "1 if an operator has paused the intake",
+            registry=self.registry,
+        )
         self.backlog_limit = Gauge(
             "flashsale_backlog_limit_orders",
             "Limit of the queue, in orders",

@@ -57,8 +57,14 @@ class Settings(FromEnvironment):
     admin_token: SecretStr | None = Field(
         None,
         min_length=8,
-        description="password of the operator's page at `/ops`, with any user name; 8 characters or"
-        " more. Unset: there is no such page",
+        description="token of operators, for `/admin` as a bearer token, and for the page at `/ops`"
+        " as the password of any user; 8 characters or more. Unset: there is no operator",
+    )
+    viewer_token: SecretStr | None = Field(
+        None,
+        min_length=8,
+        description="token of those who may look at `/admin` and `/ops` and change nothing; 8"
+        " characters or more",
     )
     queue_max_length: int = Field(
         2000, ge=1, le=10_000_000, description="most orders in the queue; more are refused with 503"

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 16 * 1024
 BODY_SECONDS = 10
+_CHARSETS = ("utf-8", "utf8", "us-ascii")
 
 
-async def read_json_body(request: web.Request) -> bytes:
-    """Return the body, undecoded. Raises `Problem`."""
+async def read_json_body(request: web.Request, also: str = "application/json") -> bytes:
+    """Return the body, undecoded; its type is JSON or the one of `also`. Raises `Problem`."""
     if "Content-Encoding" in request.headers:
         raise Problem("unsupported-media-type", "Send the body without a Content-Encoding.")
-    if request.headers.get("Content-Type") != "application/json" and not _is_json(request):
+    if request.headers.get("Content-Type") != "application/json" and not _is_json(request, also):
         raise Problem("unsupported-media-type", "Send application/json in UTF-8.")
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise _too_large()
@@ -53,9 +54,9 @@ def _close_after_answer(request: web.Request) -> None:
     cast("Connection", request.protocol).close_after_answer()
 
 
-def _is_json(request: web.Request) -> bool:
+def _is_json(request: web.Request, also: str) -> bool:
     charset = (request.charset or "utf-8").lower()
-    return request.content_type == "application/json" and charset in ("utf-8", "utf8", "us-ascii")
+    return request.content_type in ("application/json", also) and charset in _CHARSETS
 
 
 def _too_large() -> Problem:

@@ -14,6 +14,7 @@ from flashsale.messages.orders import encode_order
 from gateway.http.request_log import log_order_id
 from gateway.intake.earlier_attempts import AttemptUnknown, EarlierAttempts
 from gateway.intake.refusals import (
+    IntakePaused,
     KeyReused,
     LedgerAway,
     OutcomeUnknown,
@@ -26,8 +27,12 @@ from gateway.intake.refusals import (
 )
 from gateway.intake.retry_after import RetryAfter
 from gateway.state.announcements import Announcements
+from gateway.state.drain.known_controls import KnownControls
 from gateway.state.orders import KnownOrder, KnownOrders
 from gateway.state.sales import KnownSales
+
+# Shoppers come back one by one.
+_PAUSED_SECONDS = (5.0, 15.0)
 
 _SALE_REFUSALS = {"scheduled": SaleNotOpen, "closed": SaleClosed, "sold_out": SoldOut}
 
@@ -38,12 +43,6 @@ class _Publication:
 
     request: OrderRequest
     confirm: asyncio.Future[None]
-
-
-def _require_open(sale: Sale, now: float) -> None:
-    state = sale_state(sale, now)
-    if state != "open":
-        raise _SALE_REFUSALS[state]
 
 
 def _same_order(order: KnownOrder, request: OrderRequest) -> KnownOrder:
@@ -67,6 +66,7 @@ class IntakeParts:
     publisher: Publisher
     exchange: str
     sales: KnownSales
+    controls: KnownControls
     orders: KnownOrders
     earlier_attempts: EarlierAttempts
     announcements: Announcements
@@ -82,6 +82,7 @@ class OrderIntake:
         self._publisher = parts.publisher
         self._exchange = parts.exchange
         self._sales = parts.sales
+        self._controls = parts.controls
         self._orders = parts.orders
         self._earlier_attempts = parts.earlier_attempts
         self._announcements = parts.announcements
@@ -98,7 +99,7 @@ class OrderIntake:
         if key is None:
             order_id = random_order_id()
             log_order_id(order_id)
-            _require_open(await self._sale(request.sku), self._clock())
+            self._require_open(await self._sale(request.sku))
             await self._confirmed(order_id, self._publish(order_id, request))
             return self._taken(order_id, request)
         order_id = keyed_order_id(self._secret, request.customer_id, key)
@@ -116,7 +117,7 @@ class OrderIntake:
             return await self._earlier_attempts.latest(order)
         publication = self._publications.get(order_id)
         if publication is None:
-            _require_open(await self._sale(request.sku), self._clock())
+            self._require_open(await self._sale(request.sku))
             # The same order may have come again while the sale was looked up.
             publication = self._publications.get(order_id)
         if publication is None:
@@ -157,6 +158,16 @@ class OrderIntake:
         if sale is None:
             raise UnknownSku(sku)
         return sale
+
+    def _require_open(self, sale: Sale) -> None:
+        """Raise a `Refusal` unless orders of the sale are taken now."""
+        state = sale_state(sale, self._clock())
+        if state != "open":
+            raise _SALE_REFUSALS[state]
+        controls = self._controls.current
+        if controls.intake_paused:
+            wait = random.uniform(*_PAUSED_SECONDS)  # noqa: S311
+            raise IntakePaused(controls.notice, wait)
 
     def _publish(self, order_id: OrderId, request: OrderRequest) -> asyncio.Future[None]:
         if self._retry_after.queue_is_full:

@@ -62,6 +62,16 @@ class SoldOut(SaleRefusal):
     """No item of the sale is left."""
 
 
+class IntakePaused(Refusal):
+    """An operator has paused the intake. The order never reached the broker."""
+
+    def __init__(self, notice: str | None, retry_after: float) -> None:
+        """`notice` is the operator's, for shoppers; `retry_after` is in seconds."""
+        super().__init__()
+        self.notice = notice or "Orders are not taken at the moment. Come back."
+        self.retry_after = retry_after
+
+
 class KeyReused(Refusal):
     """The Idempotency-Key belongs to an order with other contents."""
 

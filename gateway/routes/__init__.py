@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from gateway.routes import (
+    admin,
     health,
     ops,
     order_events,
@@ -25,4 +26,5 @@ def add_routes(app: web.Application) -> None:
     app.add_routes(ranking.ROUTES)
     app.add_routes(pages.ROUTES)
     app.add_routes(ops.ROUTES)
+    app.add_routes(admin.ROUTES)
     app.add_routes(health.ROUTES)

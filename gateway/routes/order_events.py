@@ -22,15 +22,20 @@ class TicketView(msgspec.Struct):
     status: str
     position: int
     eta_seconds: float | None
+    paused: bool
     number: int
     served: int
 
 
 class ProgressView(msgspec.Struct):
-    """How many orders were served, and how fast in orders a second: null if nothing moves."""
+    """How many orders were served, and how fast in orders a second: null if nothing moves.
+
+    `paused` is whether an operator has paused the drain.
+    """
 
     served: int
     drained_per_second: float | None
+    paused: bool
 
 
 async def get_order_events(request: web.Request) -> web.StreamResponse:
@@ -58,7 +63,11 @@ async def tell_progress(context: Context) -> None:
         nonlocal told
         queue_position = context.queue_position
         speed = queue_position.drained_per_second(context.backlog.consumers)
-        progress = ProgressView(queue_position.served, None if speed is None else round(speed, 1))
+        progress = ProgressView(
+            queue_position.served,
+            None if speed is None else round(speed, 1),
+            context.drain.paused,
+        )
         if progress == told:
             return False
         told = progress
@@ -76,6 +85,7 @@ def _ticket_event(context: Context, order: KnownOrder) -> bytes:
         view.status,
         view.position,
         view.eta_seconds,
+        view.paused,
         order.number,
         context.queue_position.served,
     )

@@ -27,12 +27,16 @@ _encode = msgspec.json.Encoder().encode
 
 
 class QueuedView(msgspec.Struct):
-    """An order that waits. `position` 1 is next; `eta_seconds` is null if nothing moves."""
+    """An order that waits. `position` 1 is next; `eta_seconds` is null if nothing moves.
+
+    `paused` is whether an operator has paused the drain.
+    """
 
     order_id: str
     status: str
     position: int
     eta_seconds: float | None
+    paused: bool
 
 
 class DecidedView(msgspec.Struct, omit_defaults=True):
@@ -51,7 +55,7 @@ def order_view(context: Context, order: KnownOrder) -> QueuedView | DecidedView:
     if order.status is Status.QUEUED:
         position = context.queue_position.of(order.number)
         eta = context.queue_position.eta_seconds(position, context.backlog.consumers)
-        return QueuedView(order.order_id, order.status, position, eta)
+        return QueuedView(order.order_id, order.status, position, eta, context.drain.paused)
     return DecidedView(
         order.order_id,
         order.status,

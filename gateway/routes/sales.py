@@ -30,6 +30,11 @@ class SaleView(msgspec.Struct):
     backlog_limit: int
     drain_rate: int
     drained_per_second: float | None
+    paused: bool
+    """Whether an operator has paused the drain: orders wait."""
+    intake_paused: bool
+    notice: str | None
+    """What the operator tells shoppers while the intake is paused."""
 
 
 async def get_sales(request: web.Request) -> JsonResponse:
@@ -75,6 +80,9 @@ def sale_view(context: Context, sale: Sale) -> SaleView:
         backlog_limit=context.settings.queue_max_length,
         drain_rate=context.drain.drain_rate,
         drained_per_second=None if speed is None else round(speed, 1),
+        paused=context.drain.paused,
+        intake_paused=context.controls.current.intake_paused,
+        notice=context.controls.current.notice,
     )
 
 

@@ -17,6 +17,7 @@ from flashsale.messages.announcements import (
     BatchDecided,
     OrdersTaken,
     Taken,
+    TermsChanged,
     decision_on,
     decode_announcement,
     encode_announcement,
@@ -25,7 +26,8 @@ from flashsale.messages.codec import MessageError
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.state.arrivals import ArrivalsBySecond, OtherGateways
 from gateway.state.backlog import Backlog
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_controls import KnownControls
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.orders import KnownOrder, KnownOrders
 from gateway.state.sales import KnownSales
@@ -50,6 +52,7 @@ class AnnouncedState:
     sales: KnownSales
     backlog: Backlog
     drain: KnownDrain
+    controls: KnownControls
     arrivals: ArrivalsBySecond
     other_gateways: OtherGateways
     changes: StreamChanges
@@ -88,6 +91,10 @@ class Announcements:
     def announce_taken(self, order: KnownOrder) -> None:
         """Announce an order that this gateway took."""
         self._taken.append(Taken(order.order_id, order.sku, order.quantity))
+
+    async def announce_terms(self) -> None:
+        """Announce that an operator has changed something. Gateways that miss it read it later."""
+        await self._publish(TermsChanged())
 
     def announce_arrivals(self, arrivals: Arrivals) -> None:
         """Count and announce one second of this gateway's arrivals."""
@@ -158,19 +165,21 @@ class Announcements:
                     state.orders.add_taken(OrderId(order.id), order.sku, order.quantity)
             case Arrivals():
                 state.arrivals.add(announcement)
-            case BatchDecided(decisions, sales, drained_per_second, drain_rate, told_at):
+            case BatchDecided(decisions, sales, drained_per_second, drain_rate, told_at, paused):
                 self.decided += len(decisions)
                 for decision in decisions:
                     state.orders.add_decided(decision)
                 for sale in sales:
                     state.sales.update_sold(sale.sku, sale.stock, sale.sold)
-                state.drain.drained_per_second = drained_per_second
-                if drain_rate is not None:
-                    state.drain.drain_rate = drain_rate
+                state.drain.announced(drained_per_second, drain_rate)
+                state.controls.announced(paused)
                 if told_at is not None:
                     state.drain.clock_skew.heard(told_at, time.time(), time.monotonic())
                 if decisions or sales:
                     state.changes.queue_changed()
+            case TermsChanged():
+                state.controls.read_soon()
+                state.sales.read_soon()
 
     async def _look_up_waiting(self, older_than: float, most: int) -> None:
         ids = self._state.orders.oldest_waiting(most, older_than)

@@ -2,7 +2,7 @@
 
 import time
 
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_drain import KnownDrain
 
 _STILL_SECONDS = 3.0
 _COUNTS_UNTIL_EMPTY = 10
@@ -76,7 +76,7 @@ class QueuePosition:
         `consumers` is how many consumers the queue has.
         """
         speed = self._drain.drained_per_second
-        if consumers == 0 or speed <= 0:
+        if consumers == 0 or speed <= 0 or self._drain.paused:
             return None
         still = time.monotonic() - self._moved_at
         if still > _STILL_SECONDS + 2 / speed and (self.waiting or self.unannounced):

@@ -4,6 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -38,6 +39,7 @@ class KnownSales:
         self._next_read: asyncio.Future[None] | None = None
         self._moments_noted_at = clock()
         self._next_moment: asyncio.TimerHandle | None = None
+        self._read_now = asyncio.Event()
         self.trouble: str | None = None
         """Why the latest reading failed, None if it did not."""
 
@@ -110,6 +112,10 @@ class KnownSales:
                 self._note_change(before.get(sku), sale)
         self._note_moments()
 
+    def read_soon(self) -> None:
+        """Read as soon as the event loop has time."""
+        self._read_now.set()
+
     async def follow(self) -> None:
         """Keep reading."""
         try:
@@ -118,7 +124,10 @@ class KnownSales:
                     await self.read()
                 except LedgerError as error:
                     log.debug("sales not read", reason=str(error))
-                await asyncio.sleep(REFRESH_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(REFRESH_SECONDS):
+                        await self._read_now.wait()
+                self._read_now.clear()
         finally:
             if self._next_moment is not None:
                 self._next_moment.cancel()

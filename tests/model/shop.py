@@ -14,6 +14,7 @@ from consumer.drain_loop import DrainLoop
 from consumer.release_gate import ReleaseGate
 from flashsale.broker import QueueFull, sale_topology
 from flashsale.broker.dead_letters import DeadQueue, replay
+from flashsale.domain.controls import Controls
 from flashsale.domain.order_ids import OrderId, keyed_order_id
 from flashsale.domain.orders import OrderRequest, Outcome
 from flashsale.domain.sales import Sale
@@ -27,7 +28,8 @@ from gateway.intake.retry_after import RetryAfter
 from gateway.state.announcements import AnnouncedState, Announcements
 from gateway.state.arrivals import ArrivalsBySecond, OtherGateways
 from gateway.state.backlog import Backlog
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_controls import KnownControls
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.orders import KnownOrders
 from gateway.state.queue_position import QueuePosition
@@ -54,6 +56,16 @@ _NEWS_SECONDS = 4.0  # more than a gateway lets pass before it looks an overdue 
 # Counters of a whole run, as to make them takes longer than a hundred steps.
 _gateway_metrics = GatewayMetrics()
 _consumer_metrics = ConsumerMetrics()
+
+
+class UntouchedControls:
+    """The controls of a drain that no operator changes."""
+
+    async def read(self, name: str) -> Controls:
+        return Controls()
+
+    async def change(self, *_: object) -> Controls:
+        raise NotImplementedError
 
 
 class Books(Protocol):
@@ -139,13 +151,21 @@ class Shop:
         changes, drain = StreamChanges(), KnownDrain(RATE)
         sales, queue_position = KnownSales(self.ledger, changes, drain.now), QueuePosition(drain)
         backlog = Backlog(self.broker, self.topology.orders, queue_position, changes)
+        controls = KnownControls(UntouchedControls(), "sale", drain, changes)
         orders = KnownOrders(queue_position, 1000, REMEMBERED_SECONDS)
         lookup = LedgerLookup(self.ledger, QUERIES, _gateway_metrics)
         announcements = Announcements(
             self.broker,
             self.topology.outcomes,
             AnnouncedState(
-                orders, sales, backlog, drain, ArrivalsBySecond(), OtherGateways(), changes
+                orders,
+                sales,
+                backlog,
+                drain,
+                controls,
+                ArrivalsBySecond(),
+                OtherGateways(),
+                changes,
             ),
             lookup=lookup,
             metrics=_gateway_metrics,
@@ -154,6 +174,7 @@ class Shop:
             self.broker,
             self.topology.orders,
             sales,
+            controls,
             orders,
             EarlierAttempts(
                 orders, sales, queue_position, lookup, queries=QUERIES, seconds=REMEMBERED_SECONDS

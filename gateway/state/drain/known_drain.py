@@ -3,7 +3,7 @@
 import math
 import time
 
-from gateway.state.clock_skew import ClockSkew
+from gateway.state.drain.clock_skew import ClockSkew
 
 # A skew below this is as likely a late announcement as a wrong clock.
 _WRONG_SECONDS = 0.5
@@ -19,11 +19,32 @@ class KnownDrain:
     def __init__(self, drain_rate: int) -> None:
         self.drain_rate = drain_rate
         """The limit in force."""
+        self.paused = False
+        """Whether an operator has paused the drain."""
+        self._own_rate = drain_rate  # of the drain's environment
+        self._set_rate: int | None = None
         self.drained_per_second: float = drain_rate
         """The measurement; while the drain is not behind, it is the limit."""
         self.clock_skew = ClockSkew()
         self._ahead = 0.0
         self._looked_at = -math.inf
+
+    def announced(self, drained_per_second: float, drain_rate: int | None) -> None:
+        """Take in what the drain announced about itself."""
+        self.drained_per_second = drained_per_second
+        if drain_rate is not None:
+            self.drain_rate = drain_rate
+            if self._set_rate is None:
+                self._own_rate = drain_rate
+
+    def set_controls(self, paused: bool, rate: int | None) -> None:
+        """Take in what an operator has set, before the drain announces that it follows."""
+        if rate is not None:
+            self.drain_rate = rate
+        elif self._set_rate is not None:
+            self.drain_rate = self._own_rate
+        self._set_rate = rate
+        self.paused = paused
 
     def now(self) -> float:
         """Return the Unix time by which sales open and close here.

@@ -1,0 +1,95 @@
+"""A change as an operator sends it: a JSON merge patch of a version that the operator has seen."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import msgspec
+from aiohttp import web
+
+from flashsale.domain.controls import ChangeRefused
+from flashsale.domain.moments import parse_moment
+from flashsale.ledger import ChangedMeanwhile, KeyTaken, LedgerError, LedgerRefused, SaleUnknown
+from gateway.http.json_body import read_json_body
+from gateway.http.problems import Problem
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+MERGE_PATCH = "application/merge-patch+json"
+"""RFC 7396. Plain JSON is taken, too."""
+
+_TAG = re.compile(r'\s*"(\d{1,10})"\s*\Z')
+_FIELD = re.compile(r"`\$\.([^`]*)`")
+
+
+async def read_change(request: web.Request, kind: type[T]) -> T:
+    """Return the body as a change of that kind. Raises `Problem`."""
+    body = await read_json_body(request, also=MERGE_PATCH)
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except msgspec.ValidationError as error:
+        found = _FIELD.search(str(error))
+        detail = str(error).partition(" - at ")[0]
+        raise _invalid(found[1] if found else "", detail) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Problem("bad-json", str(error)) from error
+
+
+def entity_tag(version: int) -> dict[str, str]:
+    """Return the header that names a version (RFC 9110, 8.8.3)."""
+    return {"ETag": f'"{version}"'}
+
+
+def seen_version(request: web.Request, *, required: bool = True) -> int | None:
+    """Return the version that `If-Match` names, None for any. Raises `Problem`.
+
+    A weak tag never matches (RFC 9110, 13.1.1). Without the header a change would undo what
+    somebody else has done a moment ago (RFC 6585, 3).
+    """
+    given = request.headers.getall("If-Match", ())
+    if not given:
+        if required:
+            raise Problem("precondition-required", "Send the ETag of what you saw as If-Match.")
+        return None
+    tags = ",".join(given).split(",")
+    if any(tag.strip() == "*" for tag in tags):
+        return None
+    versions = [int(match[1]) for tag in tags if (match := _TAG.match(tag))]
+    if len(versions) != 1:
+        raise Problem("precondition-failed", "If-Match names no version that was ever here.")
+    return versions[0]
+
+
+def moment_of(field: str, text: str) -> float:
+    """Return a time of RFC 3339 in Unix seconds. Raises `Problem`."""
+    try:
+        return parse_moment(text).timestamp()
+    except ValueError as error:
+        raise _invalid(field, str(error)) from error
+
+
+@contextmanager
+def change_problems() -> Iterator[None]:
+    """Raise the `Problem` for each reason why a change is not made."""
+    try:
+        yield
+    except ChangeRefused as refused:
+        raise _invalid(refused.field, refused.detail) from refused
+    except ChangedMeanwhile as error:
+        raise Problem("precondition-failed", f"Look again: {error}.") from error
+    except KeyTaken as error:
+        raise Problem("key-reused", "Use a new key for a new change.") from error
+    except SaleUnknown as error:
+        raise Problem("unknown-sku", "There is no sale of this sku.") from error
+    except LedgerRefused as error:
+        raise Problem("conflict", f"{error}.") from error
+    except LedgerError as error:
+        raise Problem(
+            "ledger-unavailable", "Nothing is known to be changed. Try again.", retry_after=1
+        ) from error
+
+
+def _invalid(field: str, detail: str) -> Problem:
+    errors = [{"field": field, "detail": detail}]
+    return Problem("invalid-change", f"{field}: {detail}" if field else detail, errors=errors)

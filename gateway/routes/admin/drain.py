@@ -1,0 +1,113 @@
+"""`/admin/drain`: the pause and the rate of the drain."""
+
+import time
+from datetime import UTC, datetime
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, UnsetType
+
+from flashsale.domain.controls import Controls, DrainChange
+from gateway.context import CONTEXT, Context
+from gateway.http.json_response import JsonResponse
+from gateway.routes.admin.access import author, operators, viewers
+from gateway.routes.admin.changes import (
+    change_problems,
+    entity_tag,
+    moment_of,
+    read_change,
+    seen_version,
+)
+
+_encode = msgspec.json.Encoder().encode
+
+
+class DrainPatch(msgspec.Struct, forbid_unknown_fields=True):
+    """A change. `rate: null` goes back to the rate of the environment."""
+
+    paused: bool | UnsetType = UNSET
+    rate: int | UnsetType | None = UNSET
+    for_seconds: float | None = None
+    until: str | None = None
+    reason: str | None = None
+
+
+class DrainView(msgspec.Struct):
+    """What operators have set, and what it makes of the drain. Rates are in orders/s.
+
+    `for_seconds` is how long the next change to end still holds.
+    """
+
+    paused: bool
+    paused_until: datetime | None
+    rate: int | None
+    rate_until: datetime | None
+    for_seconds: float | None
+    reason: str | None
+    effective_rate: int
+    drained_per_second: float | None
+    backlog: int
+    version: int
+
+
+async def get_drain(request: web.Request) -> JsonResponse:
+    """Answer with the controls of the drain."""
+    context = request.app[CONTEXT]
+    with change_problems():
+        await context.controls.read()
+    return _response(context)
+
+
+async def patch_drain(request: web.Request) -> JsonResponse:
+    """Change the controls of the drain. Every change is audited."""
+    context = request.app[CONTEXT]
+    version = seen_version(request)
+    wanted = await read_change(request, DrainPatch)
+    change = DrainChange(
+        paused=None if wanted.paused is UNSET else wanted.paused,
+        rate=None if wanted.rate is UNSET else wanted.rate,
+        own_rate=wanted.rate is None,
+        for_seconds=wanted.for_seconds,
+        until=None if wanted.until is None else moment_of("until", wanted.until),
+        reason=wanted.reason,
+    )
+    smallest = context.settings.drain_batch or 1
+
+    def apply(controls: Controls, now: float) -> Controls:
+        return change.apply(controls, now, smallest)
+
+    with change_problems():
+        await context.controls.change(
+            "drain.change", apply, author(request, wanted.reason), version
+        )
+    await context.announcements.announce_terms()
+    return _response(context)
+
+
+def _response(context: Context) -> JsonResponse:
+    controls = context.controls.current
+    speed = context.queue_position.drained_per_second(context.backlog.consumers)
+    end = controls.next_end
+    view = DrainView(
+        paused=controls.paused,
+        paused_until=_moment(controls.paused_until),
+        rate=controls.rate,
+        rate_until=_moment(controls.rate_until),
+        for_seconds=None if end is None else round(max(0.0, end - time.time()), 3),
+        reason=controls.drain_reason,
+        effective_rate=0 if controls.paused else context.drain.drain_rate,
+        drained_per_second=None if speed is None else round(speed, 1),
+        backlog=context.backlog.ready,
+        version=controls.version,
+    )
+    return JsonResponse(_encode(view), headers=entity_tag(controls.version))
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+ROUTES = [
+    web.get("/admin/drain", viewers(get_drain)),
+    web.patch("/admin/drain", operators(patch_drain)),
+]
