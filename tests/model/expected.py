@@ -29,6 +29,7 @@ class Expected:
         """Orders that a shopper has a 202 for, and that are not decided."""
         self._rate = rate
         self._releases: deque[tuple[float, int]] = deque()
+        self._commits: deque[tuple[float, int]] = deque()
 
     def would_decide(self, order_id: str, replayed: Collection[str]) -> bool:
         """Whether this order is undecided, or failed and tried again."""
@@ -42,15 +43,13 @@ class Expected:
 
     def released(self, now: float, count: int) -> None:
         """The database was given so many orders."""
-        self._releases.append((now, count))
-        while self._releases[0][0] < now - _SECOND:
-            self._releases.popleft()
-        assert sum(n for _, n in self._releases) <= self._rate, "too many in a second"
+        self._count(self._releases, now, count)
 
     def committed(
         self, batch: Sequence[Order], replayed: Sequence[str], verdict: Verdict, now: float
     ) -> None:
         """A batch was decided: as this model would have it, and nothing twice."""
+        self._count(self._commits, now, len(batch))
         for order_id in replayed:
             if self.states.get(order_id, ("", ""))[0] == "failed":
                 del self.states[order_id]
@@ -79,6 +78,12 @@ class Expected:
                 assert limit is None or self.held[order.sku, order.customer_id] <= limit
         for sale in verdict.sales:
             assert sale.sold == self.sold[sale.sku]
+
+    def _count(self, recent: deque[tuple[float, int]], now: float, count: int) -> None:
+        recent.append((now, count))
+        while recent[0][0] < now - _SECOND:
+            recent.popleft()
+        assert sum(n for _, n in recent) <= self._rate, "too many in a second"
 
     def failed(self, order_id: str, reason: str) -> None:
         """An order could not be decided."""
