@@ -142,7 +142,9 @@ class Stand:
                 return await asyncio.to_thread(get, url) is not None or not running.running
 
             await self.until(answers, f"{name} to listen", _READY_SECONDS)
-        elif not (kind == "consumer" and self.layout.consumers > 1 and name != "consumer-1"):
+        elif not (
+            kind == "consumer" and self.layout.consumers > 1 and (active or name != "consumer-1")
+        ):
             await self.until(
                 lambda: running.output.count(_ACTIVE) > active or not running.running,
                 f"{name} to be active",
