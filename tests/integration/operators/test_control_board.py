@@ -173,3 +173,41 @@ async def test_a_drain_that_is_frozen_in_a_batch_does_not_keep_an_operator_waiti
             async with lease.transaction():  # type: ignore[attr-defined]
                 async with asyncio.timeout(5):
                     assert (await change(ledger, paused=True)).paused
+
+
+async def test_an_operator_who_waits_for_another_does_not_hold_up_the_drain(
+    postgres_url: str,
+) -> None:
+    async with open_ledger(postgres_url) as ledger:
+        await ledger.migrate()
+        await ledger.create_sale(Sale("tv", 5))
+        await change(ledger, rate=5)
+        is_locked, may_end = asyncio.Event(), asyncio.Event()
+        async with ledger.hold_drain(NAME) as lease:
+            await lease.touch()
+            locked = asyncio.create_task(_lock_row(postgres_url, is_locked, may_end))
+            await is_locked.wait()
+            changing = asyncio.create_task(change(ledger, rate=7))
+            await _until_waits(postgres_url)
+            async with asyncio.timeout(5):
+                await lease.open_sink().sell([an_order()], time.time())
+            assert not changing.done()
+            may_end.set()
+            await locked
+            assert (await changing).rate == 7
+
+
+async def _until_waits(url: str) -> None:
+    """Wait until a session waits for a lock."""
+    import asyncpg
+
+    connection = await asyncpg.connect(url.replace("+asyncpg", ""))
+    try:
+        async with asyncio.timeout(10):
+            while not await connection.fetchval(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            ):
+                await asyncio.sleep(0.02)
+    finally:
+        await connection.close()
