@@ -159,7 +159,7 @@ def create_context(
         sales_listing=SalesListing(),
         rankings=Rankings(stack.ledger, installed_ranking()),
         ops_samples=OpsSamples(
-            SampleSources(metrics.requests, arrivals, backlog, announcements, sales)
+            SampleSources(metrics.requests, arrivals, backlog, announcements, sales, drain)
         ),
         ledger_lookup=ledger_lookup,
         audit_log=stack.ledger.audit_log,

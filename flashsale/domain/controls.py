@@ -156,7 +156,7 @@ def _require_rate(rate: int, smallest: int) -> None:
 
 
 def require_text(field: str, text: str | None) -> None:
-    """Raise `ChangeRefused` if a notice or a reason can't be kept or shown."""
+    """Raise `ChangeRefused` for a notice or a reason that is too long or can't be printed."""
     if text is None:
         return
     if len(text) > MAX_NOTICE:
