@@ -33,7 +33,8 @@ function row({ at, who, action, target, before, after, reason }) {
 function changes(before, after) {
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
   const told = names
-    .filter((name) => !UNTOLD.has(name) && JSON.stringify(before[name]) !== JSON.stringify(after[name]))
+    // What is new and has no value was not changed.
+    .filter((name) => !UNTOLD.has(name) && JSON.stringify(before[name] ?? null) !== JSON.stringify(after[name] ?? null))
     .map((name) => (name in before ? `${name}: ${value(name, before[name])} → ${value(name, after[name])}` : `${name}: ${value(name, after[name])}`));
   return told.join(", ") || "–";
 }

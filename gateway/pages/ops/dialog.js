@@ -93,7 +93,10 @@ function focusBack({ opener, home }) {
 }
 
 form.addEventListener("submit", submit);
-form.addEventListener("input", describe);
+form.addEventListener("input", () => {
+  describe();
+  say(trouble, "");
+});
 element("change-cancel").addEventListener("click", () => dialog.close());
 dialog.addEventListener("close", () => {
   const change = open;
