@@ -13,7 +13,7 @@ from flashsale.observability.gateway_metrics import RequestCounts
 from gateway.state.announcements import Announcements
 from gateway.state.arrivals import KEPT_SECONDS, ArrivalsBySecond
 from gateway.state.backlog import Backlog
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.sales import KnownSales
 
 # After this time every gateway has announced its arrivals of a second.
