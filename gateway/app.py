@@ -18,7 +18,13 @@ from flashsale.observability.monitoring import monitored
 from flashsale.runtime.addresses import parse_networks, parse_origins
 from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.settings import Settings
-from flashsale.runtime.stack import Stack, installed_ranking, open_stack, require_shared_broker
+from flashsale.runtime.stack import (
+    Stack,
+    dead_letter_topology,
+    installed_ranking,
+    open_stack,
+    require_shared_broker,
+)
 from gateway.context import CONTEXT, Context
 from gateway.http.cors import Cors, cross_origin
 from gateway.http.json_body import MAX_BODY_BYTES
@@ -30,6 +36,7 @@ from gateway.intake.accept_order import IntakeParts, OrderIntake
 from gateway.intake.earlier_attempts import EarlierAttempts
 from gateway.intake.queue_room import QueueRoom
 from gateway.intake.retry_after import RetryAfter
+from gateway.operators.dead_letters import DeadLetters
 from gateway.routes import add_routes
 from gateway.routes.order_events import tell_progress
 from gateway.routes.sale_events import tell_sales
@@ -152,10 +159,17 @@ def create_context(
         sales_listing=SalesListing(),
         rankings=Rankings(stack.ledger, installed_ranking()),
         ops_samples=OpsSamples(
-            SampleSources(metrics.requests, arrivals, backlog, announcements, sales)
+            SampleSources(metrics.requests, arrivals, backlog, announcements, sales, drain)
         ),
         ledger_lookup=ledger_lookup,
         audit_log=stack.ledger.audit_log,
+        dead_letters=DeadLetters(
+            stack.broker,
+            stack.ledger.audit_log,
+            dead_letter_topology(settings)
+            if settings.admin_token or settings.viewer_token
+            else stack.topology,
+        ),
         announcements=announcements,
         intake=intake,
         streams=EventStreams(settings.streams, metrics),

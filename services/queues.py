@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from flashsale.broker import Binding, Queue, QueueType, Topology
+from flashsale.broker import Binding, DeadQueue, Queue, QueueType, Topology
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import topology_of
 from services.installed import chosen_services
@@ -34,6 +34,7 @@ def services_topology(
     """Return the queues of these services, bound to the topic exchange of events."""
     queues: list[Queue] = []
     bindings: list[Binding] = []
+    dead_queues: list[DeadQueue] = []
     for service in services:
         work = work_queue(prefix, service)
         queues.append(Queue(work, queue_type))
@@ -46,9 +47,11 @@ def services_topology(
             )
             for pause in sorted(set(service.retry.pauses))
         ]
-        queues.append(Queue(dead_queue(prefix, service), queue_type))
+        dead = dead_queue(prefix, service)
+        queues.append(Queue(dead, queue_type))
+        dead_queues.append(DeadQueue(service.name, dead, "", work))
         bindings += [Binding(exchange, work, topic) for topic in service.topics]
-    return Topology((), tuple(queues), tuple(bindings))
+    return Topology((), tuple(queues), tuple(bindings), tuple(dead_queues))
 
 
 def declared_by(settings: Settings, services: Iterable[AnyService]) -> Topology:

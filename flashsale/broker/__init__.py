@@ -21,6 +21,7 @@ from flashsale.broker.rabbitmq.broker import RabbitMQ
 from flashsale.broker.registry import broker_warnings, open_broker, upgrade_queues
 from flashsale.broker.topology import (
     Binding,
+    DeadQueue,
     Queue,
     QueueType,
     Topology,
@@ -36,6 +37,7 @@ __all__ = [
     "BrokerRefused",
     "BrokerUnavailable",
     "Counts",
+    "DeadQueue",
     "Deliveries",
     "Delivery",
     "Depth",

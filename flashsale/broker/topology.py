@@ -41,12 +41,27 @@ class Binding:
 
 
 @dataclass(frozen=True)
+class DeadQueue:
+    """A queue of dead letters, and the exchange and key to which a replay publishes them.
+
+    Its `name` is what operators call it: `orders`, or the name of a service.
+    """
+
+    name: str
+    queue: str
+    exchange: str
+    routing_key: str
+
+
+@dataclass(frozen=True)
 class Topology:
     """All exchanges, queues and bindings of a sale, and the names that processes use."""
 
     exchanges: tuple[Exchange, ...]
     queues: tuple[Queue, ...]
     bindings: tuple[Binding, ...]
+    dead_queues: tuple[DeadQueue, ...] = ()
+    """Those of `queues` that hold dead letters."""
     orders: str = field(default="sale.orders")
     dead_orders: str = field(default="sale.orders.dead")
     outcomes: str = field(default="sale.outcomes")
@@ -64,6 +79,7 @@ class Topology:
             exchanges=(*self.exchanges, *other.exchanges),
             queues=(*self.queues, *other.queues),
             bindings=(*self.bindings, *other.bindings),
+            dead_queues=(*self.dead_queues, *other.dead_queues),
         )
 
 
@@ -94,6 +110,7 @@ def sale_topology(prefix: str, max_length: int, queue_type: QueueType) -> Topolo
             Queue(dead, queue_type),
         ),
         bindings=(Binding(orders, orders, "order"), Binding(orders, dead, "dead")),
+        dead_queues=(DeadQueue("orders", dead, orders, "order"),),
         orders=orders,
         dead_orders=dead,
         outcomes=outcomes,

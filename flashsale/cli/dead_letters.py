@@ -5,20 +5,16 @@ import time
 from collections.abc import Callable, Collection, Coroutine
 from typing import Annotated, Any, TypeVar
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from flashsale.broker import Broker, Delivery, open_broker
-from flashsale.broker.dead_letters import DeadQueue, drop, peek, replay
-from flashsale.messages.codec import MessageError
-from flashsale.messages.events import decode_event
-from flashsale.messages.headers import ATTEMPTS, DIED_AT, REASON
-from flashsale.messages.orders import decode_order
+from flashsale.broker import Broker, DeadQueue, open_broker
+from flashsale.broker.dead_letter_view import LetterView, letter_view
+from flashsale.broker.dead_letters import Settled, drop, peek, replay
 from flashsale.runtime.process import fail, run, settings_or_fail
 from flashsale.runtime.settings import SettingsError
-from flashsale.runtime.stack import require_shared_broker, topology_of
+from flashsale.runtime.stack import installed_topology, require_shared_broker, topology_of
 
 T = TypeVar("T")
 
@@ -37,19 +33,19 @@ All = Annotated[bool, typer.Option("--all", help="All dead letters.")]
 
 @dead_app.command("list")
 def list_letters(queue: QueueName = None) -> None:
-    """List dead letters with id, order of an event, number of tries, time and reason."""
+    """List dead letters with id, order, number of tries, time and reason."""
     table = Table("queue", "id", "order", "tries", "died", "reason")
     count = 0
     for dead, letters in _on_each(queue, peek):
-        for letter in letters:
+        for letter in (letter_view(dead, letter) for letter in letters):
             count += 1
             table.add_row(
-                dead.name,
-                letter.message_id,
-                _order_of_event(letter.body),
-                str(letter.headers.get(ATTEMPTS, 1)),
+                letter.queue,
+                letter.id,
+                letter.order_id or "",
+                str(letter.tries),
                 _time_of_death(letter),
-                str(letter.headers.get(REASON, "")),
+                letter.reason,
             )
     if count:
         Console().print(table)
@@ -67,7 +63,7 @@ def show(letter_id: Annotated[str, typer.Argument(metavar="ID")], queue: QueueNa
                 print(f"queue: {dead.queue}")
                 for name, value in sorted(letter.headers.items()):
                     print(f"{name}: {value}")
-                print(_as_text(letter.body))
+                print(letter_view(dead, letter).body)
     if not found:
         fail(f"there is no dead letter {letter_id}")
 
@@ -85,7 +81,7 @@ def drop_letters(ids: Ids = None, every: All = False, queue: QueueName = None) -
 
 
 def _settle(
-    settle: Callable[[Broker, DeadQueue, Collection[str] | None], Coroutine[Any, Any, int]],
+    settle: Callable[[Broker, DeadQueue, Collection[str] | None], Coroutine[Any, Any, Settled]],
     done: str,
     ids: list[str] | None,
     every: bool,
@@ -94,39 +90,33 @@ def _settle(
     if bool(ids) == every:
         fail("give the ids of dead letters, or --all")
     wanted = None if every else set(ids or ())
-    counts = _on_each(queue, lambda broker, dead: settle(broker, dead, wanted))
-    count = sum(count for _, count in counts)
-    if not count and not every:
+    answers = _on_each(queue, lambda broker, dead: settle(broker, dead, wanted))
+    count = sum(len(settled.ids) for _, settled in answers)
+    troubles = [settled.trouble for _, settled in answers if settled.trouble is not None]
+    if not count and not every and not troubles:
         fail("there are no such dead letters")
     print(f"{done} {count} dead letters")
+    if troubles:
+        fail(f"not all of them: {troubles[0]}")
 
 
 def _on_each(
     name: str | None, ask: Callable[[Broker, DeadQueue], Coroutine[Any, Any, T]]
 ) -> list[tuple[DeadQueue, T]]:
     """Return the result of `ask` for every dead queue, or for the one of that name."""
-    from services.installed import chosen_services
-    from services.queues import dead_queue, services_topology, work_queue
-
     settings = settings_or_fail()
     answers: list[tuple[DeadQueue, T]] = []
     try:
         require_shared_broker(settings, "dead")
-        services = chosen_services(settings.services)
+        topology = topology_of(settings) + installed_topology(settings)
     except SettingsError as error:
         fail(str(error))
-    topology = topology_of(settings)
-    prefix = settings.broker_prefix
-    queues = [DeadQueue("orders", topology.dead_orders, topology.orders, "order")]
-    queues += [
-        DeadQueue(s.name, dead_queue(prefix, s), "", work_queue(prefix, s)) for s in services
-    ]
+    queues = topology.dead_queues
     if name is not None:
-        queues = [dead for dead in queues if name in (dead.name, dead.queue)]
+        queues = tuple(dead for dead in queues if name in (dead.name, dead.queue))
         if not queues:
-            names = ", ".join(("orders", *(s.name for s in services)))
+            names = ", ".join(dead.name for dead in topology.dead_queues)
             fail(f"there is no queue {name}; it is one of {names}")
-    topology += services_topology(prefix, topology.events, settings.queue_type, services)
 
     async def ask_each(_: asyncio.Event) -> None:
         async with open_broker(
@@ -139,32 +129,7 @@ def _on_each(
     return answers
 
 
-def _as_text(body: bytes) -> str:
-    """Return an order or an event as JSON, any other body as a bytes literal."""
-    try:
-        return msgspec.json.format(msgspec.json.encode(msgspec.to_builtins(_fields(body)))).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return repr(body)
-
-
-def _fields(body: bytes) -> object:
-    try:
-        order = decode_order(body)
-    except MessageError:
-        return msgspec.json.decode(body)
-    return {name: getattr(order, name) for name in order.__struct_fields__}
-
-
-def _order_of_event(body: bytes) -> str:
-    """Return the order id of an event, or an empty string for an order."""
-    try:
-        return decode_event(body).order_id
-    except MessageError:
+def _time_of_death(letter: LetterView) -> str:
+    if letter.died_at is None:
         return ""
-
-
-def _time_of_death(letter: Delivery) -> str:
-    died_at = letter.headers.get(DIED_AT)
-    if not isinstance(died_at, int):
-        return ""
-    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(died_at))
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(letter.died_at))

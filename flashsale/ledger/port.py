@@ -5,7 +5,7 @@ Every method may raise `LedgerUnavailable`, and the errors that its docstring na
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import MetaData
 
@@ -121,6 +121,29 @@ class AuditLog(Protocol):
 
     async def entries(self, limit: int, before: int | None = None) -> list[AuditEntry]:
         """Return up to `limit` entries, the newest first; only those before an id, if given."""
+
+    async def earlier_result(
+        self, author: Author, action: str, target: str, wanted: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """Return what a request with the author's idempotency key left behind, None if nothing.
+
+        Raises `KeyTaken` if the key belongs to another request.
+        """
+
+    async def write(
+        self,
+        author: Author,
+        action: str,
+        target: str,
+        wanted: Mapping[str, Any],
+        after: Mapping[str, Any],
+    ) -> None:
+        """Write an entry about a change that was made elsewhere, as on the broker.
+
+        `wanted` is what was asked for, by which a repeated request is recognised.
+
+        It is in no transaction with the change: the caller says what a crash between the two means.
+        """
 
 
 class Outbox(Protocol):

@@ -98,6 +98,21 @@ def installed_topology(settings: Settings) -> Topology:
     return declared
 
 
+def dead_letter_topology(settings: Settings) -> Topology:
+    """Return the queues of dead letters, of the orders and of installed services, and no others.
+
+    If the services can't be loaded here, it has only the queue of the orders.
+    """
+    known = topology_of(settings)
+    try:
+        known += installed_topology(settings)
+    except SettingsError as error:
+        log.warning("dead letters of services not known", reason=str(error))
+    names = {dead.queue for dead in known.dead_queues}
+    queues = tuple(queue for queue in known.queues if queue.name in names)
+    return Topology((), queues, (), known.dead_queues)
+
+
 def installed_ranking() -> RankingQuery | None:
     """Return the query of an installed service that ranks buyers, or None.
 

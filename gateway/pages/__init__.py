@@ -18,10 +18,26 @@ _SHOP_FILES = {
     "/page/shop.js": ("shop.js", "text/javascript; charset=utf-8"),
     "/page/shop.svg": ("shop.svg", "image/svg+xml"),
 }
+_OPS_SCRIPTS = (
+    "audit",
+    "charts",
+    "dead_letters",
+    "dialog",
+    "drain",
+    "intake",
+    "ops",
+    "requests",
+    "sales",
+    "samples",
+    "words",
+)
 _OPS_FILES = {
-    "/ops": ("ops.html", "text/html; charset=utf-8"),
-    "/ops/ops.css": ("ops.css", "text/css; charset=utf-8"),
-    "/ops/ops.js": ("ops.js", "text/javascript; charset=utf-8"),
+    "/ops": ("ops/ops.html", "text/html; charset=utf-8"),
+    "/ops/ops.css": ("ops/ops.css", "text/css; charset=utf-8"),
+    **{
+        f"/ops/{name}.js": (f"ops/{name}.js", "text/javascript; charset=utf-8")
+        for name in _OPS_SCRIPTS
+    },
     "/ops/uplot.css": ("uplot/uPlot.min.css", "text/css; charset=utf-8"),
     "/ops/uplot.js": ("uplot/uPlot.iife.min.js", "text/javascript; charset=utf-8"),
 }

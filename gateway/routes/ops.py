@@ -1,4 +1,4 @@
-"""`/ops`: the operator's page, for clients that know the admin token."""
+"""`/ops`: the operator's page, for clients that know a token."""
 
 import re
 
@@ -9,7 +9,7 @@ from gateway.context import CONTEXT
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
 from gateway.pages import ops_files
-from gateway.routes.admin.access import viewers
+from gateway.routes.admin.access import ROLE, viewers
 from gateway.state.ops_samples import OpsSample
 
 _MOMENT = re.compile(r"[0-9]{1,12}\Z")
@@ -17,9 +17,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class OpsView(msgspec.Struct):
-    """The limits in force, and the samples since the page asked last."""
+    """Who looks, the limits in force, and the samples since the page asked last."""
 
+    role: str
     drain_rate: int
+    paused: bool
     backlog_limit: int
     fields: tuple[str, ...]
     samples: list[OpsSample]
@@ -32,7 +34,9 @@ async def get_samples(request: web.Request) -> web.StreamResponse:
         raise Problem("bad-request", "after is a moment in Unix seconds.")
     context = request.app[CONTEXT]
     view = OpsView(
+        role=request[ROLE].name.lower(),
         drain_rate=context.drain.drain_rate,
+        paused=context.drain.paused,
         backlog_limit=context.settings.queue_max_length,
         fields=OpsSample.__struct_fields__,
         samples=context.ops_samples.after(int(after)),

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -12,10 +13,14 @@ from flashsale.observability.gateway_metrics import RequestCounts
 from gateway.state.announcements import Announcements
 from gateway.state.arrivals import KEPT_SECONDS, ArrivalsBySecond
 from gateway.state.backlog import Backlog
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.sales import KnownSales
 
 # After this time every gateway has announced its arrivals of a second.
 _SETTLED_SECONDS = 1
+
+_Levels = tuple[int, int, int, int, int, Mapping[str, int]]
+"""A moment, and the fields of a sample from `decided` on."""
 
 
 class OpsSample(msgspec.Struct, frozen=True, array_like=True):
@@ -29,6 +34,9 @@ class OpsSample(msgspec.Struct, frozen=True, array_like=True):
     decided: int
     backlog: int
     stock_left: int
+    drain_limit: int
+    left: Mapping[str, int]
+    """The stock that is left of each sale, by sku."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,7 @@ class SampleSources:
     backlog: Backlog
     announcements: Announcements
     sales: KnownSales
+    drain: KnownDrain
 
 
 class OpsSamples:
@@ -47,7 +56,8 @@ class OpsSamples:
 
     def __init__(self, sources: SampleSources) -> None:
         self._sources = sources
-        self._levels: deque[tuple[int, int, int, int]] = deque(maxlen=KEPT_SECONDS)
+        self._levels: deque[_Levels] = deque(maxlen=KEPT_SECONDS)
+        self._left: Mapping[str, int] = {}
         self._totals = (0, 0, 0, 0, 0)
 
     def after(self, moment: int) -> list[OpsSample]:
@@ -57,8 +67,8 @@ class OpsSamples:
         """
         settled = time.time() - _SETTLED_SECONDS
         return [
-            OpsSample(at, *self._sources.arrivals.at(at), decided, backlog, left)
-            for at, decided, backlog, left in self._levels
+            OpsSample(at, *self._sources.arrivals.at(at), decided, backlog, total, limit, left)
+            for at, decided, backlog, total, limit, left in self._levels
             if moment < at <= settled
         ]
 
@@ -83,11 +93,15 @@ class OpsSamples:
         totals = (accepted + full + away, accepted, full, away, sources.announcements.decided)
         new = [total - before for total, before in zip(totals, self._totals, strict=True)]
         self._totals = totals
-        left = sum(sale.remaining for sale in sources.sales)
+        left = {sale.sku: sale.remaining for sale in sources.sales}
+        if left != self._left:  # or many samples share one
+            self._left = left
+        limit = 0 if sources.drain.paused else sources.drain.drain_rate
+        levels = (sources.backlog.ready, sum(left.values()), limit, self._left)
         seconds = last - first + 1
         for number, at in enumerate(range(first, last + 1)):
             *flow, decided = (_share(count, seconds, number) for count in new)
-            self._levels.append((at, decided, sources.backlog.ready, left))
+            self._levels.append((at, decided, *levels))
             if any(flow):
                 sources.announcements.announce_arrivals(Arrivals(at, *flow))
 

@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, cast, get_args
 
@@ -12,8 +11,8 @@ from consumer.dead_letters import DeadLetters
 from consumer.drain_control import DrainControl
 from consumer.drain_loop import DrainLoop
 from consumer.release_gate import ReleaseGate
-from flashsale.broker import QueueFull, sale_topology
-from flashsale.broker.dead_letters import DeadQueue, replay
+from flashsale.broker import DeadQueue, sale_topology
+from flashsale.broker.dead_letters import replay
 from flashsale.domain.controls import Controls
 from flashsale.domain.order_ids import OrderId, keyed_order_id
 from flashsale.domain.orders import OrderRequest, Outcome
@@ -354,13 +353,12 @@ class Shop:
 
     def replay(self) -> None:
         """Have everything in the dead queue tried again."""
-        dead = DeadQueue("orders", self.topology.dead_orders, self.topology.orders, "order")
+        [dead] = self.topology.dead_queues
         self.broker.fault = None
         self.loop.finish(self._replay(dead))
 
     async def _replay(self, dead: DeadQueue) -> None:
-        with suppress(QueueFull):  # it leaves them where they are
-            await replay(self.broker, dead, None)
+        await replay(self.broker, dead, None)  # a full queue leaves them where they are
 
     def _end(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         for task in tasks:

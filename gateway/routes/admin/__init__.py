@@ -1,5 +1,5 @@
 """The operator's addresses under `/admin`. Without a token in the settings there are none."""
 
-from gateway.routes.admin import audit, drain, intake
+from gateway.routes.admin import audit, dead, drain, intake
 
-ROUTES = [*drain.ROUTES, *intake.ROUTES, *audit.ROUTES]
+ROUTES = [*drain.ROUTES, *intake.ROUTES, *audit.ROUTES, *dead.ROUTES]

@@ -3,7 +3,8 @@
 import html
 import io
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import quantiles
 from typing import Any
 
@@ -27,14 +28,15 @@ table { border-collapse: collapse } td { padding: .15rem 1.5rem .15rem 0; vertic
 
 def page(outcome: Outcome, cores: Cores) -> str:
     """Return the page as one self-contained HTML document."""
+    times = time_axis(outcome, cores)
     figures = [
-        ("Orders sent, by answer", lambda axes: _flow(axes, outcome)),
-        ("Backlog and drain", lambda axes: _drain(axes, outcome)),
-        ("Response time of a 202", lambda axes: _latency(axes, outcome)),
-        ("Cores used by each process", lambda axes: _cores(axes, outcome, cores)),
+        ("Orders sent, by answer", lambda axes: _flow(axes, outcome, times.start)),
+        ("Backlog and drain", lambda axes: _drain(axes, outcome, times.start)),
+        ("Response time of a 202", lambda axes: _latency(axes, outcome, times.start)),
+        ("Cores used by each process", lambda axes: _cores(axes, cores, times.start)),
     ]
     drawn = "".join(
-        f"<figure><figcaption><b>{title}</b></figcaption>{_svg(draw)}</figure>"
+        f"<figure><figcaption><b>{title}</b></figcaption>{_svg(draw, times)}</figure>"
         for title, draw in figures
     )
     report = outcome.report
@@ -58,6 +60,25 @@ def page(outcome: Outcome, cores: Cores) -> str:
     )
 
 
+@dataclass(frozen=True)
+class TimeAxis:
+    """The axis that all plots share: from `start` on the monotonic clock, for so many seconds."""
+
+    start: float
+    seconds: float
+
+
+def time_axis(outcome: Outcome, cores: Cores) -> TimeAxis:
+    """Return the axis of all that was measured: shoppers, watch and cores have one clock."""
+    moments = [
+        *(entry.at for entry in outcome.history),
+        *(sample.at for sample in outcome.watch.samples),
+        *cores.at,
+    ]
+    start = min(moments, default=0.0)
+    return TimeAxis(start, max(moments, default=1.0) - start)
+
+
 def _rows(report: Report) -> dict[str, str]:
     refused = {f"refused: {kind}": f"{n:,}" for kind, n in sorted(report.refused.items())}
     return {
@@ -74,17 +95,19 @@ def _rows(report: Report) -> dict[str, str]:
     }
 
 
-def _svg(draw: Callable[[Any], None]) -> str:
+def _svg(draw: Callable[[Any], None], times: TimeAxis) -> str:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(9, 2.8))
     draw(axes)
+    axes.set_xlim(0, times.seconds)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("seconds")
     axes.grid(alpha=0.25)
     if axes.get_legend_handles_labels()[1]:
         axes.legend(loc="best", fontsize="small", framealpha=0.6)
-    figure.tight_layout()
+    # The same margins for all, or equal moments would not be below each other.
+    figure.subplots_adjust(left=0.09, right=0.98, bottom=0.18, top=0.96)
     file = io.StringIO()
     figure.savefig(file, format="svg")
     pyplot.close(figure)
@@ -92,9 +115,8 @@ def _svg(draw: Callable[[Any], None]) -> str:
     return drawn[drawn.index("<svg") :]
 
 
-def _flow(axes: Any, outcome: Outcome) -> None:
+def _flow(axes: Any, outcome: Outcome, start: float) -> None:
     """Plot the orders of each second by answer, from the shoppers' history."""
-    start = _start(outcome.history)
     kinds: dict[str, tuple[str, Callable[[OrderAttempt], bool]]] = {
         "sent": (_BLUE, lambda entry: True),
         "accepted": (_GREEN, lambda entry: entry.status == 202),
@@ -111,9 +133,8 @@ def _flow(axes: Any, outcome: Outcome) -> None:
     axes.set_ylabel("orders / s")
 
 
-def _drain(axes: Any, outcome: Outcome) -> None:
+def _drain(axes: Any, outcome: Outcome, start: float) -> None:
     watch = outcome.watch
-    start = watch.samples[0].at
     at = [sample.at - start for sample in watch.samples]
     axes.fill_between(
         at, [s.backlog for s in watch.samples], color="#e0a526", alpha=0.5, label="orders waiting"
@@ -126,8 +147,7 @@ def _drain(axes: Any, outcome: Outcome) -> None:
     axes.set_ylabel("orders, orders / s")
 
 
-def _latency(axes: Any, outcome: Outcome) -> None:
-    start = _start(outcome.history)
+def _latency(axes: Any, outcome: Outcome, start: float) -> None:
     by_second: dict[int, list[float]] = defaultdict(list)
     for entry in outcome.history:
         if entry.status == 202:
@@ -142,8 +162,7 @@ def _latency(axes: Any, outcome: Outcome) -> None:
     axes.set_ylabel("ms")
 
 
-def _cores(axes: Any, outcome: Outcome, cores: Cores) -> None:
-    start = outcome.watch.samples[0].at
+def _cores(axes: Any, cores: Cores, start: float) -> None:
     for name in cores.seconds:
         axes.plot(
             [at - start for at in cores.at],
@@ -151,7 +170,3 @@ def _cores(axes: Any, outcome: Outcome, cores: Cores) -> None:
             label=name,
         )
     axes.set_ylabel("cores")
-
-
-def _start(history: Sequence[OrderAttempt]) -> float:
-    return history[0].at if history else 0.0

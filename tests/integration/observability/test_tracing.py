@@ -14,7 +14,7 @@ import pytest
 
 from consumer.app import run_drain
 from flashsale.broker import Topology
-from flashsale.broker.dead_letters import DeadQueue, peek, replay
+from flashsale.broker.dead_letters import peek, replay
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger, open_ledger
 from flashsale.messages.events import OrderEvent, encode_event
@@ -428,7 +428,7 @@ async def test_a_dead_order_keeps_its_trace(
                 await asyncio.sleep(0.02)
         stop.set()
         await draining
-        letters = DeadQueue("orders", dead, orders, "order")
+        [letters] = stack.topology.dead_queues
         assert (await peek(stack.broker, letters))[0].headers["traceparent"] == SAMPLED
         await replay(stack.broker, letters, None)
         assert (await headers_of_the_first(stack))["traceparent"] == SAMPLED

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Column, Integer, MetaData, String, Table
 
-from flashsale.broker import Delivery
-from flashsale.broker.dead_letters import DeadQueue, peek
+from flashsale.broker import DeadQueue, Delivery
+from flashsale.broker.dead_letters import peek
 from flashsale.domain.order_ids import random_order_id
 from flashsale.messages.events import OrderEvent, encode_event, new_event_id
 from flashsale.observability.services_metrics import ServicesMetrics

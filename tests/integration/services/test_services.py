@@ -111,13 +111,13 @@ async def test_a_poison_event_dies_alone_and_is_done_once_after_a_replay(
         assert isinstance(letter.headers["died_at"], int)
 
         dead = bench.dead_queue(service)
-        assert await replay(bench.stack.broker, dead, {"another"}) == 0
-        assert await replay(bench.stack.broker, dead, None) == 1
+        assert len((await replay(bench.stack.broker, dead, {"another"})).ids) == 0
+        assert len((await replay(bench.stack.broker, dead, None)).ids) == 1
         [letter] = await bench.dead(service, 1)
         assert letter.headers["attempts"] == 3, "it had all its tries once more"
 
         mended = True
-        assert await replay(bench.stack.broker, dead, {poison.event_id}) == 1
+        assert len((await replay(bench.stack.broker, dead, {poison.event_id})).ids) == 1
         await bench.done(poison, *others)
         await bench.dead(service, 0)
         # As if the replay had died between publish and removal, and was repeated.
@@ -140,10 +140,10 @@ async def test_dead_events_can_be_dropped(bench: Bench) -> None:
         assert {letter.headers["reason"] for letter in letters} == {"no such customer"}
         assert {letter.headers["attempts"] for letter in letters} == {1}, "no second try"
         dead = bench.dead_queue(service)
-        assert await drop(bench.stack.broker, dead, {events[1].event_id}) == 1
+        assert len((await drop(bench.stack.broker, dead, {events[1].event_id})).ids) == 1
         left = await bench.dead(service, 2)
         assert {e.message_id for e in left} == {events[0].event_id, events[2].event_id}
-        assert await drop(bench.stack.broker, dead, None) == 2
+        assert len((await drop(bench.stack.broker, dead, None)).ids) == 2
         await bench.dead(service, 0)
 
 

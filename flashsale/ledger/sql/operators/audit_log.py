@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from flashsale.domain.audit_entries import AuditEntry, Author
 from flashsale.ledger.errors import KeyTaken
 from flashsale.ledger.sql.tables import audit_log
-from flashsale.ledger.sql.transactions import reading
+from flashsale.ledger.sql.transactions import reading, writing
 
 _CLOCK = func.extract("epoch", func.clock_timestamp()).cast(Double)
 
@@ -94,6 +94,30 @@ class SqlAuditLog:
             query = query.where(audit_log.c.id < before)
         async with reading(self._engine) as connection:
             return [_as_entry(row) for row in await connection.execute(query)]
+
+    async def earlier_result(
+        self, author: Author, action: str, target: str, wanted: Mapping[str, Any]
+    ) -> Mapping[str, Any] | None:
+        """Return what a request with the author's idempotency key left behind, None if nothing.
+
+        Raises `KeyTaken` if the key belongs to another request.
+        """
+        async with reading(self._engine) as connection:
+            return await earlier_result(connection, author, as_request(action, target, wanted))
+
+    async def write(
+        self,
+        author: Author,
+        action: str,
+        target: str,
+        wanted: Mapping[str, Any],
+        after: Mapping[str, Any],
+    ) -> None:
+        """Write an entry about a change that was made elsewhere, as on the broker."""
+        request = as_request(action, target, wanted)
+        async with writing(self._engine) as connection:
+            now = await database_time(connection)
+            await write_entry(connection, now, author, action, target, None, after, request)
 
 
 def _as_entry(row: Row[Any]) -> AuditEntry:

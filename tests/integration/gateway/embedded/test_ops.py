@@ -1,5 +1,7 @@
 """`/ops`: the operator's page and its samples."""
 
+import re
+
 import pytest
 from pydantic import SecretStr
 
@@ -62,3 +64,38 @@ async def test_the_ops_samples_show_the_sale_second_by_second(sqlite_url: str) -
         gateway.drain()
         decided = answer.body["fields"].index("decided")
         await until(samples, lambda answer: sum(row[decided] for row in found(answer)) == 3)
+
+
+async def test_the_page_knows_who_looks_at_it_and_what_is_left_of_each_sale(
+    sqlite_url: str,
+) -> None:
+    tokens = ADMIN | {"viewer_token": SecretStr("only look")}
+    async with open_gateway(sqlite_url, **tokens) as gateway:
+        for token, role in (("let me in, please", "operator"), ("only look", "viewer")):
+            headers = {"Authorization": f"Bearer {token}"}
+
+            async def samples(headers: dict[str, str] = headers) -> Answer:
+                return await gateway.call("GET", "/ops/samples", headers=headers)
+
+            answer = await until(samples, lambda answer: answer.body["samples"])
+            assert (answer.body["role"], answer.body["paused"]) == (role, False)
+        last = dict(zip(answer.body["fields"], answer.body["samples"][-1], strict=True))
+        assert last["drain_limit"] == 2000
+        assert last["left"] == {"early": 5, "gone": 0, "late": 5, "one-each": 5, "tv": 5}
+
+
+async def test_each_script_of_the_page_is_served_under_a_strict_policy(sqlite_url: str) -> None:
+    async with open_gateway(sqlite_url, **ADMIN) as gateway:
+        headers = {"Authorization": "Bearer let me in, please"}
+        asked, pending = set[str](), ["ops.js"]
+        while pending:
+            asked.add(name := pending.pop())
+            async with gateway.client.get(f"{gateway.url}/ops/{name}", headers=headers) as answer:
+                assert (answer.status, answer.content_type) == (200, "text/javascript")
+                assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
+                imports = re.findall(r'from "\./(\w+\.js)"', await answer.text())
+            pending += [found for found in imports if found not in asked]
+        assert len(asked) == 11
+        async with gateway.client.get(f"{gateway.url}/ops", headers=headers) as answer:
+            page = await answer.text()
+        assert not re.search(r"<script(?![^>]*src)|<style| style=| on\w+=", page)
