@@ -87,7 +87,7 @@ class DrainChange:
             raise ChangeRefused("", "nothing to change: give paused or rate")
         if self.rate is not None:
             _require_rate(self.rate, smallest_rate)
-        _require_text("reason", self.reason)
+        require_text("reason", self.reason)
         end = self._end(now)
         if self.paused is not None:
             controls = replace(
@@ -135,8 +135,8 @@ class IntakeChange:
             raise ChangeRefused("", "nothing to change: give paused or notice")
         if self.notice is not None and not paused:
             raise ChangeRefused("notice", "shoppers read it while the intake is paused only")
-        _require_text("notice", self.notice)
-        _require_text("reason", self.reason)
+        require_text("notice", self.notice)
+        require_text("reason", self.reason)
         notice = self.notice if self.notice is not None or self.paused else controls.notice
         return replace(
             controls,
@@ -155,7 +155,8 @@ def _require_rate(rate: int, smallest: int) -> None:
         )
 
 
-def _require_text(field: str, text: str | None) -> None:
+def require_text(field: str, text: str | None) -> None:
+    """Raise `ChangeRefused` for a notice or a reason that is too long or can't be printed."""
     if text is None:
         return
     if len(text) > MAX_NOTICE:
