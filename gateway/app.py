@@ -156,6 +156,8 @@ def create_context(
         ),
         ledger_lookup=ledger_lookup,
         audit_log=stack.ledger.audit_log,
+        managed_sales=stack.ledger,
+        order_pages=stack.ledger,
         announcements=announcements,
         intake=intake,
         streams=EventStreams(settings.streams, metrics),

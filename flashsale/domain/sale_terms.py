@@ -29,6 +29,13 @@ def require_terms(sale: Sale) -> None:
     require_order(sale, "closes_at")
 
 
+def require_new(sale: Sale, now: float) -> None:
+    """Raise `ChangeRefused` unless a new sale may have these terms at Unix time `now`."""
+    require_terms(sale)
+    require_future("opens_at", sale.opens_at, now)
+    require_future("closes_at", sale.closes_at, now)
+
+
 def require_limit(limit: int | None) -> None:
     """Raise `ChangeRefused` for a wrong limit of a customer."""
     if limit is not None and not 1 <= limit <= MOST_ITEMS:
@@ -45,7 +52,7 @@ def require_future(field: str, moment: float | None, now: float) -> None:
     """Raise `ChangeRefused` if an opening or a closing is not after `now`."""
     if moment is not None and moment <= now:
         verb = "open" if field == "opens_at" else "close"
-        raise ChangeRefused(field, f"is in the past: {verb} the sale now instead")
+        raise ChangeRefused(field, f"must be in the future: {verb} the sale now instead")
 
 
 def require_shown(sale: Sale) -> None:

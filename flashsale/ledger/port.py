@@ -44,6 +44,17 @@ class Sales(Protocol):
 class ManagedSales(Sales, Protocol):
     """The sales of the shop, and the changes of operators."""
 
+    async def create_sale(
+        self,
+        sale: Sale,
+        author: Author = PROGRAM,
+        check: Callable[[Sale, float], None] | None = None,
+    ) -> Sale:
+        """Add a sale as `Sales.create_sale` does, if `check` allows it.
+
+        `check` gets the sale and the Unix time of the database, and raises `ChangeRefused`.
+        """
+
     async def find_sale(self, sku: str) -> Sale:
         """Return a sale. Raises `SaleUnknown`."""
 

@@ -1,7 +1,7 @@
 """The ledger in PostgreSQL or SQLite: sales and the outcomes of orders."""
 
 import secrets as random_secrets
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sqlalchemy import MetaData, insert, select, text
@@ -68,10 +68,15 @@ class SqlLedger:
         async with reading(self._engine) as connection:
             await connection.run_sync(schema.verify)
 
-    async def create_sale(self, sale: Sale, author: Author = PROGRAM) -> Sale:
+    async def create_sale(
+        self,
+        sale: Sale,
+        author: Author = PROGRAM,
+        check: Callable[[Sale, float], None] | None = None,
+    ) -> Sale:
         """Add a sale. Raises `LedgerRefused` if the sku has a sale already, or `KeyTaken`."""
         async with writing(self._engine) as connection:
-            return await sale_changes.create(connection, sale, author)
+            return await sale_changes.create(connection, sale, author, check)
 
     async def sales(self) -> list[Sale]:
         """Return all sales, sorted by sku."""

@@ -1,5 +1,12 @@
 """The operator's addresses under `/admin`. Without a token in the settings there are none."""
 
-from gateway.routes.admin import audit, drain, intake
+from gateway.routes.admin import audit, drain, intake, orders, sale_actions, sales
 
-ROUTES = [*drain.ROUTES, *intake.ROUTES, *audit.ROUTES]
+ROUTES = [
+    *drain.ROUTES,
+    *intake.ROUTES,
+    *audit.ROUTES,
+    *sales.ROUTES,
+    *sale_actions.ROUTES,
+    *orders.ROUTES,
+]

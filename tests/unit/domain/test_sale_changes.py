@@ -112,9 +112,10 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_field(
 
 
 def test_a_time_in_the_past_is_refused_with_the_advice_to_do_it_now() -> None:
-    for field, advice in (("opens_at", "open the sale now"), ("closes_at", "close the sale now")):
-        with pytest.raises(ChangeRefused, match=advice):
-            TermsChange(**{field: NOW - 5}).apply(Sale("tv", 5), NOW)
+    with pytest.raises(ChangeRefused, match="open the sale now"):
+        TermsChange(opens_at=NOW - 5).apply(Sale("tv", 5), NOW)
+    with pytest.raises(ChangeRefused, match="close the sale now"):
+        TermsChange(closes_at=NOW - 5).apply(Sale("tv", 5), NOW)
 
 
 def test_terms_may_come_back_as_they_were_read() -> None:

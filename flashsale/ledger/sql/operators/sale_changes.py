@@ -1,6 +1,6 @@
 """Create, change and delete sales: one locked row, and the audit in the same transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -37,10 +37,15 @@ async def find(connection: AsyncConnection, sku: str) -> Sale:
     return await _one(connection, _of(sku), sku)
 
 
-async def create(connection: AsyncConnection, sale: Sale, author: Author) -> Sale:
+async def create(
+    connection: AsyncConnection,
+    sale: Sale,
+    author: Author,
+    check: Callable[[Sale, float], None] | None = None,
+) -> Sale:
     """Add a sale, or return the one that the same request has added before.
 
-    Raises `LedgerRefused` if the sku has a sale already, or `KeyTaken`.
+    Raises `LedgerRefused` if the sku has a sale already, `KeyTaken`, and what `check` raises.
     """
     require_text("reason", author.reason)
     request = as_request("sale.create", sale.sku, asdict(sale))
@@ -48,6 +53,8 @@ async def create(connection: AsyncConnection, sale: Sale, author: Author) -> Sal
     earlier = await earlier_result(connection, author, request)
     if earlier is not None:
         return Sale(**earlier)
+    if check is not None:
+        check(sale, await database_time(connection))
     try:
         async with connection.begin_nested():
             await connection.execute(insert(sales).values(asdict(sale)))
