@@ -16,6 +16,8 @@ from flashsale.domain.sale_terms import (
 )
 from flashsale.domain.sales import Sale
 
+_ROUNDED_SECONDS = 2e-6
+
 
 class StockBelowSold(ChangeRefused):
     """The stock can't be less than what is sold. Nothing was changed."""
@@ -64,16 +66,28 @@ class TermsChange:
         wanted = self.wanted
         if not wanted:
             raise ChangeRefused("", "nothing to change: give at least one term")
-        changed = replace(sale, **wanted)
+        as_read = {
+            field: getattr(sale, field)
+            for field in ("opens_at", "closes_at")
+            if _as_read(wanted.get(field), getattr(sale, field))
+        }
+        changed = replace(sale, **{**wanted, **as_read})
         require_limit(changed.customer_limit)
         require_shown(changed)
-        # A moment of the past is refused only if it is new: it may come back as it was read.
         for field in ("opens_at", "closes_at"):
-            if field in wanted and wanted[field] != getattr(sale, field):
-                require_future(field, wanted[field], now)
+            if getattr(changed, field) != getattr(sale, field):
+                require_future(field, getattr(changed, field), now)
         if (changed.opens_at, changed.closes_at) != (sale.opens_at, sale.closes_at):
             require_order(changed, "closes_at" if "closes_at" in wanted else "opens_at")
         return changed
+
+
+def _as_read(wanted: float | None, known: float | None) -> bool:
+    """Return whether a moment comes back as it was read, rounded to microseconds.
+
+    It may then be in the past.
+    """
+    return wanted is not None and known is not None and abs(wanted - known) < _ROUNDED_SECONDS
 
 
 @dataclass(frozen=True)
