@@ -95,16 +95,6 @@ async def test_a_sale_is_opened_and_closed_within_a_second(
         assert answer.problem == refused[after]
 
 
-async def test_another_gateway_hears_of_a_change(sqlite_url: str) -> None:
-    # On a ledger of its own it could not tell: both read the same file.
-    async with open_gateway(sqlite_url, **TOKENS) as gateway:
-        heard = asyncio.Event()
-        gateway.context.sales.read_soon = heard.set  # type: ignore[method-assign]
-        assert (await post(gateway, "sales/tv/close")).body["state"] == "closed"
-        async with asyncio.timeout(5):
-            await heard.wait()
-
-
 async def test_a_repeated_request_for_stock_is_applied_once(gateway: EmbeddedGateway) -> None:
     first = await post(gateway, "sales/tv/stock", key="k", add=500, reason="found some")
     again = await post(gateway, "sales/tv/stock", key="k", add=500, reason="found some")
