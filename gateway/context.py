@@ -16,8 +16,8 @@ from gateway.intake.accept_order import OrderIntake
 from gateway.server.lifecycle import Lifecycle
 from gateway.state.announcements import Announcements
 from gateway.state.backlog import Backlog
-from gateway.state.known_controls import KnownControls
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_controls import KnownControls
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.missing_orders import MissingOrders
 from gateway.state.ops_samples import OpsSamples

@@ -47,6 +47,13 @@ def the_sale() -> Dashboard:
                 ((None, "red"), (1, "green"), (2, "red")),
             ),
             Stat(
+                "Paused by an operator",
+                "1: the drain, and orders wait. 2: the intake, and orders are refused. 3: both.",
+                "short",
+                Query("max(flashsale_drain_paused) + 2 * max(flashsale_intake_paused)", "paused"),
+                ((None, "green"), (1, "orange")),
+            ),
+            Stat(
                 "Most in any second",
                 "Most orders released to the database in any second, by the drain's own count.",
                 "short",

@@ -13,7 +13,9 @@ from flashsale.broker import AccessRefused, BrokerUnavailable, QueueInUse, upgra
 from flashsale.broker.topology_diagram import mermaid, tables
 from flashsale.cli import run
 from flashsale.cli.advise import advise_on_queue
+from flashsale.cli.audit import audit
 from flashsale.cli.check import check
+from flashsale.cli.controls import drain_app, intake_app
 from flashsale.cli.dead_letters import dead_app
 from flashsale.cli.demo import demo
 from flashsale.cli.sale import sale_app
@@ -137,5 +139,8 @@ def topology(
 app.command("advise")(advise_on_queue)
 app.command()(check)
 app.command()(demo)
+app.command()(audit)
 app.add_typer(sale_app, name="sale")
+app.add_typer(drain_app, name="drain")
+app.add_typer(intake_app, name="intake")
 app.add_typer(dead_app, name="dead")

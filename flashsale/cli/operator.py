@@ -1,4 +1,4 @@
-"""Who changes something by the command line."""
+"""Who changes something by a command."""
 
 import getpass
 import os
@@ -7,13 +7,9 @@ from flashsale.domain.audit_entries import Author
 
 
 def author(reason: str | None) -> Author:
-    """Return the user of the command line as the author of a change."""
-    return Author(f"cli:{_user()}", reason)
-
-
-def _user() -> str:
+    """Return the user of this command as the author of a change."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        # In a container the user id often has no name.
-        return f"uid {os.getuid()}"
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that has no name
+        name = f"uid {os.getuid()}"
+    return Author(f"cli:{name}", reason)

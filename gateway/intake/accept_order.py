@@ -27,7 +27,7 @@ from gateway.intake.refusals import (
 )
 from gateway.intake.retry_after import RetryAfter
 from gateway.state.announcements import Announcements
-from gateway.state.known_controls import KnownControls
+from gateway.state.drain.known_controls import KnownControls
 from gateway.state.orders import KnownOrder, KnownOrders
 from gateway.state.sales import KnownSales
 

@@ -4,7 +4,7 @@ import random
 import time
 
 from gateway.state.backlog import Backlog
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_drain import KnownDrain
 
 _LONGEST_SECONDS = 30
 # After a refusal by the broker, refuse further orders without asking it, until the drain has made

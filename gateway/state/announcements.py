@@ -26,8 +26,8 @@ from flashsale.messages.codec import MessageError
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.state.arrivals import ArrivalsBySecond, OtherGateways
 from gateway.state.backlog import Backlog
-from gateway.state.known_controls import KnownControls
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_controls import KnownControls
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.orders import KnownOrder, KnownOrders
 from gateway.state.sales import KnownSales

@@ -2,7 +2,7 @@
 
 import time
 
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_drain import KnownDrain
 
 _STILL_SECONDS = 3.0
 _COUNTS_UNTIL_EMPTY = 10

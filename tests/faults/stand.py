@@ -173,9 +173,13 @@ class Stand:
         exits, _ = self._running.pop(name)
         await asyncio.to_thread(exits.close)
 
+    def url(self, name: str) -> str:
+        """The address of a gateway, not through a link that may be broken."""
+        return f"http://127.0.0.1:{self._ports[name]}"
+
     def ready(self, name: str) -> bool:
         """Whether a gateway is ready."""
-        return get(f"http://127.0.0.1:{self._ports[name]}/readyz") is not None
+        return get(f"{self.url(name)}/readyz") is not None
 
     # Where things are.
 

@@ -17,6 +17,7 @@ from tests.faults.scenarios import (  # noqa: F401 they register themselves
     disk,
     gateway,
     mail,
+    operator,
     power,
     service,
 )

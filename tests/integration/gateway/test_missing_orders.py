@@ -15,7 +15,7 @@ from flashsale.ledger import open_ledger
 from flashsale.messages.announcements import Decision
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.state.backlog import Backlog
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.missing_orders import MissingOrders
 from gateway.state.orders import KnownOrders

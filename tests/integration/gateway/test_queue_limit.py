@@ -8,7 +8,7 @@ from flashsale.domain.order_ids import random_order_id
 from gateway.intake.queue_room import QueueRoom
 from gateway.state.arrivals import OtherGateways
 from gateway.state.backlog import Backlog
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.queue_position import QueuePosition
 from gateway.state.stream_changes import StreamChanges
 from tests.conftest import unique

@@ -15,11 +15,12 @@ Series = dict[str, str]
 
 
 class Case(NamedTuple):
-    """Series, a sample every 5 s, by which an alert fires after two minutes or never does."""
+    """Series, a sample every 5 s, by which an alert fires after some minutes or never does."""
 
     alert: str
     fires: Series
     silent: Series
+    after: str = "2m"
 
 
 # `1x30` is 30 more of the same, `0+5x30` grows by 5 a sample, `_` is no sample.
@@ -76,6 +77,27 @@ CASES = [
         "FlashsaleDrainStalled",
         {"flashsale_backlog_orders": "50x40"},  # there is no consumer at all
         {"flashsale_backlog_orders": "0x40", "flashsale_released_orders_total": "900x40"},
+    ),
+    Case(
+        "FlashsaleDrainStalled",
+        {"flashsale_backlog_orders": "50x40", 'flashsale_drain_paused{instance="a"}': "0x40"},
+        # An operator wants it so.
+        {
+            "flashsale_backlog_orders": "50x40",
+            'flashsale_drain_paused{instance="a"}': "1x40",
+            'flashsale_drain_paused{instance="b"}': "0x40",
+        },
+    ),
+    Case(
+        "FlashsaleDrainPaused",
+        {"flashsale_backlog_orders": "50x200", "flashsale_drain_paused": "1x200"},
+        {"flashsale_backlog_orders": "0x200", "flashsale_drain_paused": "1x200"},
+        after="11m",
+    ),
+    Case(
+        "FlashsaleIntakePaused",
+        {'flashsale_intake_paused{instance="a"}': "1x40"},
+        {'flashsale_intake_paused{instance="a"}': "1 1 1 0 " * 10},
     ),
     Case(
         "FlashsaleNoActiveDrain",
@@ -182,7 +204,7 @@ def alerts() -> dict[str, dict[str, Any]]:
     return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
 
 
-def promtool_test(alert: str, series: Series, firing: bool, folder: Path) -> None:
+def promtool_test(alert: str, series: Series, after: str, firing: bool, folder: Path) -> None:
     tests = {
         "rule_files": [str(RULES)],
         "evaluation_interval": "5s",
@@ -195,7 +217,7 @@ def promtool_test(alert: str, series: Series, firing: bool, folder: Path) -> Non
                 "promql_expr_test": [
                     {
                         "expr": f'count(ALERTS{{alertname="{alert}",alertstate="firing"}})',
-                        "eval_time": "2m",
+                        "eval_time": after,
                         "exp_samples": [{"labels": "{}", "value": 1}] if firing else [],
                     }
                 ],
@@ -212,8 +234,8 @@ def promtool_test(alert: str, series: Series, firing: bool, folder: Path) -> Non
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.alert)
 def test_an_alert_fires_when_it_should_and_is_silent_when_not(case: Case, tmp_path: Path) -> None:
-    promtool_test(case.alert, case.fires, True, tmp_path)
-    promtool_test(case.alert, case.silent, False, tmp_path)
+    promtool_test(case.alert, case.fires, case.after, True, tmp_path)
+    promtool_test(case.alert, case.silent, case.after, False, tmp_path)
 
 
 def test_every_alert_is_tested_and_has_an_entry_in_the_runbook() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.state.clock_skew import ClockSkew
+from gateway.state.drain.clock_skew import ClockSkew
 
 
 def test_the_skew_is_unknown_until_the_drain_has_told_its_time() -> None:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_drain import KnownDrain
 
 
 @pytest.mark.parametrize(("ahead", "corrected"), [(0.3, 0), (0.6, 0.6), (60, 60), (-60, 0)])

@@ -16,7 +16,7 @@ from flashsale.messages.announcements import Decision
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.context import CONTEXT, Context
 from gateway.routes.order_status import find_order
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.orders import KnownOrder, KnownOrders
 from gateway.state.queue_position import QueuePosition

@@ -5,7 +5,7 @@ import asyncio
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.messages.announcements import Decision
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.orders import KnownOrders
 from gateway.state.queue_position import QueuePosition
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import Row, select, text, update
+from sqlalchemy import Row, TextClause, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flashsale.domain.audit_entries import AUTOMATIC, Author
@@ -80,9 +80,11 @@ class SqlControlBoard:
         operator saw, None for any. Raises `ChangedMeanwhile`, and what `change` raises.
         """
         async with writing(self._engine) as connection:
-            await _wait_for_batch(connection, name)
+            await _limit_waits(connection, _LONGEST_CHANGE)
             await connection.execute(_MAKE_ROW, {"name": name})
             controls = await _lock(connection, name)
+            # Last: an operator who waits for the row of the controls must not hold up a batch.
+            await _wait_for_batch(connection, name)
             now = await database_time(connection)
             controls = await _end(connection, name, controls, now)
             if version is not None and version != controls.version:
@@ -96,14 +98,18 @@ class SqlControlBoard:
 async def _wait_for_batch(connection: AsyncConnection, name: str) -> None:
     if connection.dialect.name != "postgresql":
         return  # SQLite has one writer
-    await connection.execute(_LONGEST_BATCH)
+    await _limit_waits(connection, _LONGEST_BATCH)
     try:
         with named_errors():
             async with connection.begin_nested():
                 await connection.execute(_WAIT_FOR_BATCH, {"name": name})
     except LedgerBusy:
         pass
-    await connection.execute(_LONGEST_CHANGE)
+
+
+async def _limit_waits(connection: AsyncConnection, limit: TextClause) -> None:
+    if connection.dialect.name == "postgresql":
+        await connection.execute(limit)
 
 
 async def _lock(connection: AsyncConnection, name: str) -> Controls:

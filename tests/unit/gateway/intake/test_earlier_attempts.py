@@ -15,7 +15,7 @@ from flashsale.ledger import LedgerUnavailable
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.intake import earlier_attempts
 from gateway.intake.earlier_attempts import AttemptUnknown, EarlierAttempts
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
 from gateway.state.orders import KnownOrders
 from gateway.state.queue_position import QueuePosition

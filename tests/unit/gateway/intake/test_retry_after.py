@@ -8,7 +8,7 @@ import pytest
 from flashsale.broker import Broker
 from gateway.intake.retry_after import RetryAfter
 from gateway.state.backlog import Backlog
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.queue_position import QueuePosition
 from gateway.state.stream_changes import StreamChanges
 

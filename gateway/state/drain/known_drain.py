@@ -3,7 +3,7 @@
 import math
 import time
 
-from gateway.state.clock_skew import ClockSkew
+from gateway.state.drain.clock_skew import ClockSkew
 
 # A skew below this is as likely a late announcement as a wrong clock.
 _WRONG_SECONDS = 0.5

@@ -9,7 +9,7 @@ import structlog
 from flashsale.domain.audit_entries import Author
 from flashsale.domain.controls import Controls
 from flashsale.ledger import ControlBoard, LedgerError
-from gateway.state.known_drain import KnownDrain
+from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.stream_changes import StreamChanges
 
 log = structlog.get_logger()
