@@ -170,6 +170,8 @@ def create_context(
             if settings.admin_token or settings.viewer_token
             else stack.topology,
         ),
+        managed_sales=stack.ledger,
+        order_pages=stack.ledger,
         announcements=announcements,
         intake=intake,
         streams=EventStreams(settings.streams, metrics),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from flashsale.broker import Broker
-from flashsale.ledger import AuditLog
+from flashsale.ledger import AuditLog, ManagedSales, OrderPages
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.background import Background
 from flashsale.runtime.settings import Settings
@@ -56,6 +56,8 @@ class Context:
     ledger_lookup: LedgerLookup
     audit_log: AuditLog
     dead_letters: DeadLetters
+    managed_sales: ManagedSales
+    order_pages: OrderPages
     announcements: Announcements
     intake: OrderIntake
     # Whom it tells, and of what.

@@ -19,6 +19,10 @@ class Author:
     """A repeated request with the same key is not applied again."""
 
 
+PROGRAM = Author("program")
+"""Who changes something without an operator: a benchmark, or a program of the shop."""
+
+
 @dataclass(frozen=True)
 class AuditEntry:
     """A change as the ledger keeps it. `at` is in Unix seconds, by the clock of the database."""

@@ -13,7 +13,11 @@ from flashsale.domain.orders import Order, Outcome
 
 @dataclass(frozen=True)
 class Sale:
-    """The terms of a sale, and the items sold. Times are Unix seconds, limits are items."""
+    """The terms of a sale, and the items sold. Times are Unix seconds, limits are items.
+
+    Shoppers see the title, the price with its currency and the picture; nothing is computed with
+    them. Each change of an operator makes the next `version`.
+    """
 
     sku: str
     stock: int
@@ -21,6 +25,14 @@ class Sale:
     customer_limit: int | None = None
     opens_at: float | None = None
     closes_at: float | None = None
+    title: str | None = None
+    price: str | None = None
+    """A decimal number, such as `499.00`."""
+    currency: str | None = None
+    """Three letters of ISO 4217, such as `EUR`."""
+    picture_url: str | None = None
+    """An address of https, or a path of the site of the gateway."""
+    version: int = 1
 
     @property
     def remaining(self) -> int:

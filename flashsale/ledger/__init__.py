@@ -10,6 +10,7 @@ from flashsale.ledger.errors import (
     LedgerError,
     LedgerRefused,
     LedgerUnavailable,
+    SaleHasSold,
     SaleUnknown,
     SchemaOutdated,
     SchemaRefused,
@@ -17,6 +18,7 @@ from flashsale.ledger.errors import (
     StatementRefused,
 )
 from flashsale.ledger.holdings import Decided, Holdings, Tally
+from flashsale.ledger.order_pages import DecidedOrder, OrderQuery
 from flashsale.ledger.outbox_events import Relayed, Send, Unsent
 from flashsale.ledger.port import (
     LEASE_SECONDS,
@@ -27,6 +29,8 @@ from flashsale.ledger.port import (
     EffectStore,
     Leases,
     Ledger,
+    ManagedSales,
+    OrderPages,
     Orders,
     Outbox,
     Rankings,
@@ -51,6 +55,7 @@ __all__ = [
     "ControlBoard",
     "ControlsChanged",
     "Decided",
+    "DecidedOrder",
     "DrainLease",
     "EffectStore",
     "Effects",
@@ -63,11 +68,15 @@ __all__ = [
     "LedgerError",
     "LedgerRefused",
     "LedgerUnavailable",
+    "ManagedSales",
+    "OrderPages",
+    "OrderQuery",
     "Orders",
     "Outbox",
     "RankingQuery",
     "Rankings",
     "Relayed",
+    "SaleHasSold",
     "SaleUnknown",
     "Sales",
     "Schema",

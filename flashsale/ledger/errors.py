@@ -27,6 +27,10 @@ class ChangedMeanwhile(LedgerError):
     """Nothing was changed: somebody else has changed it since the version that was asked for."""
 
 
+class SaleHasSold(LedgerRefused):
+    """Nothing was deleted: the sale has sold something, or decided orders name it."""
+
+
 class SaleUnknown(LedgerError):
     """Nothing was changed: there is no sale of this sku."""
 

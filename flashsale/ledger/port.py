@@ -9,14 +9,16 @@ from typing import Any, Protocol
 
 from sqlalchemy import MetaData
 
-from flashsale.domain.audit_entries import AuditEntry, Author
+from flashsale.domain.audit_entries import PROGRAM, AuditEntry, Author
 from flashsale.domain.controls import Controls
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Order, Outcome
+from flashsale.domain.sale_changes import SaleChange
 from flashsale.domain.sales import Sale, Verdict
 from flashsale.ledger.balance_report import Books
 from flashsale.ledger.effects import Effects, Journey
 from flashsale.ledger.holdings import Holdings
+from flashsale.ledger.order_pages import DecidedOrder, OrderQuery
 from flashsale.ledger.outbox_events import Relayed, Send
 from flashsale.ledger.rankings import Buyer, RankingQuery
 from flashsale.ledger.totals import Totals
@@ -28,11 +30,50 @@ LEASE_SECONDS = 10
 class Sales(Protocol):
     """The sales of the shop."""
 
-    async def create_sale(self, sale: Sale) -> None:
-        """Add a sale. Raises `LedgerRefused` if the sku has a sale already."""
+    async def create_sale(self, sale: Sale, author: Author = PROGRAM) -> Sale:
+        """Add a sale, write the audit, and return the sale.
+
+        A request that is repeated with its key gets what the first one made. Raises
+        `LedgerRefused` if the sku has a sale already, or `KeyTaken`.
+        """
 
     async def sales(self) -> list[Sale]:
         """Return all sales, sorted by sku."""
+
+
+class ManagedSales(Sales, Protocol):
+    """The sales of the shop, and the changes of operators."""
+
+    async def create_sale(
+        self,
+        sale: Sale,
+        author: Author = PROGRAM,
+        check: Callable[[Sale, float], None] | None = None,
+    ) -> Sale:
+        """Add a sale as `Sales.create_sale` does, if `check` allows it.
+
+        `check` gets the sale and the Unix time of the database, and raises `ChangeRefused`.
+        """
+
+    async def find_sale(self, sku: str) -> Sale:
+        """Return a sale. Raises `SaleUnknown`."""
+
+    async def change_sale(
+        self, sku: str, change: SaleChange, author: Author, version: int | None = None
+    ) -> Sale:
+        """Change a sale, and write the audit, in one transaction; return the changed sale.
+
+        `version` is the one that the operator saw, None for any. A request that is repeated with
+        its key changes nothing, and gets what the first one made. Raises `SaleUnknown`,
+        `ChangedMeanwhile`, `KeyTaken`, and what `change` raises.
+        """
+
+    async def delete_sale(self, sku: str, author: Author, version: int | None = None) -> None:
+        """Delete a sale that never sold and that no decided order names; write the audit.
+
+        Orders that wait in the queue are then rejected as `unknown_sku`. Raises `SaleUnknown`,
+        `ChangedMeanwhile` or `SaleHasSold`.
+        """
 
 
 class Orders(Protocol):
@@ -43,6 +84,13 @@ class Orders(Protocol):
 
     async def outcomes(self, sku: str) -> dict[str, Outcome]:
         """Return every decided order of a sale, and every failed one, by id."""
+
+
+class OrderPages(Protocol):
+    """Lists of decided orders, for operators."""
+
+    async def decided_orders(self, query: OrderQuery) -> list[DecidedOrder]:
+        """Return the orders that the query asks for, the newest decision first."""
 
 
 class Sink(Protocol):
@@ -217,7 +265,7 @@ class Schema(Protocol):
         """Raise `SchemaOutdated` unless the tables are at the revision of this version."""
 
 
-class Ledger(Sales, Orders, Leases, Rankings, Audit, Schema, Protocol):
+class Ledger(ManagedSales, Orders, OrderPages, Leases, Rankings, Audit, Schema, Protocol):
     """The database behind the queue."""
 
     @property

@@ -20,6 +20,7 @@ from flashsale.broker import (
     QueueFull,
     TopologyMismatch,
 )
+from flashsale.domain.controls import ChangeRefused
 from flashsale.domain.errors import sole_error
 from flashsale.ledger import LedgerError, LedgerUnavailable, SchemaOutdated, StatementRefused
 from flashsale.observability.errors import TracingUnavailable
@@ -37,6 +38,7 @@ _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (SettingsError, "{error}"),
     (TracingUnavailable, "{error}"),
     (BackgroundTaskEnded, "{error}"),
+    (ChangeRefused, "{error}"),
     (SchemaOutdated, "{error}: run `flashsale migrate`"),
     (TopologyMismatch, "the broker has something else of that name: {error}; delete it there,"
      " or set FLASHSALE_BROKER_PREFIX"),

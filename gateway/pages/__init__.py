@@ -2,18 +2,21 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.context import CONTEXT
 from gateway.http.common_headers import PAGE, header_lines
 from gateway.http.json_response import JsonResponse
 from gateway.http.validators import has_version
+from gateway.pages.pictures import page_headers, picture_sites
 
 _FOLDER = Path(__file__).parent
+_SHOP_PAGE = ("shop.html", "text/html; charset=utf-8")
 _SHOP_FILES = {
-    "/": ("shop.html", "text/html; charset=utf-8"),
     "/page/shop.css": ("shop.css", "text/css; charset=utf-8"),
     "/page/shop.js": ("shop.js", "text/javascript; charset=utf-8"),
     "/page/shop.svg": ("shop.svg", "image/svg+xml"),
@@ -46,7 +49,8 @@ _COMMON = header_lines(PAGE)
 
 def shop_files() -> Iterator[tuple[str, Handler]]:
     """Yield the paths and handlers of the shopper's page and its assets."""
-    return _handlers(_SHOP_FILES)
+    yield "/", _shop_page_handler((_FOLDER / _SHOP_PAGE[0]).read_bytes(), _SHOP_PAGE[1])
+    yield from _handlers(_SHOP_FILES)
 
 
 def ops_files() -> Iterator[tuple[str, Handler]]:
@@ -60,11 +64,31 @@ def _handlers(files: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, Handl
 
 
 def _file_handler(body: bytes, content_type: str) -> Handler:
-    etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-    headers = {"ETag": etag}
+    etag = _entity_tag(body)
 
     async def serve_file(request: web.Request) -> web.StreamResponse:
-        status = 304 if has_version(request, etag) else 200
-        return JsonResponse(body, status, headers, content_type, _COMMON)
+        return _response(request, body, etag, content_type, _COMMON)
 
     return serve_file
+
+
+def _shop_page_handler(body: bytes, content_type: str) -> Handler:
+    async def serve_page(request: web.Request) -> web.StreamResponse:
+        common = page_headers(picture_sites(request.app[CONTEXT].sales))
+        # A browser keeps the policy of the page that it has, whatever a 304 says.
+        etag = _entity_tag(body, common)
+        return _response(request, body, etag, content_type, common)
+
+    return serve_page
+
+
+@lru_cache(maxsize=32)
+def _entity_tag(body: bytes, headers: str = "") -> str:
+    return f'"{hashlib.sha256(body + headers.encode()).hexdigest()[:16]}"'
+
+
+def _response(
+    request: web.Request, body: bytes, etag: str, content_type: str, common: str
+) -> web.StreamResponse:
+    status = 304 if has_version(request, etag) else 200
+    return JsonResponse(body, status, {"ETag": etag}, content_type, common)

@@ -39,8 +39,7 @@ async function start() {
     setTimeout(begin, OTHERS_MS * (1 + Math.random()));
     return;
   }
-  document.title = `${sku}: flash sale`;
-  $("sku").textContent = sku;
+  showItem({ sku });
   showOthers(sales);
   setInterval(() => json("sales").then((now) => showOthers(now.sales), () => {}), OTHERS_MS);
   watchSale();
@@ -73,7 +72,7 @@ function showOthers(sales) {
   $("sales").replaceChildren(...others.slice(0, 20).map((other) => {
     const link = document.createElement("a");
     link.href = `?sku=${encodeURIComponent(other.sku)}`;
-    link.textContent = other.sku;
+    link.textContent = other.title ?? other.sku;
     const state = document.createElement("span");
     state.textContent = {
       open: "on sale now",
@@ -104,8 +103,24 @@ function watchSale() {
   listen(`${path}/events`, { sale: showSale }, poll);
 }
 
+function showItem({ sku: item, title, price, currency, picture_url: picture }) {
+  const name = title ?? item;
+  document.title = `${name}: flash sale`;
+  say("sku", name);
+  say("price", [price, currency].filter(Boolean).join(" "));
+  $("price").hidden = !price;
+  if ($("picture").getAttribute("src") !== (picture ?? null)) {
+    $("picture").hidden = true; // until it is loaded: a broken one is not shown
+    if (picture) $("picture").src = picture;
+    else $("picture").removeAttribute("src");
+  }
+}
+
+$("picture").addEventListener("load", () => { $("picture").hidden = false; });
+
 function showSale(seen) {
   sale = seen;
+  showItem(sale);
   $("stock").textContent = `${number.format(sale.remaining)} of ${number.format(sale.stock)} left`;
   $("meter").max = Math.max(sale.stock, 1);
   $("meter").value = sale.remaining;

@@ -20,6 +20,10 @@ class SaleView(msgspec.Struct):
 
     sku: str
     state: SaleState
+    title: str | None
+    price: str | None
+    currency: str | None
+    picture_url: str | None
     stock: int
     sold: int
     remaining: int
@@ -70,6 +74,10 @@ def sale_view(context: Context, sale: Sale) -> SaleView:
     return SaleView(
         sku=sale.sku,
         state=sale_state(sale, context.drain.now()),
+        title=sale.title,
+        price=sale.price,
+        currency=sale.currency,
+        picture_url=sale.picture_url,
         stock=sale.stock,
         sold=sale.sold,
         remaining=sale.remaining,

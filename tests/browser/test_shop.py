@@ -256,3 +256,21 @@ def test_an_order_that_failed_and_was_replayed_is_told_to_be_confirmed(
     with process(replay, tmp_path / "replay.log", shop.environment) as replaying:
         assert replaying.wait() == 0, replaying.output
     expect(page.get_by_role("heading", name="It is yours!")).to_be_visible(timeout=30 * SECONDS)
+
+
+def test_a_sale_has_a_title_a_price_and_a_picture_once_an_operator_gives_them(
+    page: Page, start_shop: StartShop
+) -> None:
+    shop = start_shop(stock=10)
+    page.goto(shop.url)
+    expect(page.get_by_role("heading", name="tv")).to_be_visible()
+    expect(page.locator("#price")).to_be_hidden()
+    expect(page.locator("#picture")).to_be_hidden()
+    shop.execute(
+        "UPDATE sales SET title = 'A TV of 55 inches', price = '499.00', currency = 'EUR',"
+        " picture_url = '/page/shop.svg'"
+    )
+    expect(page.get_by_role("heading", name="A TV of 55 inches")).to_be_visible()
+    expect(page.get_by_text("499.00 EUR")).to_be_visible()
+    expect(page.locator("#picture")).to_be_visible()
+    assert page.title() == "A TV of 55 inches: flash sale"

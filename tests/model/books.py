@@ -7,6 +7,7 @@ from dataclasses import replace
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flashsale.domain.audit_entries import PROGRAM, Author
 from flashsale.domain.controls import Controls
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
@@ -77,9 +78,10 @@ class AtOnceLedger:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def create_sale(self, sale: Sale) -> None:
+    async def create_sale(self, sale: Sale, author: Author = PROGRAM) -> Sale:
         await self._connection.execute(insert(sales).values(vars(sale)))
         await self._connection.commit()
+        return sale
 
     async def sales(self) -> list[Sale]:
         return [as_sale(row) for row in await self._connection.execute(select(sales))]

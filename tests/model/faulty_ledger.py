@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal, Protocol
 
+from flashsale.domain.audit_entries import PROGRAM, Author
 from flashsale.domain.controls import Controls
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Order, Outcome
@@ -47,8 +48,8 @@ class FaultyLedger:
         self.unwritable: set[str] = set()
         """Customers whose orders the database refuses to store."""
 
-    async def create_sale(self, sale: Sale) -> None:
-        await self._ledger.create_sale(sale)
+    async def create_sale(self, sale: Sale, author: Author = PROGRAM) -> Sale:
+        return await self._ledger.create_sale(sale, author)
 
     async def sales(self) -> list[Sale]:
         return await self._ledger.sales()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from flashsale.domain.audit_entries import PROGRAM, Author
 from flashsale.domain.controls import Controls
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
@@ -24,8 +25,9 @@ class QuickLedger:
         self.orders: dict[OrderId, Outcome] = {}
         self.events: dict[str, str] = {}
 
-    async def create_sale(self, sale: Sale) -> None:
+    async def create_sale(self, sale: Sale, author: Author = PROGRAM) -> Sale:
         self.terms[sale.sku] = sale
+        return sale
 
     async def sales(self) -> list[Sale]:
         return list(self.terms.values())

@@ -1,19 +1,21 @@
 """The ledger in PostgreSQL or SQLite: sales and the outcomes of orders."""
 
 import secrets as random_secrets
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sqlalchemy import MetaData, insert, select, text
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from flashsale.domain.audit_entries import PROGRAM, Author
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
+from flashsale.domain.sale_changes import SaleChange
 from flashsale.domain.sales import Sale
 from flashsale.ledger.balance_report import Books
 from flashsale.ledger.errors import LedgerRefused, SchemaOutdated
 from flashsale.ledger.holdings import Holdings
+from flashsale.ledger.order_pages import DecidedOrder, OrderQuery
 from flashsale.ledger.port import Ledger
 from flashsale.ledger.rankings import Buyer, RankingQuery
 from flashsale.ledger.sql import schema
@@ -25,8 +27,10 @@ from flashsale.ledger.sql.engines.address import postgres_address
 from flashsale.ledger.sql.engines.postgresql import OWN_SCHEMA, Postgres
 from flashsale.ledger.sql.engines.sqlite import sqlite_engine
 from flashsale.ledger.sql.holdings import holdings
+from flashsale.ledger.sql.operators import sale_changes
 from flashsale.ledger.sql.operators.audit_log import SqlAuditLog
 from flashsale.ledger.sql.operators.controls import SqlControlBoard
+from flashsale.ledger.sql.operators.order_pages import decided_orders
 from flashsale.ledger.sql.outbox import SqlOutbox
 from flashsale.ledger.sql.sell import as_outcome, as_sale
 from flashsale.ledger.sql.tables import orders, sales, secrets
@@ -64,21 +68,43 @@ class SqlLedger:
         async with reading(self._engine) as connection:
             await connection.run_sync(schema.verify)
 
-    async def create_sale(self, sale: Sale) -> None:
-        """Add a sale. Raises `LedgerRefused` if the sku has a sale already."""
-        try:
-            async with writing(self._engine) as connection:
-                await connection.execute(insert(sales).values(vars(sale)))
-        except LedgerRefused as error:
-            if isinstance(error.__cause__, IntegrityError):
-                raise LedgerRefused(f"there is a sale of {sale.sku} already") from error
-            raise
+    async def create_sale(
+        self,
+        sale: Sale,
+        author: Author = PROGRAM,
+        check: Callable[[Sale, float], None] | None = None,
+    ) -> Sale:
+        """Add a sale. Raises `LedgerRefused` if the sku has a sale already, or `KeyTaken`."""
+        async with writing(self._engine) as connection:
+            return await sale_changes.create(connection, sale, author, check)
 
     async def sales(self) -> list[Sale]:
         """Return all sales, sorted by sku."""
         async with reading(self._engine) as connection:
             rows = await connection.execute(select(sales).order_by(sales.c.sku))
             return [as_sale(row) for row in rows]
+
+    async def find_sale(self, sku: str) -> Sale:
+        """Return a sale. Raises `SaleUnknown`."""
+        async with reading(self._engine) as connection:
+            return await sale_changes.find(connection, sku)
+
+    async def change_sale(
+        self, sku: str, change: SaleChange, author: Author, version: int | None = None
+    ) -> Sale:
+        """Change a sale in one transaction, which also writes the audit."""
+        async with writing(self._engine) as connection:
+            return await sale_changes.change(connection, sku, change, author, version)
+
+    async def delete_sale(self, sku: str, author: Author, version: int | None = None) -> None:
+        """Delete a sale that never sold and that no decided order names."""
+        async with writing(self._engine) as connection:
+            await sale_changes.delete(connection, sku, author, version)
+
+    async def decided_orders(self, query: OrderQuery) -> list[DecidedOrder]:
+        """Return the orders that the query asks for, the newest decision first."""
+        async with reading(self._engine) as connection:
+            return await decided_orders(connection, query)
 
     async def find(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
         """Return the outcomes of those of these orders that are decided."""

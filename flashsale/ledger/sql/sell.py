@@ -25,6 +25,16 @@ _REPLAYABLE = tuple(
 )
 """The recorded states that leave the decision open: a replayed order may still get any."""
 
+# The rule needs no more, and the row is read for each batch.
+_RULE_COLUMNS = (
+    sales.c.sku,
+    sales.c.stock,
+    sales.c.sold,
+    sales.c.customer_limit,
+    sales.c.opens_at,
+    sales.c.closes_at,
+)
+
 _add_sold = (
     update(sales)
     .where(sales.c.sku == bindparam("of_sku"))
@@ -51,7 +61,7 @@ def _of_dialect(dialect: str) -> _Statements:
             orders.c.status.in_(_REPLAYABLE), among(dialect, orders.c.id, "ids")
         ),
         # In the order of the skus, so that two transactions can't deadlock.
-        lock=select(sales)
+        lock=select(*_RULE_COLUMNS)
         .where(among(dialect, sales.c.sku, "skus"))
         .order_by(sales.c.sku)
         .with_for_update(),
@@ -115,7 +125,7 @@ async def sell(
 
 async def _lock_sales(connection: AsyncConnection, skus: set[str]) -> dict[str, Sale]:
     rows = await connection.execute(_statements(connection).lock, {"skus": sorted(skus)})
-    return {row.sku: as_sale(row) for row in rows}
+    return {row.sku: Sale(*row) for row in rows}
 
 
 async def _decided(connection: AsyncConnection, ids: Sequence[str]) -> dict[OrderId, Outcome]:
@@ -179,7 +189,7 @@ async def _write(
 
 def as_sale(row: Row[tuple[object, ...]]) -> Sale:
     """Return the sale in a row of `sales`."""
-    return Sale(row.sku, row.stock, row.sold, row.customer_limit, row.opens_at, row.closes_at)
+    return Sale(**row._mapping)
 
 
 def as_outcome(row: Row[tuple[object, ...]]) -> Outcome:

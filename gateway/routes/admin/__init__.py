@@ -1,5 +1,13 @@
 """The operator's addresses under `/admin`. Without a token in the settings there are none."""
 
-from gateway.routes.admin import audit, dead, drain, intake
+from gateway.routes.admin import audit, dead, drain, intake, orders, sale_actions, sales
 
-ROUTES = [*drain.ROUTES, *intake.ROUTES, *audit.ROUTES, *dead.ROUTES]
+ROUTES = [
+    *drain.ROUTES,
+    *intake.ROUTES,
+    *audit.ROUTES,
+    *sales.ROUTES,
+    *sale_actions.ROUTES,
+    *orders.ROUTES,
+    *dead.ROUTES,
+]

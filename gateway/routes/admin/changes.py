@@ -10,7 +10,15 @@ from aiohttp import web
 
 from flashsale.domain.controls import ChangeRefused
 from flashsale.domain.moments import parse_moment
-from flashsale.ledger import ChangedMeanwhile, KeyTaken, LedgerError, LedgerRefused, SaleUnknown
+from flashsale.domain.sale_changes import StockBelowSold
+from flashsale.ledger import (
+    ChangedMeanwhile,
+    KeyTaken,
+    LedgerError,
+    LedgerRefused,
+    SaleHasSold,
+    SaleUnknown,
+)
 from gateway.http.json_body import read_json_body
 from gateway.http.problems import Problem
 
@@ -74,6 +82,8 @@ def change_problems() -> Iterator[None]:
     """Raise the `Problem` for each reason why a change is not made."""
     try:
         yield
+    except StockBelowSold as refused:
+        raise Problem("stock-below-sold", f"{_sentence(refused.detail)}.") from refused
     except ChangeRefused as refused:
         raise _invalid(refused.field, refused.detail) from refused
     except ChangedMeanwhile as error:
@@ -82,12 +92,20 @@ def change_problems() -> Iterator[None]:
         raise Problem("key-reused", "Use a new key for a new change.") from error
     except SaleUnknown as error:
         raise Problem("unknown-sku", "There is no sale of this sku.") from error
+    except SaleHasSold as error:
+        raise Problem(
+            "sale-has-sold", f"{_sentence(str(error))}: close the sale instead."
+        ) from error
     except LedgerRefused as error:
-        raise Problem("conflict", f"{error}.") from error
+        raise Problem("conflict", f"{_sentence(str(error))}.") from error
     except LedgerError as error:
         raise Problem(
             "ledger-unavailable", "Nothing is known to be changed. Try again.", retry_after=1
         ) from error
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _invalid(field: str, detail: str) -> Problem:

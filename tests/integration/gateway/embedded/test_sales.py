@@ -21,6 +21,10 @@ async def test_sales_are_listed_and_shown(gateway: EmbeddedGateway) -> None:
     assert tv.body == {
         "sku": "tv",
         "state": "open",
+        "title": None,
+        "price": None,
+        "currency": None,
+        "picture_url": None,
         "stock": 5,
         "sold": 0,
         "remaining": 5,
@@ -31,6 +35,9 @@ async def test_sales_are_listed_and_shown(gateway: EmbeddedGateway) -> None:
         "backlog_limit": 2000,
         "drain_rate": 2000,
         "drained_per_second": None,  # nobody drains
+        "paused": False,
+        "intake_paused": False,
+        "notice": None,
     }
     early = await gateway.call("GET", "/sales/early")
     assert early.body["opens_at"].endswith("Z")

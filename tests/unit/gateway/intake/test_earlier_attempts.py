@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from flashsale.domain.audit_entries import PROGRAM, Author
 from flashsale.domain.order_ids import OrderId, random_order_id
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Outcome
@@ -36,8 +37,8 @@ class Book:
         self.gone = False
         self.silent = False
 
-    async def create_sale(self, sale: Sale) -> None:
-        """There is one."""
+    async def create_sale(self, sale: Sale, author: Author = PROGRAM) -> Sale:
+        return sale
 
     async def sales(self) -> list[Sale]:
         return [Sale("tv", 5, self.sold)]

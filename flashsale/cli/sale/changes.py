@@ -1,0 +1,150 @@
+"""`flashsale sale change | open | close | stock | delete`: change a sale while it runs."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from msgspec import UNSET
+
+from flashsale.cli.ledger_command import with_ledger
+from flashsale.cli.operator import author
+from flashsale.cli.sale.options import (
+    AsJson,
+    Currency,
+    GivenZone,
+    Limit,
+    PictureUrl,
+    Price,
+    Reason,
+    Sku,
+    Title,
+)
+from flashsale.cli.sale.output import print_sale_json
+from flashsale.cli.sale.times import in_words, moment_or_fail, unix_seconds, zone_or_fail
+from flashsale.domain.sale_changes import CloseNow, OpenNow, SaleChange, StockChange, TermsChange
+from flashsale.domain.sales import Sale
+from flashsale.runtime.process import fail
+
+
+class Term(StrEnum):
+    """A term that a sale may be without."""
+
+    OPENS_AT = "opens-at"
+    CLOSES_AT = "closes-at"
+    CUSTOMER_LIMIT = "customer-limit"
+    TITLE = "title"
+    PRICE = "price"
+    CURRENCY = "currency"
+    PICTURE_URL = "picture-url"
+
+    @property
+    def field(self) -> str:
+        """The name of the term in the product."""
+        return self.value.replace("-", "_")
+
+
+def add_changes(app: typer.Typer) -> None:
+    """Add the commands that change a sale."""
+    app.command("change")(change_sale)
+    app.command("open")(open_sale)
+    app.command("close")(close_sale)
+    # Else -20 would be an option that nobody knows.
+    app.command("stock", context_settings={"ignore_unknown_options": True})(change_stock)
+    app.command("delete")(delete_sale)
+
+
+def change_sale(
+    sku: Sku,
+    opens_at: Annotated[
+        str | None, typer.Option(help="When the sale opens (RFC 3339).", metavar="TIME")
+    ] = None,
+    closes_at: Annotated[
+        str | None, typer.Option(help="When the sale closes (RFC 3339).", metavar="TIME")
+    ] = None,
+    timezone: GivenZone = None,
+    customer_limit: Limit = None,
+    title: Title = None,
+    price: Price = None,
+    currency: Currency = None,
+    picture_url: PictureUrl = None,
+    remove: Annotated[
+        list[Term] | None, typer.Option(help="A term to remove; may be given several times.")
+    ] = None,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change the schedule, the limit or what shoppers see. Gateways follow within a second."""
+    zone = zone_or_fail(timezone)
+    opens = moment_or_fail("--opens-at", opens_at, zone)
+    closes = moment_or_fail("--closes-at", closes_at, zone)
+    given: dict[str, Any] = {
+        "opens_at": unix_seconds(opens),
+        "closes_at": unix_seconds(closes),
+        "customer_limit": customer_limit,
+        "title": title,
+        "price": price,
+        "currency": currency,
+        "picture_url": picture_url,
+    }
+    removed = {term.field for term in remove or ()}
+    for field in sorted(removed):
+        if given[field] is not None:
+            fail(f"--{field.replace('_', '-')}: give a value or remove it")
+    wanted = {
+        field: value if field in removed or value is not None else UNSET
+        for field, value in given.items()
+    }
+    sale = _apply(sku, TermsChange(**wanted), reason)
+    if as_json:
+        print_sale_json(sale)
+        return
+    print(f"changed the sale of {sku}")
+    for verb, moment, text in (("opens", opens, opens_at), ("closes", closes, closes_at)):
+        if moment is not None and text is not None:
+            print(f"{verb} {in_words(moment, text, zone)}")
+
+
+def open_sale(sku: Sku, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Open a sale now, one that is scheduled or closed."""
+    _report(_apply(sku, OpenNow(), reason), as_json, lambda sale: f"the sale of {sale.sku} is open")
+
+
+def close_sale(sku: Sku, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Close a sale now. Orders that wait in the queue are decided as before."""
+    _report(
+        _apply(sku, CloseNow(), reason), as_json, lambda sale: f"the sale of {sale.sku} is closed"
+    )
+
+
+def change_stock(
+    sku: Sku,
+    items: Annotated[
+        int, typer.Argument(help="Items to add, such as +500, or to take away, such as -20.")
+    ],
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add items to the stock or take some away, never below what is sold."""
+    _report(
+        _apply(sku, StockChange(items), reason),
+        as_json,
+        lambda sale: f"the stock of {sale.sku} is {sale.stock}, {sale.remaining} are left",
+    )
+
+
+def delete_sale(sku: Sku, reason: Reason = None, as_json: AsJson = False) -> None:
+    """Delete a sale that never sold and that no decided order names."""
+    with_ledger(lambda ledger: ledger.delete_sale(sku, author(reason)))
+    print(f'{{"deleted": "{sku}"}}' if as_json else f"deleted the sale of {sku}")
+
+
+def _apply(sku: str, change: SaleChange, reason: str | None) -> Sale:
+    return with_ledger(lambda ledger: ledger.change_sale(sku, change, author(reason)))
+
+
+def _report(sale: Sale, as_json: bool, words: Callable[[Sale], str]) -> None:
+    if as_json:
+        print_sale_json(sale)
+    else:
+        print(words(sale))

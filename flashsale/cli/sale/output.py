@@ -1,0 +1,71 @@
+"""Print sales: as a table for people, as JSON for programs."""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, tzinfo
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flashsale.cli.sale.times import written
+from flashsale.domain.sales import Sale, sale_state
+
+_PIPE_COLUMNS = 220
+
+
+def print_sales(sales: Sequence[Sale], zone: tzinfo | None) -> None:
+    """Print a table of sales, with times of that zone, else in UTC."""
+    table = Table()
+    for name in ("sku", "stock", "sold", "remaining", "customer limit", "opens", "closes"):
+        table.add_column(name, overflow="fold")
+    shown = any(sale.title or sale.price for sale in sales)
+    if shown:
+        table.add_column("title", overflow="fold")
+        table.add_column("price", overflow="fold")
+    for sale in sales:
+        numbers = (sale.stock, sale.sold, sale.remaining, sale.customer_limit)
+        row = [
+            sale.sku,
+            *("" if n is None else str(n) for n in numbers),
+            *(
+                # RFC 3339, 5.6 allows a space, at which a narrow terminal breaks the line.
+                "" if seconds is None else written(seconds, zone or UTC).replace("T", " ")
+                for seconds in (sale.opens_at, sale.closes_at)
+            ),
+        ]
+        if shown:
+            row += [sale.title or "", " ".join(filter(None, (sale.price, sale.currency)))]
+        table.add_row(*row)
+    # A reader of a pipe finds each value in one piece.
+    Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(table)
+
+
+def print_sales_json(sales: Sequence[Sale]) -> None:
+    """Print a JSON array of sales."""
+    print(json.dumps([_fields(sale) for sale in sales], indent=2))
+
+
+def print_sale_json(sale: Sale) -> None:
+    """Print a sale as a JSON object, with the fields of `GET /admin/sales/{sku}`."""
+    print(json.dumps(_fields(sale), indent=2))
+
+
+def _fields(sale: Sale) -> dict[str, Any]:
+    return {
+        "sku": sale.sku,
+        "state": sale_state(sale, time.time()),
+        "title": sale.title,
+        "price": sale.price,
+        "currency": sale.currency,
+        "picture_url": sale.picture_url,
+        "stock": sale.stock,
+        "sold": sale.sold,
+        "remaining": sale.remaining,
+        "customer_limit": sale.customer_limit,
+        "opens_at": None if sale.opens_at is None else written(sale.opens_at),
+        "closes_at": None if sale.closes_at is None else written(sale.closes_at),
+        "version": sale.version,
+    }

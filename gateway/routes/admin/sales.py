@@ -1,0 +1,154 @@
+"""`/admin/sales`: list, create, change and delete sales."""
+
+import re
+from typing import overload
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, UnsetType
+
+from flashsale.domain.orders import SKU_PATTERN
+from flashsale.domain.sale_changes import TermsChange
+from flashsale.domain.sale_terms import require_new
+from flashsale.domain.sales import Sale
+from gateway.context import CONTEXT
+from gateway.http.idempotency_key import idempotency_key
+from gateway.http.json_response import JsonResponse
+from gateway.http.problems import Problem
+from gateway.routes.admin.access import author, operators, viewers
+from gateway.routes.admin.changes import change_problems, moment_of, read_change, seen_version
+from gateway.routes.admin.sale_view import managed_view, sale_response, tell_change
+
+_SKU = re.compile(SKU_PATTERN)
+_encode = msgspec.json.Encoder().encode
+
+
+class NewSale(msgspec.Struct, forbid_unknown_fields=True):
+    """A sale to create. Without `opens_at` it is open at once, without `closes_at` for good."""
+
+    sku: str
+    stock: int
+    customer_limit: int | None = None
+    opens_at: str | None = None
+    closes_at: str | None = None
+    title: str | None = None
+    price: str | None = None
+    currency: str | None = None
+    picture_url: str | None = None
+    reason: str | None = None
+
+
+class SalePatch(msgspec.Struct, forbid_unknown_fields=True):
+    """A change of terms (RFC 7396): null removes a term, a term that is absent stays."""
+
+    customer_limit: int | UnsetType | None = UNSET
+    opens_at: str | UnsetType | None = UNSET
+    closes_at: str | UnsetType | None = UNSET
+    title: str | UnsetType | None = UNSET
+    price: str | UnsetType | None = UNSET
+    currency: str | UnsetType | None = UNSET
+    picture_url: str | UnsetType | None = UNSET
+    reason: str | None = None
+
+
+async def get_sales(request: web.Request) -> JsonResponse:
+    """Answer with all sales, as they are in the database."""
+    context = request.app[CONTEXT]
+    with change_problems():
+        sales = await context.managed_sales.sales()
+    return JsonResponse(_encode({"sales": [managed_view(context, sale) for sale in sales]}))
+
+
+async def get_sale(request: web.Request) -> JsonResponse:
+    """Answer with one sale, as it is in the database."""
+    context = request.app[CONTEXT]
+    with change_problems():
+        sale = await context.managed_sales.find_sale(sku_of(request))
+    return sale_response(context, sale)
+
+
+async def post_sale(request: web.Request) -> JsonResponse:
+    """Create a sale. A repeated request with its `Idempotency-Key` creates it once."""
+    context = request.app[CONTEXT]
+    key = idempotency_key(request)
+    wanted = await read_change(request, NewSale)
+    sale = Sale(
+        sku=wanted.sku,
+        stock=wanted.stock,
+        customer_limit=wanted.customer_limit,
+        opens_at=_given_moment("opens_at", wanted.opens_at),
+        closes_at=_given_moment("closes_at", wanted.closes_at),
+        title=wanted.title,
+        price=wanted.price,
+        currency=wanted.currency,
+        picture_url=wanted.picture_url,
+    )
+    who = author(request, wanted.reason, key)
+    with change_problems():
+        created = await context.managed_sales.create_sale(sale, who, require_new)
+    await tell_change(context)
+    location = f"{context.public_path.of(request)}/admin/sales/{created.sku}"
+    return sale_response(context, created, 201, {"Location": location})
+
+
+async def patch_sale(request: web.Request) -> JsonResponse:
+    """Change the terms of a sale. Every change is audited."""
+    context = request.app[CONTEXT]
+    sku, version = sku_of(request), seen_version(request)
+    wanted = await read_change(request, SalePatch)
+    change = TermsChange(
+        opens_at=_given_moment("opens_at", wanted.opens_at),
+        closes_at=_given_moment("closes_at", wanted.closes_at),
+        customer_limit=wanted.customer_limit,
+        title=wanted.title,
+        price=wanted.price,
+        currency=wanted.currency,
+        picture_url=wanted.picture_url,
+    )
+    with change_problems():
+        changed = await context.managed_sales.change_sale(
+            sku, change, author(request, wanted.reason), version
+        )
+    await tell_change(context)
+    return sale_response(context, changed)
+
+
+async def delete_sale(request: web.Request) -> JsonResponse:
+    """Delete a sale that never sold, for the `?reason=` of the operator."""
+    context = request.app[CONTEXT]
+    sku, version = sku_of(request), seen_version(request)
+    with change_problems():
+        await context.managed_sales.delete_sale(
+            sku, author(request, request.query.get("reason")), version
+        )
+    await tell_change(context)
+    return JsonResponse(b"", 204)
+
+
+def sku_of(request: web.Request) -> str:
+    """Return the sku that the path names. Raises `Problem` if no sale can have it."""
+    sku = request.match_info["sku"]
+    if not _SKU.match(sku):
+        raise Problem("unknown-sku", "There is no sale of this sku.")
+    return sku
+
+
+@overload
+def _given_moment(field: str, text: str | None) -> float | None: ...
+
+
+@overload
+def _given_moment(field: str, text: str | UnsetType | None) -> float | UnsetType | None: ...
+
+
+def _given_moment(field: str, text: str | UnsetType | None) -> float | UnsetType | None:
+    return moment_of(field, text) if isinstance(text, str) else text
+
+
+ROUTES = [
+    web.get("/admin/sales", viewers(get_sales)),
+    web.post("/admin/sales", operators(post_sale)),
+    web.get("/admin/sales/{sku}", viewers(get_sale)),
+    web.patch("/admin/sales/{sku}", operators(patch_sale)),
+    web.delete("/admin/sales/{sku}", operators(delete_sale)),
+]
