@@ -99,6 +99,7 @@ async def test_a_change_ends_while_the_drain_works_and_the_audit_says_so_once(
     assert [(e.who, e.action) for e in entries] == [
         ("automatic", "drain.end"),
         ("ann", "drain.change"),
+        ("program", "sale.create"),
     ]
     assert (await ledger.controls.read(NAME)).version == 2
 

@@ -109,4 +109,4 @@ async def test_a_hundred_changes_are_each_obeyed_in_under_a_second(
             f" {max(took):.3f} s at most"
         )
     assert max(took) < 1.0
-    assert len(entries) == CHANGES
+    assert sum(entry["action"] == "drain.change" for entry in entries) == CHANGES
