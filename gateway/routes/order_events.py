@@ -15,27 +15,27 @@ _TOPIC = "orders"
 _encode = msgspec.json.Encoder().encode
 
 
-class TicketView(msgspec.Struct):
+class TicketView(msgspec.Struct, omit_defaults=True):
     """An order that waits: its position is its `number` less the count of `served` orders."""
 
     order_id: str
     status: str
     position: int
     eta_seconds: float | None
-    paused: bool
     number: int
     served: int
+    paused: bool = False
 
 
-class ProgressView(msgspec.Struct):
+class ProgressView(msgspec.Struct, omit_defaults=True):
     """How many orders were served, and how fast in orders a second: null if nothing moves.
 
-    `paused` is whether an operator has paused the drain.
+    `paused` is there while an operator has paused the drain.
     """
 
     served: int
     drained_per_second: float | None
-    paused: bool
+    paused: bool = False
 
 
 async def get_order_events(request: web.Request) -> web.StreamResponse:
@@ -85,9 +85,9 @@ def _ticket_event(context: Context, order: KnownOrder) -> bytes:
         view.status,
         view.position,
         view.eta_seconds,
-        view.paused,
         order.number,
         context.queue_position.served,
+        view.paused,
     )
     return event("queued", _encode(ticket), f"queued-{order.number}")
 

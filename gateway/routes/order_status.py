@@ -26,17 +26,17 @@ _ANNOUNCED_SECONDS = 3 * ANNOUNCE_SECONDS
 _encode = msgspec.json.Encoder().encode
 
 
-class QueuedView(msgspec.Struct):
+class QueuedView(msgspec.Struct, omit_defaults=True):
     """An order that waits. `position` 1 is next; `eta_seconds` is null if nothing moves.
 
-    `paused` is whether an operator has paused the drain.
+    `paused` is there while an operator has paused the drain.
     """
 
     order_id: str
     status: str
     position: int
     eta_seconds: float | None
-    paused: bool
+    paused: bool = False
 
 
 class DecidedView(msgspec.Struct, omit_defaults=True):
