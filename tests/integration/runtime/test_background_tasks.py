@@ -25,6 +25,7 @@ from tests.conftest import unique
 BROKER = {"broker connection", "confirm deadlines", "channel renewal"}
 GATEWAY = {
     "sales",
+    "controls",
     "backlog",
     "ledger lookup",
     "announcements heard",

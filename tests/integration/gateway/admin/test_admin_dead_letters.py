@@ -66,8 +66,8 @@ async def settle(gateway: EmbeddedGateway, how: str, key: str | None = None, **w
 
 async def audited(gateway: EmbeddedGateway) -> list[dict[str, Any]]:
     answer = await gateway.call("GET", "/admin/audit", headers=VIEWER)
-    entries: list[dict[str, Any]] = answer.body["entries"]
-    return entries
+    # The sales of the fixture were created, too.
+    return [entry for entry in answer.body["entries"] if entry["action"].startswith("dead.")]
 
 
 async def test_dead_letters_are_shown_with_reason_and_body(shop: EmbeddedGateway) -> None:
