@@ -1,6 +1,7 @@
 """What the ledger promises, on SQLite and on PostgreSQL."""
 
 import gc
+import math
 import time
 from collections.abc import Sequence
 
@@ -234,15 +235,19 @@ async def test_a_long_sale_stays_fast(ledger: Ledger) -> None:
     async with draining(ledger) as sink:
 
         async def sell(batches: int) -> float:
-            started = time.perf_counter()
+            """Return the shortest time of a batch: other work on the machine makes some longer."""
+            shortest = math.inf
             for _ in range(batches):
-                await sink.sell([an_order() for _ in range(200)], NOW)
-            return time.perf_counter() - started
+                batch = [an_order() for _ in range(200)]
+                started = time.perf_counter()
+                await sink.sell(batch, NOW)
+                shortest = min(shortest, time.perf_counter() - started)
+            return shortest
 
         early = await sell(20)
         await sell(60)
         late = await sell(20)
-    # A scan makes it four times slower by then; noise does not.
+    # A scan makes it four times slower by then.
     assert late < 3 * early
 
 
