@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -41,9 +42,9 @@ log = structlog.get_logger()
 _TAKEOVER_SECONDS = 1.0
 _FIRST_RETRY_SECONDS = 0.05
 _LAST_RETRY_SECONDS = 2.0
-# An operator's change is obeyed within a second, also while nothing is drained.
-_LOOK_SECONDS = 0.25
-_IDLE_LOOK_SECONDS = min(0.5, LEASE_SECONDS / 4)
+# An operator's change is obeyed within a second, whatever the drain waits for. An idle session
+# would time out and lose the lease.
+_LOOK_SECONDS = min(0.3, LEASE_SECONDS / 4)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -88,7 +89,7 @@ class DrainLoop:
                     while True:
                         await self._wait_while_paused(lease)
                         prefetch = self.control.prefetch
-                        async with self.broker.consume(self.queue, prefetch) as deliveries:
+                        async with self._consumer(lease, prefetch) as deliveries:
                             log.info("drain is active", queue=self.queue)
                             self.metrics.active.set(1)
                             self.wake_relay(False)  # the previous holder may have left events
@@ -109,12 +110,12 @@ class DrainLoop:
         """
         sink = lease.open_sink()
         while prefetch == self.control.prefetch and not self.control.paused:
-            await self._wait_for_orders(lease, deliveries)
+            await self._look_until(lease, deliveries.wait)
+            at_hand = time.perf_counter()
+            await self._look_until(lease, self.gate.wait_open)
+            self.metrics.pacing_wait_seconds.inc(time.perf_counter() - at_hand)
             if self.control.paused:
                 return
-            at_hand = time.perf_counter()
-            await self.gate.wait_open()
-            self.metrics.pacing_wait_seconds.inc(time.perf_counter() - at_hand)
             batch = deliveries.take(self.gate.release(len(deliveries)))
             if batch:
                 async with self._settling:
@@ -123,6 +124,7 @@ class DrainLoop:
                         verdicts = await self._settle_batch(sink, batch)
                     except ControlsChanged:
                         self._follow(lease)
+                        self.announcer.announce_time()
                         return
                     deliveries.ack_through(batch[-1])
                     self.metrics.unacked.set(len(deliveries))
@@ -133,28 +135,47 @@ class DrainLoop:
 
     async def _wait_while_paused(self, lease: DrainLease) -> None:
         """Keep the lease until the drain is not paused."""
-        await lease.touch()
-        self._follow(lease)
+        await self._look(lease)
         while self.control.paused:
-            self.announcer.announce_time()
             await asyncio.sleep(_LOOK_SECONDS)
-            await lease.touch()
-            self._follow(lease)
+            await self._look(lease)
 
-    async def _wait_for_orders(self, lease: DrainLease, deliveries: Deliveries) -> None:
-        while not self.control.paused:
+    @asynccontextmanager
+    async def _consumer(self, lease: DrainLease, prefetch: int) -> AsyncIterator[Deliveries]:
+        """Consume the queue. A busy broker may take seconds until that begins."""
+        async with AsyncExitStack() as exits:
+            consumer = exits.enter_async_context(self.broker.consume(self.queue, prefetch))
+            opening = asyncio.create_task(consumer, name="consumer opens")
             try:
-                async with asyncio.timeout(_IDLE_LOOK_SECONDS):
-                    return await deliveries.wait()
-            except TimeoutError:
-                # An idle session would time out and lose the lease.
-                await lease.touch()
-                self._follow(lease)
-                self.announcer.announce_time()
+                while not (await asyncio.wait((opening,), timeout=_LOOK_SECONDS))[0]:
+                    await self._look(lease)
+            finally:
+                if not opening.done():
+                    opening.cancel()
+                    await asyncio.wait((opening,))
+            yield opening.result()
 
-    def _follow(self, lease: DrainLease) -> None:
-        """Take in the controls that the lease has read."""
-        if self.control.follow(lease.controls):
+    async def _look_until(self, lease: DrainLease, wait: Callable[[], Awaitable[None]]) -> None:
+        """Return after `wait`, or as soon as the controls have changed."""
+        while True:
+            try:
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    return await wait()
+            except TimeoutError:
+                if await self._look(lease):
+                    return
+
+    async def _look(self, lease: DrainLease) -> bool:
+        """Keep the lease, and follow the controls; return whether they have changed."""
+        await lease.touch()
+        changed = self._follow(lease)
+        self.announcer.announce_time()
+        return changed
+
+    def _follow(self, lease: DrainLease) -> bool:
+        """Take in the controls that the lease has read; return whether they have changed."""
+        changed = self.control.follow(lease.controls)
+        if changed:
             log.info(
                 "drain follows its controls",
                 paused=self.control.paused,
@@ -163,7 +184,7 @@ class DrainLoop:
                 reason=lease.controls.drain_reason,
             )
             self.metrics.paused.set(self.control.paused)
-            self.announcer.announce_time()
+        return changed
 
     async def _settle_batch(self, sink: Sink, batch: Sequence[Delivery]) -> list[Verdict]:
         """Settle a batch. Whatever becomes of it, its orders are not in flight any more."""

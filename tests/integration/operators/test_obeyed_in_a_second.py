@@ -108,6 +108,5 @@ async def test_a_hundred_changes_are_each_obeyed_in_under_a_second(
             f"\n{CHANGES} changes obeyed after {statistics.median(took):.3f} s in the median,"
             f" {max(took):.3f} s at most"
         )
-    # Other tests share the cores, and may hold up a change or two, but not all.
-    assert statistics.quantiles(took, n=10)[-1] < 1.0
+    assert max(took) < 1.0
     assert sum(entry["action"] == "drain.change" for entry in entries) == CHANGES
