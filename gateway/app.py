@@ -36,6 +36,7 @@ from gateway.intake.accept_order import IntakeParts, OrderIntake
 from gateway.intake.earlier_attempts import EarlierAttempts
 from gateway.intake.queue_room import QueueRoom
 from gateway.intake.retry_after import RetryAfter
+from gateway.operators.control_changes import ControlChanges
 from gateway.operators.dead_letters import DeadLetters
 from gateway.routes import add_routes
 from gateway.routes.order_events import tell_progress
@@ -162,6 +163,9 @@ def create_context(
             SampleSources(metrics.requests, arrivals, backlog, announcements, sales, drain)
         ),
         ledger_lookup=ledger_lookup,
+        control_changes=ControlChanges(
+            stack.ledger.controls, stack.topology.orders, controls, announcements
+        ),
         audit_log=stack.ledger.audit_log,
         dead_letters=DeadLetters(
             stack.broker,

@@ -13,6 +13,7 @@ from gateway.http.cors import Cors
 from gateway.http.public_path import PublicPath
 from gateway.http.sse import EventStreams
 from gateway.intake.accept_order import OrderIntake
+from gateway.operators.control_changes import ControlChanges
 from gateway.operators.dead_letters import DeadLetters
 from gateway.server.lifecycle import Lifecycle
 from gateway.state.announcements import Announcements
@@ -54,6 +55,7 @@ class Context:
     ops_samples: OpsSamples
     # How it learns that, and takes orders.
     ledger_lookup: LedgerLookup
+    control_changes: ControlChanges
     audit_log: AuditLog
     dead_letters: DeadLetters
     managed_sales: ManagedSales

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from flashsale.cli.ledger_command import with_ledger
 from flashsale.domain.audit_entries import AuditEntry
-from flashsale.domain.moments import write_moment
+from flashsale.domain.moments import moment_at, write_moment
 
 _PIPE_COLUMNS = 220
 
@@ -47,7 +46,7 @@ def audit(
 
 
 def _moment(entry: AuditEntry) -> str:
-    return write_moment(datetime.fromtimestamp(entry.at, UTC))
+    return write_moment(moment_at(entry.at))
 
 
 def _changes(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated
 
 import msgspec
@@ -12,7 +11,7 @@ from flashsale.cli.ledger_command import with_ledger
 from flashsale.cli.operator import author
 from flashsale.domain.controls import ChangeRefused, Controls, DrainChange, IntakeChange
 from flashsale.domain.durations import parse_duration
-from flashsale.domain.moments import parse_moment, write_moment
+from flashsale.domain.moments import moment_at, parse_moment, write_moment
 from flashsale.runtime.process import fail, settings_or_fail
 from flashsale.runtime.stack import topology_of
 
@@ -194,4 +193,4 @@ def _end(moment: float | None) -> str:
 
 
 def _written(seconds: float) -> str:
-    return write_moment(datetime.fromtimestamp(seconds, UTC))
+    return write_moment(moment_at(seconds))

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import overload
 
 _RFC3339 = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})[Tt ](\d{2}):(\d{2}):(?P<second>\d{2})"
@@ -47,6 +48,19 @@ def parse_moment(text: str, zone: tzinfo | None = None) -> datetime:
         f"{text!r} has no offset: add Z for UTC, or one such as +01:00, or name its time zone, such"
         " as Europe/Berlin"
     )
+
+
+@overload
+def moment_at(seconds: float) -> datetime: ...
+
+
+@overload
+def moment_at(seconds: float | None) -> datetime | None: ...
+
+
+def moment_at(seconds: float | None) -> datetime | None:
+    """Return the moment of a Unix time, in UTC; None if there is none."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 def write_moment(moment: datetime, zone: tzinfo = UTC) -> str:

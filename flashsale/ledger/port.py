@@ -143,11 +143,15 @@ class Leases(Protocol):
         """Wait until no other drain holds the lease of that name, and hold it until the exit."""
 
 
-class ControlBoard(Protocol):
-    """The controls of drains, which operators change."""
+class ControlReader(Protocol):
+    """The controls of drains, as operators have set them."""
 
     async def read(self, name: str) -> Controls:
         """Return the controls of a drain as they are in force now."""
+
+
+class ControlBoard(ControlReader, Protocol):
+    """The controls of drains, which operators change."""
 
     async def change(
         self,

@@ -1,35 +1,23 @@
 """`GET /sales` and `GET /sales/{sku}`: how far the sales are sold."""
 
 import time
-from datetime import UTC, datetime
 
 import msgspec
 from aiohttp import web
 
-from flashsale.domain.sales import Sale, SaleState, sale_state
+from flashsale.domain.sales import Sale
 from flashsale.ledger import LedgerError
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
+from gateway.routes.sale_terms import SaleTerms, shown_terms
 
 _encode = msgspec.json.Encoder().encode
 
 
-class SaleView(msgspec.Struct):
-    """A sale as shoppers see it. Stock in items, the backlog in orders, speeds in orders/s."""
+class SaleView(SaleTerms):
+    """A sale as shoppers see it. The backlog is in orders, speeds in orders/s."""
 
-    sku: str
-    state: SaleState
-    title: str | None
-    price: str | None
-    currency: str | None
-    picture_url: str | None
-    stock: int
-    sold: int
-    remaining: int
-    customer_limit: int | None
-    opens_at: datetime | None
-    closes_at: datetime | None
     backlog: int
     backlog_limit: int
     drain_rate: int
@@ -72,18 +60,7 @@ def sale_view(context: Context, sale: Sale) -> SaleView:
     """Return a sale as it is now."""
     speed = context.queue_position.drained_per_second(context.backlog.consumers)
     return SaleView(
-        sku=sale.sku,
-        state=sale_state(sale, context.drain.now()),
-        title=sale.title,
-        price=sale.price,
-        currency=sale.currency,
-        picture_url=sale.picture_url,
-        stock=sale.stock,
-        sold=sale.sold,
-        remaining=sale.remaining,
-        customer_limit=sale.customer_limit,
-        opens_at=_moment(sale.opens_at),
-        closes_at=_moment(sale.closes_at),
+        **shown_terms(sale, context.drain.now()),
         backlog=context.backlog.ready,
         backlog_limit=context.settings.queue_max_length,
         drain_rate=context.drain.drain_rate,
@@ -92,10 +69,6 @@ def sale_view(context: Context, sale: Sale) -> SaleView:
         intake_paused=context.controls.current.intake_paused,
         notice=context.controls.current.notice,
     )
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 ROUTES = [web.get("/sales", get_sales), web.get("/sales/{sku}", get_sale)]

@@ -63,9 +63,6 @@ class UntouchedControls:
     async def read(self, name: str) -> Controls:
         return Controls()
 
-    async def change(self, *_: object) -> Controls:
-        raise NotImplementedError
-
 
 class Books(Protocol):
     """A ledger that can be looked into."""

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from flashsale.domain.moments import describe_wait, parse_moment, write_moment
+from flashsale.domain.moments import describe_wait, moment_at, parse_moment, write_moment
 from flashsale.runtime.process import fail
 
 
@@ -43,4 +43,4 @@ def unix_seconds(moment: datetime | None) -> float | None:
 
 def written(seconds: float, zone: tzinfo = UTC) -> str:
     """Return Unix seconds as an RFC 3339 date-time of that zone."""
-    return write_moment(datetime.fromtimestamp(seconds, UTC), zone)
+    return write_moment(moment_at(seconds), zone)

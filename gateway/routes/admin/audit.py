@@ -1,13 +1,14 @@
 """`GET /admin/audit`: who changed what, when and why."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from flashsale.domain.audit_entries import AuditEntry
+from flashsale.domain.moments import moment_at
 from gateway.context import CONTEXT
 from gateway.http.json_response import JsonResponse
 from gateway.routes.admin.access import viewers
@@ -50,7 +51,7 @@ async def get_audit(request: web.Request) -> JsonResponse:
 
 
 def _view(entry: AuditEntry) -> EntryView:
-    fields = vars(entry) | {"at": datetime.fromtimestamp(entry.at, UTC)}
+    fields = vars(entry) | {"at": moment_at(entry.at)}
     return EntryView(**fields)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 from aiohttp import web
@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 from flashsale.broker import BrokerError, QueueFull
 from flashsale.broker.dead_letter_view import LetterView
 from flashsale.domain.controls import ChangeRefused, require_text
+from flashsale.domain.moments import moment_at
 from flashsale.ledger import LedgerError
 from gateway.context import CONTEXT
 from gateway.http.idempotency_key import idempotency_key
@@ -122,8 +123,7 @@ def _interrupted(error: Interrupted) -> Problem:
 
 
 def _letter(view: LetterView) -> Letter:
-    died_at = None if view.died_at is None else datetime.fromtimestamp(view.died_at, UTC)
-    return Letter(**(vars(view) | {"died_at": died_at}))
+    return Letter(**(vars(view) | {"died_at": moment_at(view.died_at)}))
 
 
 ROUTES = [

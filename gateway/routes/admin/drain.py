@@ -1,25 +1,19 @@
 """`/admin/drain`: the pause and the rate of the drain."""
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from flashsale.domain.controls import Controls, DrainChange
+from flashsale.domain.moments import moment_at
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
-from gateway.routes.admin.access import author, operators, viewers
-from gateway.routes.admin.changes import (
-    change_problems,
-    entity_tag,
-    moment_of,
-    read_change,
-    seen_version,
-)
-
-_encode = msgspec.json.Encoder().encode
+from gateway.routes.admin.access import operators, viewers
+from gateway.routes.admin.changes import moment_of, read_change, seen_version
+from gateway.routes.admin.controls import change_controls, controls_response, read_controls
 
 
 class DrainPatch(msgspec.Struct, forbid_unknown_fields=True):
@@ -52,10 +46,7 @@ class DrainView(msgspec.Struct):
 
 async def get_drain(request: web.Request) -> JsonResponse:
     """Answer with the controls of the drain."""
-    context = request.app[CONTEXT]
-    with change_problems():
-        await context.controls.read()
-    return _response(context)
+    return _response(request.app[CONTEXT], await read_controls(request))
 
 
 async def patch_drain(request: web.Request) -> JsonResponse:
@@ -76,23 +67,20 @@ async def patch_drain(request: web.Request) -> JsonResponse:
     def apply(controls: Controls, now: float) -> Controls:
         return change.apply(controls, now, smallest)
 
-    with change_problems():
-        await context.controls.change(
-            "drain.change", apply, author(request, wanted.reason), version
-        )
-    await context.announcements.announce_terms()
-    return _response(context)
+    controls = await change_controls(
+        request, "drain.change", apply, reason=wanted.reason, version=version
+    )
+    return _response(context, controls)
 
 
-def _response(context: Context) -> JsonResponse:
-    controls = context.controls.current
+def _response(context: Context, controls: Controls) -> JsonResponse:
     speed = context.queue_position.drained_per_second(context.backlog.consumers)
     end = controls.next_end
     view = DrainView(
         paused=controls.paused,
-        paused_until=_moment(controls.paused_until),
+        paused_until=moment_at(controls.paused_until),
         rate=controls.rate,
-        rate_until=_moment(controls.rate_until),
+        rate_until=moment_at(controls.rate_until),
         for_seconds=None if end is None else round(max(0.0, end - time.time()), 3),
         reason=controls.drain_reason,
         effective_rate=0 if controls.paused else context.drain.drain_rate,
@@ -100,11 +88,7 @@ def _response(context: Context) -> JsonResponse:
         backlog=context.backlog.ready,
         version=controls.version,
     )
-    return JsonResponse(_encode(view), headers=entity_tag(controls.version))
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    return controls_response(view, controls.version)
 
 
 ROUTES = [

@@ -4,13 +4,11 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from flashsale.domain.controls import IntakeChange
-from gateway.context import CONTEXT, Context
+from flashsale.domain.controls import Controls, IntakeChange
 from gateway.http.json_response import JsonResponse
-from gateway.routes.admin.access import author, operators, viewers
-from gateway.routes.admin.changes import change_problems, entity_tag, read_change, seen_version
-
-_encode = msgspec.json.Encoder().encode
+from gateway.routes.admin.access import operators, viewers
+from gateway.routes.admin.changes import read_change, seen_version
+from gateway.routes.admin.controls import change_controls, controls_response, read_controls
 
 
 class IntakePatch(msgspec.Struct, forbid_unknown_fields=True):
@@ -32,34 +30,27 @@ class IntakeView(msgspec.Struct):
 
 async def get_intake(request: web.Request) -> JsonResponse:
     """Answer with the controls of the intake."""
-    context = request.app[CONTEXT]
-    with change_problems():
-        await context.controls.read()
-    return _response(context)
+    return _response(await read_controls(request))
 
 
 async def patch_intake(request: web.Request) -> JsonResponse:
     """Change the controls of the intake. Every change is audited."""
-    context = request.app[CONTEXT]
     version = seen_version(request)
     wanted = await read_change(request, IntakePatch)
     change = IntakeChange(
         None if wanted.paused is UNSET else wanted.paused, wanted.notice, wanted.reason
     )
-    with change_problems():
-        await context.controls.change(
-            "intake.change", change.apply, author(request, wanted.reason), version
-        )
-    await context.announcements.announce_terms()
-    return _response(context)
+    controls = await change_controls(
+        request, "intake.change", change.apply, reason=wanted.reason, version=version
+    )
+    return _response(controls)
 
 
-def _response(context: Context) -> JsonResponse:
-    controls = context.controls.current
+def _response(controls: Controls) -> JsonResponse:
     view = IntakeView(
         controls.intake_paused, controls.notice, controls.intake_reason, controls.version
     )
-    return JsonResponse(_encode(view), headers=entity_tag(controls.version))
+    return controls_response(view, controls.version)
 
 
 ROUTES = [

@@ -2,12 +2,13 @@
 
 import base64
 import binascii
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 from aiohttp import web
 
 from flashsale.domain.customers import normal_customer_id
+from flashsale.domain.moments import moment_at
 from flashsale.domain.order_states import DECIDED, Status
 from flashsale.domain.orders import CustomerId, Sku
 from flashsale.ledger import DecidedOrder, OrderQuery
@@ -112,13 +113,9 @@ def _entry(order: DecidedOrder) -> OrderEntry:
         customer_id=order.customer_id,
         quantity=order.quantity,
         remaining=order.remaining,
-        accepted_at=_moment(order.accepted_at),
-        decided_at=datetime.fromtimestamp(order.decided_at, UTC),
+        accepted_at=moment_at(order.accepted_at),
+        decided_at=moment_at(order.decided_at),
     )
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
 ROUTES = [web.get("/admin/orders", viewers(get_orders))]

@@ -1,52 +1,25 @@
 """A sale as operators see it: what is in the database, at the version that it has."""
 
-from datetime import UTC, datetime
-
 import msgspec
 
-from flashsale.domain.sales import Sale, SaleState, sale_state
+from flashsale.domain.sales import Sale
 from gateway.context import Context
 from gateway.http.json_response import JsonResponse
 from gateway.routes.admin.changes import entity_tag
+from gateway.routes.sale_terms import SaleTerms, shown_terms
 
 _encode = msgspec.json.Encoder().encode
 
 
-class ManagedSaleView(msgspec.Struct):
-    """A sale and its version. Stock and limit are in items."""
+class ManagedSaleView(SaleTerms):
+    """A sale as operators see it."""
 
-    sku: str
-    state: SaleState
-    title: str | None
-    price: str | None
-    currency: str | None
-    picture_url: str | None
-    stock: int
-    sold: int
-    remaining: int
-    customer_limit: int | None
-    opens_at: datetime | None
-    closes_at: datetime | None
     version: int
 
 
 def managed_view(context: Context, sale: Sale) -> ManagedSaleView:
     """Return a sale as operators see it now."""
-    return ManagedSaleView(
-        sku=sale.sku,
-        state=sale_state(sale, context.drain.now()),
-        title=sale.title,
-        price=sale.price,
-        currency=sale.currency,
-        picture_url=sale.picture_url,
-        stock=sale.stock,
-        sold=sale.sold,
-        remaining=sale.remaining,
-        customer_limit=sale.customer_limit,
-        opens_at=_moment(sale.opens_at),
-        closes_at=_moment(sale.closes_at),
-        version=sale.version,
-    )
+    return ManagedSaleView(**shown_terms(sale, context.drain.now()), version=sale.version)
 
 
 def sale_response(
@@ -61,7 +34,3 @@ async def tell_change(context: Context) -> None:
     """Have every gateway read the sales soon, this one too. Shoppers know within a second."""
     context.sales.read_soon()
     await context.announcements.announce_terms()
-
-
-def _moment(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

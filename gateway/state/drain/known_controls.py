@@ -1,14 +1,12 @@
 """The controls that operators have set, as this gateway has read them last."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 
 import structlog
 
-from flashsale.domain.audit_entries import Author
 from flashsale.domain.controls import Controls
-from flashsale.ledger import ControlBoard, LedgerError
+from flashsale.ledger import ControlReader, LedgerError
 from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.stream_changes import StreamChanges
 
@@ -22,10 +20,10 @@ class KnownControls:
     """The controls of one drain and its intake. While the database is away, they stay."""
 
     def __init__(
-        self, board: ControlBoard, name: str, drain: KnownDrain, changes: StreamChanges
+        self, reader: ControlReader, name: str, drain: KnownDrain, changes: StreamChanges
     ) -> None:
         """Read the controls of the drain of that name, and tell `drain` and the streams of them."""
-        self._board = board
+        self._reader = reader
         self._name = name
         self._drain = drain
         self._changes = changes
@@ -42,16 +40,6 @@ class KnownControls:
         self._drain.set_controls(controls.paused, controls.rate)
         self._changes.queue_changed()
 
-    async def change(
-        self,
-        action: str,
-        change: Callable[[Controls, float], Controls],
-        author: Author,
-        version: int | None,
-    ) -> None:
-        """Change the controls, and know them at once. Raises what `ControlBoard.change` raises."""
-        self.take_in(await self._board.change(self._name, action, change, author, version))
-
     def announced(self, paused: bool | None) -> None:
         """Read soon if the drain announces something else than what is known."""
         if paused is not None and paused != self.current.paused:
@@ -64,7 +52,7 @@ class KnownControls:
     async def read(self) -> None:
         """Read the controls. Raises `LedgerError`."""
         before = self._taken_in
-        controls = await self._board.read(self._name)
+        controls = await self._reader.read(self._name)
         if self._taken_in == before:  # else a change was made here meanwhile, and is newer
             self.take_in(controls)
 

@@ -3,13 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from functools import lru_cache, partial
 
+from flashsale.domain.moments import moment_at
 from flashsale.domain.order_states import Reason
 from flashsale.messages.events import OrderEvent
 from services.builtin.mail import addresses
@@ -161,7 +161,7 @@ class Stationery:
             raise GiveUp("no mail address can be made of the customer id") from error
         # These values are ASCII without line ends, by the message contract.
         headers = (
-            f"Date: {format_datetime(datetime.fromtimestamp(event.decided_at, UTC))}\r\n"
+            f"Date: {format_datetime(moment_at(event.decided_at))}\r\n"
             f"Message-ID: <{event.event_id}@{self._from.domain}>\r\n"
             f"To: {to}\r\n"
         )
