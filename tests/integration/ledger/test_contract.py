@@ -247,7 +247,7 @@ async def test_a_long_sale_stays_fast(ledger: Ledger) -> None:
         early = await sell(20)
         await sell(60)
         late = await sell(20)
-    # A scan makes it four times slower by then.
+    # A scan makes it fifteen times slower on PostgreSQL by then.
     assert late < 3 * early
 
 
