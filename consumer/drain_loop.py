@@ -108,7 +108,7 @@ class DrainLoop:
 
         Both need another consumer on the queue. Its end returns the orders that are not settled.
         """
-        sink = lease.open_sink()
+        sink = lease.open_sink(self.gate.wait_to_commit)
         while prefetch == self.control.prefetch and not self.control.paused:
             await self._look_until(lease, deliveries.wait)
             at_hand = time.perf_counter()

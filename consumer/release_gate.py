@@ -4,6 +4,7 @@ import asyncio
 import select
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from consumer.drain_control import DrainControl
@@ -56,17 +57,13 @@ class ReleaseGate:
 
     async def wait_open(self, count: int = 1) -> None:
         """Wait until the pace allows `count` orders, or one batch if that is less."""
-        while (delay := self._pacer.delay(time.monotonic(), count)) > 0:
-            if delay > _PRECISE_SECONDS:
-                await self._sleep(min(delay, _LONGEST_SECONDS) - _PRECISE_SECONDS)
-            else:
-                loop = asyncio.get_running_loop()
-                await loop.run_in_executor(self._sleeper, _sleep_precisely, delay)
+        await self._until_none(lambda now: self._pacer.delay(now, count))
 
     def release(self, wanted: int) -> int:
         """Release up to `wanted` orders now, and return how many.
 
-        Call `committed` after their transactions. Until then they hold their places in the pace.
+        Call `wait_to_commit` before the commit and `committed` after it. Until then they hold their
+        places in the pace.
         """
         now, wall = time.monotonic(), time.time()
         count = self._pacer.begin(now, wanted)
@@ -74,6 +71,11 @@ class ReleaseGate:
             self.log.add(now, count)
             self.released_at = wall
         return count
+
+    async def wait_to_commit(self) -> None:
+        """Wait until the pace allows the commit. Call it last in the transaction."""
+        self._pacer.written(time.monotonic())
+        await self._until_none(self._pacer.commit_delay)
 
     def committed(self) -> None:
         """Note that the transactions of all released orders have ended by now, in any way.
@@ -91,6 +93,14 @@ class ReleaseGate:
     def _wake(self) -> None:
         if self._wait is not None and not self._wait.done():
             self._wait.set_result(None)
+
+    async def _until_none(self, delay_at: Callable[[float], float]) -> None:
+        while (delay := delay_at(time.monotonic())) > 0:
+            if delay > _PRECISE_SECONDS:
+                await self._sleep(min(delay, _LONGEST_SECONDS) - _PRECISE_SECONDS)
+            else:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._sleeper, _sleep_precisely, delay)
 
     async def _sleep(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()

@@ -3,7 +3,7 @@
 Every method may raise `LedgerUnavailable`, and the errors that its docstring names.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -25,6 +25,13 @@ from flashsale.ledger.totals import Totals
 
 LEASE_SECONDS = 10
 """How long a frozen drain keeps its lease. An idle drain touches its lease earlier."""
+
+
+BeforeCommit = Callable[[], Awaitable[None]]
+
+
+async def at_once() -> None:
+    """Commit without a wait."""
 
 
 class Sales(Protocol):
@@ -122,8 +129,11 @@ class Sink(Protocol):
 class DrainLease(Protocol):
     """The right to drain a sale. After it is lost, its sink can't write."""
 
-    def open_sink(self) -> Sink:
-        """Return a sink that can write only while this lease is held."""
+    def open_sink(self, before_commit: BeforeCommit = at_once) -> Sink:
+        """Return a sink that can write only while this lease is held.
+
+        Each of its transactions awaits `before_commit` when all is written. It holds locks then.
+        """
 
     @property
     def controls(self) -> Controls:

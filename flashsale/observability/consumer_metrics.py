@@ -73,7 +73,7 @@ class ConsumerMetrics(ProcessMetrics):
         )
         self.step_seconds = Histogram(
             "flashsale_transaction_step_seconds",
-            "Seconds of each step of a batch's transaction: lock, read, write, commit",
+            "Seconds of each step of a batch's transaction: lock, read, write, pace, commit",
             ["step"],
             buckets=_TRANSACTION_BUCKETS,
             registry=self.registry,

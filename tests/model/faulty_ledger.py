@@ -20,6 +20,7 @@ from flashsale.ledger import (
     Sales,
     Sink,
 )
+from flashsale.ledger.port import BeforeCommit, at_once
 from tests.model.expected import Expected
 
 LedgerFault = Literal[
@@ -90,8 +91,8 @@ class FaultyLease:
     def controls(self) -> Controls:
         return self._lease.controls
 
-    def open_sink(self) -> "FaultySink":
-        return FaultySink(self._lease.open_sink(), self._ledger)
+    def open_sink(self, before_commit: BeforeCommit = at_once) -> "FaultySink":
+        return FaultySink(self._lease.open_sink(before_commit), self._ledger)
 
     async def touch(self) -> None:
         await self._lease.touch()

@@ -14,6 +14,7 @@ from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, Verdict, decide
+from flashsale.ledger.port import BeforeCommit, at_once
 from flashsale.messages.events import event_topic
 
 
@@ -56,7 +57,7 @@ class QuickLease:
         self._ledger = ledger
         self.controls = Controls()
 
-    def open_sink(self) -> "QuickSink":
+    def open_sink(self, before_commit: BeforeCommit = at_once) -> "QuickSink":
         return QuickSink(self._ledger)
 
     async def touch(self) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flashsale.domain.controls import Controls
 from flashsale.ledger.errors import ControlsChanged, LedgerError, LedgerUnavailable
-from flashsale.ledger.port import LEASE_SECONDS
+from flashsale.ledger.port import LEASE_SECONDS, BeforeCommit, at_once
 from flashsale.ledger.sql.engines.driver_errors import named_errors
 from flashsale.ledger.sql.engines.postgresql import Postgres, behind_pooler
 from flashsale.ledger.sql.operators.controls import end_due_changes, read_controls
@@ -123,9 +123,9 @@ class SqlDrainLease:
         self._term = term
         self.controls = Controls()
 
-    def open_sink(self) -> SqlSink:
+    def open_sink(self, before_commit: BeforeCommit = at_once) -> SqlSink:
         """Return the sink that writes under this lease."""
-        return SqlSink(self.transaction)
+        return SqlSink(self.transaction, before_commit)
 
     async def touch(self) -> None:
         """Keep the lease while idle, and read the controls. Raises `LedgerUnavailable`."""

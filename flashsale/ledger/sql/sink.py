@@ -10,6 +10,7 @@ from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Order
 from flashsale.domain.sales import Verdict
+from flashsale.ledger.port import BeforeCommit, at_once
 from flashsale.ledger.sql.bulk import insert_columns
 from flashsale.ledger.sql.sell import Steps, sell
 from flashsale.ledger.sql.tables import orders
@@ -21,9 +22,10 @@ Transaction = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
 class SqlSink:
     """Decides orders by the rule of the sale and the tables. See `flashsale.ledger.port.Sink`."""
 
-    def __init__(self, transaction: Transaction) -> None:
+    def __init__(self, transaction: Transaction, before_commit: BeforeCommit = at_once) -> None:
         """Write in transactions of the session that holds the lease."""
         self._transaction = transaction
+        self._before_commit = before_commit
         self.steps: Mapping[str, float] = {}
 
     async def sell(
@@ -37,6 +39,8 @@ class SqlSink:
         steps = Steps()
         async with self._transaction() as connection:
             verdict = await sell(connection, batch, now, replayed, traceparents, steps)
+            await self._before_commit()
+            steps.done("pace")
         steps.done("commit")
         self.steps = steps.seconds
         return verdict
@@ -57,3 +61,4 @@ class SqlSink:
                         "decided_at": now,
                     },
                 )
+            await self._before_commit()

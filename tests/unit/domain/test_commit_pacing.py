@@ -46,8 +46,10 @@ class Drain:
     pacer: Pacer
     seconds: Callable[[], float]
     """The duration of a transaction."""
+    written_after: Callable[[], float] | None = None
+    """The part of that after which only the commit is left; None if the drain does not notice."""
     committed_after: Callable[[], float] = lambda: 1.0
-    """The part of that after which the database has committed."""
+    """The part of the rest after which the database has committed."""
     late: Callable[[], float] = lambda: 0.0
     """How much too late the drain wakes up, in seconds."""
     wanted: Callable[[], int] | None = None
@@ -55,6 +57,7 @@ class Drain:
     releases: Batches = field(default_factory=list)
     commits: Batches = field(default_factory=list)
     rates: Rates = field(default_factory=list)
+    longest_wait: float = 0.0
 
     def run(self, end: float) -> None:
         """Drain until `end`."""
@@ -63,12 +66,23 @@ class Drain:
             self.now = begin + self.late()
             wanted = self.wanted() if self.wanted else self.pacer.batch
             if count := self.pacer.begin(self.now, wanted):
-                duration = self.seconds()
                 self.releases.append((self.now, count))
-                self.commits.append((self.now + duration * self.committed_after(), count))
-                self.now += duration
-                self.pacer.committed(self.now)
+                self._write(count)
         self.now = max(self.now, end)
+
+    def _write(self, count: int) -> None:
+        duration = self.seconds()
+        if self.written_after is not None:
+            writing = duration * self.written_after()
+            self.now += writing
+            self.pacer.written(self.now)
+            waits = self.pacer.commit_delay(self.now)
+            self.longest_wait = max(self.longest_wait, waits)
+            self.now += waits
+            duration -= writing
+        self.commits.append((self.now + duration * self.committed_after(), count))
+        self.now += duration
+        self.pacer.committed(self.now)
 
     def change(self, rate: int) -> None:
         """Set another rate."""
@@ -97,6 +111,7 @@ def test_no_second_is_over_the_rate_by_release_or_by_commit(
     drain = Drain(
         Pacer(rate, batch),
         seconds=lambda: rng.choice([0.0, rng.uniform(0, longest)]),
+        written_after=rng.choice([None, rng.random]),
         committed_after=rng.random,
         late=lambda: rng.choice([0.0, rng.uniform(0, 0.003)]),
         wanted=lambda: rng.randint(1, 2 * batch),
@@ -117,6 +132,7 @@ def test_a_second_has_at_most_the_highest_rate_in_force_during_it_by_commit_too(
     drain = Drain(
         Pacer(2000, 50),
         seconds=lambda: rng.uniform(0, longest),
+        written_after=rng.choice([None, rng.random]),
         committed_after=rng.random,
     )
     for after, rate in steps:
@@ -165,7 +181,7 @@ def test_commits_may_be_seen_twice_or_without_a_release() -> None:
     assert pacer.begin(0.1, 50) == 50
     pacer.committed(0.2)
     pacer.committed(0.9)
-    assert pacer._second.room(1.3) == 2000
+    assert pacer._commits.room(1.3) == 250  # of a tenth of a second
 
 
 def durations(low: float, high: float) -> Callable[[random.Random], Callable[[], float]]:
@@ -191,6 +207,38 @@ def test_a_backlog_uses_99_percent_on_average_and_975_in_1000_in_every_whole_sec
     for batches in (drain.releases, drain.commits):
         assert average(batches, 0.0, 20.0) >= 0.99 * 2000
     assert fewest_in_a_second(drain.releases, 0.0, 20.0) >= 1950
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_long_statements_before_a_short_commit_cost_nothing(seed: int) -> None:
+    rng = random.Random(seed)
+    drain = Drain(
+        Pacer(2000, 50),
+        seconds=durations(0.012, 0.02)(rng),
+        written_after=lambda: 0.9,
+        late=lambda: rng.uniform(0, 0.0003),
+    )
+    drain.run(20.0)
+    assert average(drain.commits, 0.0, 20.0) >= 0.9925 * 2000
+    for batches in (drain.releases, drain.commits):
+        assert most_in_a_second(batches) <= 2000
+        assert fewest_in_a_second(batches, 0.1, 19.9) >= 1950
+
+
+def test_a_transaction_waits_with_its_locks_for_50_ms_at_most() -> None:
+    rng = random.Random(1)
+    slow = iter([0.5] * 40)
+    drain = Drain(Pacer(2000, 50), lambda: next(slow, rng.uniform(0, 0.02)), lambda: 0.9)
+    drain.run(25.0)
+    assert 0 < drain.longest_wait <= 0.05
+
+
+def test_orders_in_flight_at_a_decrease_do_not_wait_for_a_place_that_never_comes() -> None:
+    pacer = Pacer(2000, 50)
+    assert pacer.begin(0.0, 50) == 50
+    pacer.change(20, 0.001, 1)
+    pacer.written(0.01)
+    assert pacer.commit_delay(0.01) == 0.0
 
 
 @pytest.mark.parametrize(("rate", "batch"), [(1, 1), (7, 3), (40, 1), (500, 12), (2000, 1500)])
