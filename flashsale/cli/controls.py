@@ -10,9 +10,10 @@ import typer
 
 from flashsale.cli.ledger_command import with_ledger
 from flashsale.cli.operator import author
-from flashsale.domain.controls import ChangeRefused, Controls, DrainChange, IntakeChange
+from flashsale.domain.controls import Controls, DrainChange, IntakeChange
 from flashsale.domain.durations import parse_duration
 from flashsale.domain.moments import parse_moment, write_moment
+from flashsale.domain.operators.refusals import ChangeRefused
 from flashsale.runtime.process import fail, settings_or_fail
 from flashsale.runtime.stack import topology_of
 

@@ -22,7 +22,13 @@ from flashsale.cli.sale.options import (
 )
 from flashsale.cli.sale.output import print_sale_json
 from flashsale.cli.sale.times import in_words, moment_or_fail, unix_seconds, zone_or_fail
-from flashsale.domain.sale_changes import CloseNow, OpenNow, SaleChange, StockChange, TermsChange
+from flashsale.domain.operators.sale_changes import (
+    CloseNow,
+    OpenNow,
+    SaleChange,
+    StockChange,
+    TermsChange,
+)
 from flashsale.domain.sales import Sale
 from flashsale.runtime.process import fail
 

@@ -21,8 +21,8 @@ from flashsale.cli.sale.options import (
 )
 from flashsale.cli.sale.output import print_sale_json, print_sales, print_sales_json
 from flashsale.cli.sale.times import in_words, moment_or_fail, unix_seconds, zone_or_fail
-from flashsale.domain.controls import ChangeRefused
-from flashsale.domain.sale_terms import MOST_ITEMS, require_terms
+from flashsale.domain.operators.refusals import ChangeRefused
+from flashsale.domain.operators.sale_terms import MOST_ITEMS, require_terms
 from flashsale.domain.sales import Sale
 from flashsale.runtime.process import fail
 

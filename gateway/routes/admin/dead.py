@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 
 from flashsale.broker import BrokerError, QueueFull
 from flashsale.broker.dead_letter_view import LetterView
-from flashsale.domain.controls import ChangeRefused, require_text
+from flashsale.domain.operators.refusals import ChangeRefused, require_text
 from flashsale.ledger import LedgerError
 from gateway.context import CONTEXT
 from gateway.http.idempotency_key import idempotency_key

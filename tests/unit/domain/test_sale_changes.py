@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.domain.controls import ChangeRefused
-from flashsale.domain.sale_changes import (
+from flashsale.domain.operators.refusals import ChangeRefused
+from flashsale.domain.operators.sale_changes import (
     CloseNow,
     OpenNow,
     StockBelowSold,
     StockChange,
     TermsChange,
 )
-from flashsale.domain.sale_terms import MOST_ITEMS, picture_origin, require_terms
+from flashsale.domain.operators.sale_terms import MOST_ITEMS, picture_origin, require_terms
 from flashsale.domain.sales import Sale, sale_state
 
 NOW = 1_000.0

@@ -2,7 +2,7 @@
 
 import re
 
-from flashsale.domain.controls import ChangeRefused
+from flashsale.domain.operators.refusals import ChangeRefused
 from flashsale.domain.orders import SKU_PATTERN
 from flashsale.domain.sales import Sale
 

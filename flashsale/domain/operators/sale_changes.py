@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Protocol
 
 from msgspec import UNSET, UnsetType
 
-from flashsale.domain.controls import ChangeRefused
-from flashsale.domain.sale_terms import (
+from flashsale.domain.operators.refusals import ChangeRefused
+from flashsale.domain.operators.sale_terms import (
     MOST_ITEMS,
     require_future,
     require_limit,
