@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 from msgspec import UNSET
 
+from flashsale.cli.json_output import AsJson
 from flashsale.cli.ledger_command import with_ledger
 from flashsale.cli.operator import author
 from flashsale.cli.sale.options import (
-    AsJson,
     ClosesAt,
     Currency,
     GivenZone,

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
+from flashsale.cli.json_output import AsJson
 from flashsale.cli.ledger_command import with_ledger
 from flashsale.cli.operator import author
 from flashsale.cli.sale.changes import add_changes
 from flashsale.cli.sale.options import (
-    AsJson,
     ClosesAt,
     Currency,
     GivenZone,

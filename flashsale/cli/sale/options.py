@@ -49,4 +49,3 @@ PictureUrl = Annotated[
     ),
 ]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
