@@ -17,6 +17,7 @@ from flashsale.observability.gateway_metrics import (
 from flashsale.observability.monitoring import monitored
 from flashsale.runtime.addresses import parse_networks, parse_origins
 from flashsale.runtime.background import Background, cancelled
+from flashsale.runtime.dead_letters import DeadLetters
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import (
     Stack,
@@ -37,7 +38,6 @@ from gateway.intake.earlier_attempts import EarlierAttempts
 from gateway.intake.queue_room import QueueRoom
 from gateway.intake.retry_after import RetryAfter
 from gateway.operators.control_changes import ControlChanges
-from gateway.operators.dead_letters import DeadLetters
 from gateway.routes import add_routes
 from gateway.routes.order_events import tell_progress
 from gateway.routes.sale_events import tell_sales

@@ -8,13 +8,13 @@ from flashsale.broker import Broker
 from flashsale.ledger import AuditLog, ManagedSales, OrderPages
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.background import Background
+from flashsale.runtime.dead_letters import DeadLetters
 from flashsale.runtime.settings import Settings
 from gateway.http.cors import Cors
 from gateway.http.public_path import PublicPath
 from gateway.http.sse import EventStreams
 from gateway.intake.accept_order import OrderIntake
 from gateway.operators.control_changes import ControlChanges
-from gateway.operators.dead_letters import DeadLetters
 from gateway.server.lifecycle import Lifecycle
 from gateway.state.announcements import Announcements
 from gateway.state.backlog import Backlog

@@ -1,4 +1,4 @@
-"""Show the topology as tables, or as a Mermaid diagram (https://mermaid.js.org)."""
+"""Show the topology as tables, as fields for programs, or as a Mermaid diagram (https://mermaid.js.org)."""
 
 from collections.abc import Iterator
 
@@ -21,6 +21,28 @@ def tables(topology: Topology) -> list[tuple[str, tuple[str, ...], list[tuple[st
             [(b.exchange, b.key, b.queue) for b in topology.bindings],
         ),
     ]
+
+
+def topology_fields(topology: Topology) -> dict[str, list[dict[str, object]]]:
+    """Return the exchanges, queues and bindings with the fields of the tables."""
+    return {
+        "exchanges": [{"name": e.name, "type": e.type} for e in topology.exchanges],
+        "queues": [
+            {
+                "name": q.name,
+                "type": q.type,
+                "arguments": {
+                    name: value
+                    for name, value in queue_arguments(q).items()
+                    if name != "x-queue-type"
+                },
+            }
+            for q in topology.queues
+        ],
+        "bindings": [
+            {"exchange": b.exchange, "key": b.key, "queue": b.queue} for b in topology.bindings
+        ],
+    }
 
 
 def mermaid(topology: Topology) -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 from flashsale.advice.documented import DOCUMENTED
 from flashsale.advice.figures import COLUMNS, row
 from flashsale.advice.rule import Advice, Have, Loss, Need, Situation, advise
+from flashsale.cli.json_output import AsJson, print_json
 from flashsale.runtime.process import fail
 
 YesOrNo = Literal["yes", "no"]
@@ -34,7 +35,7 @@ def advise_on_queue(
     need: Annotated[
         Need | None, typer.Option(help="What matters besides a queue with a bound.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell which queue fits your situation: the choice, its measured figures, the settings.
 
@@ -54,7 +55,7 @@ def advise_on_queue(
         )
     )
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode(_as_object(advice))).decode())
+        print_json(_as_object(advice))
     else:
         _print(advice)
 

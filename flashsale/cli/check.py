@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import msgspec
 import typer
 
 from flashsale.audit.history import HistoryError, read_history
 from flashsale.audit.rules import Backlog, ExpectedEffects, HistorySummary, Verdict, judge
 from flashsale.broker import open_broker, topic_matches
+from flashsale.cli.json_output import STANDARD_OUTPUT, as_json, print_json
 from flashsale.cli.ledger_command import with_ledger
 from flashsale.ledger import Books, Holdings, Ledger, open_ledger
 from flashsale.runtime.process import fail, run, settings_or_fail
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from services.service import AnyService
 
 _MAX_SHOWN = 20
+_STANDARD_OUTPUT = Path(STANDARD_OUTPUT)
 
 
 def check(
@@ -34,15 +35,15 @@ def check(
     ] = None,
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", help="Also write the verdict to this file."),
+        typer.Option(
+            "--json", help="Write the verdict to this file, too; print it as JSON without a file."
+        ),
     ] = None,
 ) -> None:
     """Check that the books balance. If not, print the wrong rows and exit with code 1."""
     if history:
         check_history(history, json_file)
         return
-    if json_file is not None:
-        fail("--json writes the verdict on a history: give --history, too")
 
     async def audit(ledger: Ledger) -> Books:
         await ledger.verify_schema()
@@ -51,12 +52,16 @@ def check(
         return await ledger.audit()
 
     books = with_ledger(audit)
-    for row in books.wrong:
+    if json_file is not None:
+        _write(json_file, {**vars(books), "balanced": not books.wrong})
+    quiet = json_file == _STANDARD_OUTPUT
+    for row in () if quiet else books.wrong:
         print(f"wrong: {row}")
     words = f"{books.sales} sales, {books.orders} orders, {books.sold} items sold"
     if books.wrong:
         fail(f"the books do not balance ({words}): {len(books.wrong)} wrong rows")
-    print(f"the books balance: {words}, {books.oversold} oversold")
+    if not quiet:
+        print(f"the books balance: {words}, {books.oversold} oversold")
 
 
 def check_history(paths: Sequence[Path], json_file: Path | None) -> None:
@@ -92,11 +97,18 @@ def check_history(paths: Sequence[Path], json_file: Path | None) -> None:
     drain = topology_of(settings).orders
     verdict = judge(seen, *found[0], expected, settings.drain_rate, drain)
     if json_file is not None:
-        try:
-            json_file.write_bytes(msgspec.json.format(msgspec.json.encode(verdict)) + b"\n")
-        except OSError as error:
-            fail(f"--json {json_file}: {error.strerror}")
-    _print_verdict(verdict)
+        _write(json_file, verdict)
+    _print_verdict(verdict, quiet=json_file == _STANDARD_OUTPUT)
+
+
+def _write(file: Path, value: object) -> None:
+    if file == _STANDARD_OUTPUT:
+        print_json(value)
+        return
+    try:
+        file.write_bytes(as_json(value) + b"\n")
+    except OSError as error:
+        fail(f"--json {file}: {error.strerror}")
 
 
 def _expected_effects(service: "AnyService") -> ExpectedEffects:
@@ -129,8 +141,8 @@ async def _backlog(settings: Settings, services: Sequence["AnyService"]) -> Back
     return Backlog(orders, events)
 
 
-def _print_verdict(verdict: Verdict) -> None:
-    for rule, lines in verdict.violations.items():
+def _print_verdict(verdict: Verdict, *, quiet: bool) -> None:
+    for rule, lines in () if quiet else verdict.violations.items():
         for line in lines[:_MAX_SHOWN]:
             print(f"{rule}: {line}")
         if len(lines) > _MAX_SHOWN:
@@ -144,4 +156,5 @@ def _print_verdict(verdict: Verdict) -> None:
         fail(f"promises were broken ({words}): {count} violations")
     if verdict.waiting:
         fail(f"too early to judge ({words}): {'; '.join(verdict.waiting)}")
-    print(f"every promise was kept: {words}")
+    if not quiet:
+        print(f"every promise was kept: {words}")

@@ -4,14 +4,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated
 
-import msgspec
 import typer
 
+from flashsale.cli.json_output import AsJson, moment_or_none, print_json
 from flashsale.cli.ledger_command import with_ledger
 from flashsale.cli.operator import author
-from flashsale.domain.controls import ChangeRefused, Controls, DrainChange, IntakeChange
+from flashsale.domain.controls import Controls, DrainChange, IntakeChange
 from flashsale.domain.durations import parse_duration
-from flashsale.domain.moments import moment_at, parse_moment, write_moment
+from flashsale.domain.moments import parse_moment
+from flashsale.domain.operators.refusals import ChangeRefused
 from flashsale.runtime.process import fail, settings_or_fail
 from flashsale.runtime.stack import topology_of
 
@@ -22,7 +23,6 @@ intake_app = typer.Typer(
     help="Show and pause the intake. Gateways obey within a second.", no_args_is_help=True
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 For = Annotated[
     str | None, typer.Option("--for", help="How long, such as 90s, 10m or 1h30m.", metavar="TIME")
 ]
@@ -152,7 +152,7 @@ def _changed(
 
 def _print_drain(controls: Controls, as_json: bool) -> None:
     if as_json:
-        return _print_json(controls)
+        return print_json(_fields(controls))
     own = settings_or_fail().drain_rate
     paused = "paused" if controls.paused else "runs"
     rate = (
@@ -167,7 +167,7 @@ def _print_drain(controls: Controls, as_json: bool) -> None:
 
 def _print_intake(controls: Controls, as_json: bool) -> None:
     if as_json:
-        return _print_json(controls)
+        return print_json(_fields(controls))
     print(f"intake: {'paused' if controls.intake_paused else 'open'}")
     if controls.notice is not None:
         print(f"notice: {controls.notice}")
@@ -180,17 +180,12 @@ def _print_rest(reason: str | None, version: int) -> None:
     print(f"version: {version}")
 
 
-def _print_json(controls: Controls) -> None:
-    fields = asdict(controls)
-    for name in ("paused_until", "rate_until"):
-        if fields[name] is not None:
-            fields[name] = _written(fields[name])
-    print(msgspec.json.encode(fields).decode())
+def _fields(controls: Controls) -> dict[str, object]:
+    ends = {
+        name: moment_or_none(getattr(controls, name)) for name in ("paused_until", "rate_until")
+    }
+    return asdict(controls) | ends
 
 
 def _end(moment: float | None) -> str:
-    return "" if moment is None else f" until {_written(moment)}"
-
-
-def _written(seconds: float) -> str:
-    return write_moment(moment_at(seconds))
+    return "" if moment is None else f" until {moment_or_none(moment)}"

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from flashsale import __version__
 from flashsale.broker import AccessRefused, BrokerUnavailable, QueueInUse, upgrade_queues
-from flashsale.broker.topology_diagram import mermaid, tables
+from flashsale.broker.topology_diagram import mermaid, tables, topology_fields
 from flashsale.cli import run
 from flashsale.cli.advise import advise_on_queue
 from flashsale.cli.audit import audit
@@ -18,12 +18,13 @@ from flashsale.cli.check import check
 from flashsale.cli.controls import drain_app, intake_app
 from flashsale.cli.dead_letters import dead_app
 from flashsale.cli.demo import demo
+from flashsale.cli.json_output import AsJson, OptionalJsonFile, print_json
 from flashsale.cli.sale import sale_app
 from flashsale.ledger import Ledger, open_ledger
-from flashsale.runtime.process import expected_failures_in_one_line, settings_or_fail
+from flashsale.runtime.process import expected_failures_in_one_line, fail, settings_or_fail
 from flashsale.runtime.process import run as run_process
 from flashsale.runtime.settings import Settings
-from flashsale.runtime.settings_table import settings_table
+from flashsale.runtime.settings_table import all_settings, settings_table
 from flashsale.runtime.stack import installed_topology, topology_of
 
 app = typer.Typer(
@@ -111,9 +112,12 @@ async def _migrate(ledger: Ledger) -> str:
 
 
 @app.command()
-def settings() -> None:
+def settings(as_json: AsJson = False) -> None:
     """Print every setting, as a Markdown table."""
-    print(settings_table(), end="")
+    if as_json:
+        print_json(all_settings())
+    else:
+        print(settings_table(), end="")
 
 
 @app.command()
@@ -121,13 +125,19 @@ def topology(
     diagram: Annotated[
         bool, typer.Option("--mermaid", help="Print a Mermaid diagram instead of tables.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the exchanges, queues and bindings that are declared on the broker."""
+    if diagram and as_json:
+        fail("give --mermaid or --json, not both")
     settings = settings_or_fail()
     with expected_failures_in_one_line():
         declared = topology_of(settings) + installed_topology(settings)
     if diagram:
         print(mermaid(declared), end="")
+        return
+    if as_json:
+        print_json(topology_fields(declared))
         return
     for title, columns, rows in tables(declared):
         table = Table(*columns, title=title, title_justify="left")
@@ -137,7 +147,7 @@ def topology(
 
 
 app.command("advise")(advise_on_queue)
-app.command()(check)
+app.command(cls=OptionalJsonFile)(check)
 app.command()(demo)
 app.command()(audit)
 app.add_typer(sale_app, name="sale")

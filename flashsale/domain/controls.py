@@ -2,24 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from flashsale.domain.errors import FlashsaleError
+from flashsale.domain.operators.refusals import ChangeRefused, require_text
 
 MAX_RATE = 1_000_000
 """The highest rate of a drain, in orders/s."""
-MAX_NOTICE = 500
-"""The most characters of a notice to shoppers, or of a reason."""
 MAX_SECONDS = 366 * 86_400.0
 """The longest duration of a change, in seconds."""
-
-
-class ChangeRefused(FlashsaleError):
-    """A change is not valid. Nothing was changed."""
-
-    def __init__(self, field: str, detail: str) -> None:
-        """`field` is the name of the wrong field, or empty."""
-        super().__init__(f"{field}: {detail}" if field else detail)
-        self.field = field
-        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -153,13 +141,3 @@ def _require_rate(rate: int, smallest: int) -> None:
         raise ChangeRefused(
             "rate", f"must be at least {smallest}, the batch that FLASHSALE_DRAIN_BATCH sets"
         )
-
-
-def require_text(field: str, text: str | None) -> None:
-    """Raise `ChangeRefused` for a notice or a reason that is too long or can't be printed."""
-    if text is None:
-        return
-    if len(text) > MAX_NOTICE:
-        raise ChangeRefused(field, f"must have at most {MAX_NOTICE} characters")
-    if not all(c.isprintable() or c == "\n" for c in text):
-        raise ChangeRefused(field, "must not have control characters")

@@ -11,9 +11,9 @@ from sqlalchemy import MetaData
 
 from flashsale.domain.audit_entries import PROGRAM, AuditEntry, Author
 from flashsale.domain.controls import Controls
+from flashsale.domain.operators.sale_changes import SaleChange
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Order, Outcome
-from flashsale.domain.sale_changes import SaleChange
 from flashsale.domain.sales import Sale, Verdict
 from flashsale.ledger.balance_report import Books
 from flashsale.ledger.effects import Effects, Journey

@@ -20,8 +20,8 @@ from flashsale.broker import (
     QueueFull,
     TopologyMismatch,
 )
-from flashsale.domain.controls import ChangeRefused
 from flashsale.domain.errors import sole_error
+from flashsale.domain.operators.refusals import ChangeRefused
 from flashsale.ledger import LedgerError, LedgerUnavailable, SchemaOutdated, StatementRefused
 from flashsale.observability.errors import TracingUnavailable
 from flashsale.observability.logs import configure_logs

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic_settings import BaseSettings
 
@@ -32,11 +33,19 @@ def ignored_service_links(environment: Mapping[str, str] = os.environ) -> list[s
 def settings_table() -> str:
     """Return all settings as a Markdown table, with those of installed services last."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
-    for declared in _settings_classes():
-        for name, field in variables(declared).items():
-            default = "" if field.default in (None, "") else f"`{field.default}`"
-            rows.append(f"| `{name}` | {default} | {field.description} |")
+    for setting in all_settings():
+        default = "" if setting["default"] in (None, "") else f"`{setting['default']}`"
+        rows.append(f"| `{setting['variable']}` | {default} | {setting['meaning']} |")
     return "\n".join(rows) + "\n"
+
+
+def all_settings() -> list[dict[str, Any]]:
+    """Return variable, default and meaning of all settings, with those of services last."""
+    return [
+        {"variable": name, "default": field.default, "meaning": field.description}
+        for declared in _settings_classes()
+        for name, field in variables(declared).items()
+    ]
 
 
 def _settings_classes() -> list[type[BaseSettings]]:

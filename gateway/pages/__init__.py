@@ -24,6 +24,7 @@ _SHOP_FILES = {
 _OPS_SCRIPTS = (
     "audit",
     "charts",
+    "control",
     "dead_letters",
     "dialog",
     "drain",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-from flashsale.domain.sale_terms import picture_origin
+from flashsale.domain.operators.sale_terms import picture_origin
 from flashsale.domain.sales import Sale
 from gateway.http.common_headers import PAGE, header_lines
 

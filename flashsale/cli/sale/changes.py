@@ -7,13 +7,15 @@ from typing import Annotated, Any
 import typer
 from msgspec import UNSET
 
+from flashsale.cli.json_output import AsJson
 from flashsale.cli.ledger_command import with_ledger
 from flashsale.cli.operator import author
 from flashsale.cli.sale.options import (
-    AsJson,
+    ClosesAt,
     Currency,
     GivenZone,
     Limit,
+    OpensAt,
     PictureUrl,
     Price,
     Reason,
@@ -21,8 +23,14 @@ from flashsale.cli.sale.options import (
     Title,
 )
 from flashsale.cli.sale.output import print_sale_json
-from flashsale.cli.sale.times import in_words, moment_or_fail, unix_seconds, zone_or_fail
-from flashsale.domain.sale_changes import CloseNow, OpenNow, SaleChange, StockChange, TermsChange
+from flashsale.cli.sale.schedule import schedule_or_fail
+from flashsale.domain.operators.sale_changes import (
+    CloseNow,
+    OpenNow,
+    SaleChange,
+    StockChange,
+    TermsChange,
+)
 from flashsale.domain.sales import Sale
 from flashsale.runtime.process import fail
 
@@ -56,12 +64,8 @@ def add_changes(app: typer.Typer) -> None:
 
 def change_sale(
     sku: Sku,
-    opens_at: Annotated[
-        str | None, typer.Option(help="When the sale opens (RFC 3339).", metavar="TIME")
-    ] = None,
-    closes_at: Annotated[
-        str | None, typer.Option(help="When the sale closes (RFC 3339).", metavar="TIME")
-    ] = None,
+    opens_at: OpensAt = None,
+    closes_at: ClosesAt = None,
     timezone: GivenZone = None,
     customer_limit: Limit = None,
     title: Title = None,
@@ -75,12 +79,10 @@ def change_sale(
     as_json: AsJson = False,
 ) -> None:
     """Change the schedule, the limit or what shoppers see. Gateways follow within a second."""
-    zone = zone_or_fail(timezone)
-    opens = moment_or_fail("--opens-at", opens_at, zone)
-    closes = moment_or_fail("--closes-at", closes_at, zone)
+    schedule = schedule_or_fail(opens_at, closes_at, timezone)
     given: dict[str, Any] = {
-        "opens_at": unix_seconds(opens),
-        "closes_at": unix_seconds(closes),
+        "opens_at": schedule.opens_at,
+        "closes_at": schedule.closes_at,
         "customer_limit": customer_limit,
         "title": title,
         "price": price,
@@ -100,9 +102,7 @@ def change_sale(
         print_sale_json(sale)
         return
     print(f"changed the sale of {sku}")
-    for verb, moment, text in (("opens", opens, opens_at), ("closes", closes, closes_at)):
-        if moment is not None and text is not None:
-            print(f"{verb} {in_words(moment, text, zone)}")
+    schedule.tell()
 
 
 def open_sale(sku: Sku, reason: Reason = None, as_json: AsJson = False) -> None:

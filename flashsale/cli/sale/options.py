@@ -21,6 +21,19 @@ GivenZone = Annotated[
         metavar="ZONE",
     ),
 ]
+OpensAt = Annotated[
+    str | None,
+    typer.Option(
+        "--opens-at",
+        help="When the sale opens, such as 2030-11-29T09:00:00+01:00 or 2030-11-29T08:00:00Z"
+        " (RFC 3339).",
+        metavar="TIME",
+    ),
+]
+ClosesAt = Annotated[
+    str | None,
+    typer.Option("--closes-at", help="When the sale closes, likewise.", metavar="TIME"),
+]
 Limit = Annotated[
     int | None, typer.Option(min=1, max=2**31 - 1, help="Most items for one customer.")
 ]
@@ -36,4 +49,3 @@ PictureUrl = Annotated[
     ),
 ]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

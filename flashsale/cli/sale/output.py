@@ -1,6 +1,5 @@
 """Print sales: as a table for people, as JSON for programs."""
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from flashsale.cli.json_output import moment_or_none, print_json
 from flashsale.cli.sale.times import written
 from flashsale.domain.sales import Sale, sale_state
 
@@ -45,12 +45,12 @@ def print_sales(sales: Sequence[Sale], zone: tzinfo | None) -> None:
 
 def print_sales_json(sales: Sequence[Sale]) -> None:
     """Print a JSON array of sales."""
-    print(json.dumps([_fields(sale) for sale in sales], indent=2))
+    print_json([_fields(sale) for sale in sales])
 
 
 def print_sale_json(sale: Sale) -> None:
     """Print a sale as a JSON object, with the fields of `GET /admin/sales/{sku}`."""
-    print(json.dumps(_fields(sale), indent=2))
+    print_json(_fields(sale))
 
 
 def _fields(sale: Sale) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _fields(sale: Sale) -> dict[str, Any]:
         "sold": sale.sold,
         "remaining": sale.remaining,
         "customer_limit": sale.customer_limit,
-        "opens_at": None if sale.opens_at is None else written(sale.opens_at),
-        "closes_at": None if sale.closes_at is None else written(sale.closes_at),
+        "opens_at": moment_or_none(sale.opens_at),
+        "closes_at": moment_or_none(sale.closes_at),
         "version": sale.version,
     }

@@ -36,11 +36,6 @@ def in_words(moment: datetime, text: str, zone: tzinfo | None) -> str:
     return f"{written}, {wait}" if local == written else f"{written} ({local}), {wait}"
 
 
-def unix_seconds(moment: datetime | None) -> float | None:
-    """Return a moment in Unix seconds."""
-    return None if moment is None else moment.timestamp()
-
-
 def written(seconds: float, zone: tzinfo = UTC) -> str:
     """Return Unix seconds as an RFC 3339 date-time of that zone."""
     return write_moment(moment_at(seconds), zone)

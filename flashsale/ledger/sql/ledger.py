@@ -8,9 +8,9 @@ from sqlalchemy import MetaData, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flashsale.domain.audit_entries import PROGRAM, Author
+from flashsale.domain.operators.sale_changes import SaleChange
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
-from flashsale.domain.sale_changes import SaleChange
 from flashsale.domain.sales import Sale
 from flashsale.ledger.balance_report import Books
 from flashsale.ledger.errors import LedgerRefused, SchemaOutdated

@@ -1,57 +1,39 @@
 // The intake: whether orders are taken.
 
-import { ask } from "./dialog.js";
-import { read, send } from "./requests.js";
-import { element, say } from "./words.js";
+import { control } from "./control.js";
 
-const PATH = "admin/intake";
-const HOME = element("intake-title");
-let seen = null;
+const intake = control("intake", describe);
 
-export async function showIntake() {
-  seen = await read(PATH);
-  const { paused, notice, reason } = seen.body;
+export const showIntake = intake.show;
+
+function describe({ paused, notice, reason }) {
   const why = reason ? ` (${reason})` : "";
   const told = notice ? ` Shoppers are told: “${notice}”` : "";
-  say(element("intake-state"), paused ? `Paused${why}: new orders are refused.${told}` : `Taking orders${why}.`, paused);
-  element("intake-pause").textContent = paused ? "Resume the intake…" : "Pause the intake…";
-  element("intake-pause").disabled = false;
-}
-
-async function change(tag, body, done) {
-  await send("PATCH", PATH, body, { tag });
-  return done;
+  return paused ? `Paused${why}: new orders are refused.${told}` : `Taking orders${why}.`;
 }
 
 function askPause(after) {
-  const { tag } = seen;
-  ask({
+  intake.propose({
     title: "Pause the intake",
     words: () =>
       "New orders are refused at all gateways within a second, with your notice and the advice to come back. Orders that were taken are still decided, and their retries still answered.",
     fields: [{ name: "notice", label: "Notice to shoppers", hint: "May be empty.", maxLength: 500 }],
-    action: "Pause the intake",
-    send: ({ notice, reason }) => {
-      const body = notice === null ? { paused: true, reason } : { paused: true, notice, reason };
-      return change(tag, body, "The intake is paused.");
-    },
-    home: HOME,
+    change: ({ notice }) => (notice === null ? { paused: true } : { paused: true, notice }),
+    done: () => "The intake is paused.",
     after,
   });
 }
 
 function askResume(after) {
-  const { tag } = seen;
-  ask({
+  intake.propose({
     title: "Resume the intake",
     words: () => "All gateways take orders again within a second. Shoppers who were told to come back may all come at once: the queue refuses what it can't hold.",
-    action: "Resume the intake",
-    send: ({ reason }) => change(tag, { paused: false, reason }, "Orders are taken again."),
-    home: HOME,
+    change: () => ({ paused: false }),
+    done: () => "Orders are taken again.",
     after,
   });
 }
 
 export function connectIntake(after) {
-  element("intake-pause").addEventListener("click", () => (seen.body.paused ? askResume : askPause)(after));
+  intake.connect(() => askPause(after), () => askResume(after));
 }

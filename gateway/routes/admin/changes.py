@@ -8,9 +8,9 @@ from typing import TypeVar
 import msgspec
 from aiohttp import web
 
-from flashsale.domain.controls import ChangeRefused
 from flashsale.domain.moments import parse_moment
-from flashsale.domain.sale_changes import StockBelowSold
+from flashsale.domain.operators.refusals import ChangeRefused
+from flashsale.domain.operators.sale_changes import StockBelowSold
 from flashsale.ledger import (
     ChangedMeanwhile,
     KeyTaken,

@@ -10,14 +10,14 @@ from aiohttp.typedefs import Handler
 
 from flashsale.broker import BrokerError, QueueFull
 from flashsale.broker.dead_letter_view import LetterView
-from flashsale.domain.controls import ChangeRefused, require_text
 from flashsale.domain.moments import moment_at
+from flashsale.domain.operators.refusals import ChangeRefused, require_text
 from flashsale.ledger import LedgerError
+from flashsale.runtime.dead_letters import Action, Interrupted, QueueUnknown
 from gateway.context import CONTEXT
 from gateway.http.idempotency_key import idempotency_key
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
-from gateway.operators.dead_letters import Action, Interrupted, QueueUnknown
 from gateway.routes.admin.access import author, operators, viewers
 from gateway.routes.admin.changes import change_problems, read_change
 from gateway.routes.admin.pages import page_size

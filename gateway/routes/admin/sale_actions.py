@@ -3,7 +3,7 @@
 import msgspec
 from aiohttp import web
 
-from flashsale.domain.sale_changes import CloseNow, OpenNow, SaleChange, StockChange
+from flashsale.domain.operators.sale_changes import CloseNow, OpenNow, SaleChange, StockChange
 from gateway.context import CONTEXT
 from gateway.http.idempotency_key import idempotency_key
 from gateway.http.json_response import JsonResponse

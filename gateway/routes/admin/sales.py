@@ -7,9 +7,9 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
+from flashsale.domain.operators.sale_changes import TermsChange
+from flashsale.domain.operators.sale_terms import require_new
 from flashsale.domain.orders import SKU_PATTERN
-from flashsale.domain.sale_changes import TermsChange
-from flashsale.domain.sale_terms import require_new
 from flashsale.domain.sales import Sale
 from gateway.context import CONTEXT
 from gateway.http.idempotency_key import idempotency_key

@@ -287,7 +287,6 @@ def test_a_history_that_says_nothing_is_one_line(held: Held, tmp_path: Path) -> 
     folder = flashsale("check", "--history", str(tmp_path), database_url="sqlite+aiosqlite:///x.db")
     assert "history.jsonl, line 1: " in one_line(folder)
     assert "nowhere: No such file" in one_line(flashsale("check", "--history", "nowhere"))
-    assert "give --history" in one_line(flashsale("check", "--json", "verdict.json"))
 
 
 def test_a_broker_that_is_away_is_one_line(held: Held) -> None:

@@ -57,18 +57,17 @@ def test_a_new_sale_is_told_in_utc_and_as_it_was_given_and_how_long_from_now(
     sqlite_url: str,
 ) -> None:
     berlin = "--timezone", "Europe/Berlin"
-    times = "--opens-at", "2020-07-01T09:00:00", "--closes-at", "2126-11-27T09:00:00+09:00"
+    times = "--opens-at", "2125-07-01T09:00:00", "--closes-at", "2126-11-27T09:00:00+09:00"
     created = create(sqlite_url, *times, *berlin)
     opened, closes = created.stdout.splitlines()[1:]
-    assert "2020-07-01T07:00:00Z (2020-07-01T09:00:00+02:00 Europe/Berlin)" in opened
-    assert opened.endswith(" ago")
+    assert "2125-07-01T07:00:00Z (2125-07-01T09:00:00+02:00 Europe/Berlin), in " in opened
     assert "2126-11-27T00:00:00Z (2126-11-27T01:00:00+01:00 Europe/Berlin), in " in closes
 
     listed = flashsale(sqlite_url, "sale", "list").stdout
-    assert "2020-07-01 07:00:00Z" in listed
+    assert "2125-07-01 07:00:00Z" in listed
     assert "2126-11-27 00:00:00Z" in listed
     shown = flashsale(sqlite_url, "sale", "show", "a", *berlin).stdout
-    assert "2020-07-01 09:00:00+02:00" in shown
+    assert "2125-07-01 09:00:00+02:00" in shown
     assert "2126-11-27 01:00:00+01:00" in shown
 
 
@@ -92,9 +91,11 @@ def test_a_new_sale_is_told_in_utc_and_as_it_was_given_and_how_long_from_now(
             ["--opens-at", "2126-01-01T00:00:00Z", "--closes-at", "2126-01-01T00:30:00+01:00"],
             "would end before it begins",
         ),
+        (["--opens-at", "2020-01-01T00:00:00Z"], "opens_at: must be in the future"),
+        (["--closes-at", "2020-01-01T00:00:00Z"], "closes_at: must be in the future"),
     ],
 )
-def test_a_time_that_names_no_moment_is_refused_in_one_line(
+def test_a_time_that_no_sale_can_have_is_refused_in_one_line(
     sqlite_url: str, options: list[str], words: str
 ) -> None:
     refused = create(sqlite_url, *options)

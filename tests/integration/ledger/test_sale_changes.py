@@ -7,10 +7,8 @@ from dataclasses import replace
 import pytest
 
 from flashsale.domain.audit_entries import Author
-from flashsale.domain.controls import ChangeRefused
-from flashsale.domain.order_ids import OrderId
-from flashsale.domain.order_states import Status
-from flashsale.domain.sale_changes import (
+from flashsale.domain.operators.refusals import ChangeRefused
+from flashsale.domain.operators.sale_changes import (
     CloseNow,
     OpenNow,
     SaleChange,
@@ -18,6 +16,8 @@ from flashsale.domain.sale_changes import (
     StockChange,
     TermsChange,
 )
+from flashsale.domain.order_ids import OrderId
+from flashsale.domain.order_states import Status
 from flashsale.domain.sales import Sale
 from flashsale.ledger import (
     ChangedMeanwhile,

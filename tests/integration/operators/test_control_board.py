@@ -6,7 +6,8 @@ import time
 import pytest
 
 from flashsale.domain.audit_entries import Author
-from flashsale.domain.controls import ChangeRefused, Controls, DrainChange
+from flashsale.domain.controls import Controls, DrainChange
+from flashsale.domain.operators.refusals import ChangeRefused
 from flashsale.domain.sales import Sale
 from flashsale.ledger import ChangedMeanwhile, ControlsChanged, Ledger, open_ledger
 from tests.conftest import an_order

@@ -2,6 +2,8 @@
 
 import asyncio
 import email
+import getpass
+import json
 import os
 import statistics
 import time
@@ -239,6 +241,12 @@ async def test_dead_orders_are_listed_shown_replayed_and_dropped(
     for words in (unreadable.id, unlucky.id, "not an order", "disk on fire", "2 dead letters"):
         assert words in listed
     assert "0 dead letters" in flashsale(shop, "dead", "list", "--queue", "mail")
+    seen = json.loads(flashsale(shop, "dead", "list", "--queue", "orders", "--json"))
+    assert seen["queues"] == [{"queue": "orders", "count": 2}]
+    assert [letter["order_id"] for letter in seen["letters"]] == [None, unlucky.id]
+    assert seen["letters"][1]["died_at"] == "2027-01-15T08:00:00Z"
+    one = json.loads(flashsale(shop, "dead", "show", unlucky.id, "--json"))
+    assert one["headers"]["reason"] == one["reason"] == "refused: disk on fire"
     shown = flashsale(shop, "dead", "show", unlucky.id, "--queue", "orders")
     for words in ("reason: refused: disk on fire", '"customer_id": "me"', '"quantity": 1'):
         assert words in shown
@@ -252,7 +260,8 @@ async def test_dead_orders_are_listed_shown_replayed_and_dropped(
         shop.ready(gateway)
         async with shop.client.get(f"{shop.url}/orders/{unlucky.id}") as answer:
             assert (await answer.json())["status"] == "failed"
-        assert "replayed 1" in flashsale(shop, "dead", "replay", unlucky.id)
+        why = "--reason", "the fire is out"
+        assert "replayed 1" in flashsale(shop, "dead", "replay", unlucky.id, *why)
         async with asyncio.timeout(20):
             while (await shop.outcomes())[unlucky.id].status is not Status.CONFIRMED:
                 await asyncio.sleep(0.05)
@@ -263,9 +272,21 @@ async def test_dead_orders_are_listed_shown_replayed_and_dropped(
         # What can't be read comes back as dead as it was.
         assert "replayed 1" in flashsale(shop, "dead", "replay", "--all")
         await asyncio.to_thread(_until_listed, shop, "1 dead letters")
-    assert "dropped 1" in flashsale(shop, "dead", "drop", unreadable.id)
+    dropped = json.loads(flashsale(shop, "dead", "drop", unreadable.id, "--json"))
+    done = {"count": 1, "ids": [unreadable.id]}
+    assert dropped == {"count": 1, "queues": [{"queue": "orders", **done}]}
     assert "0 dead letters" in flashsale(shop, "dead", "list")
     assert (await shop.ledger.audit()).wrong == ()
+    # What was refused or found nothing is no change.
+    entries = await shop.ledger.audit_log.entries(100)
+    assert [(entry.action, entry.target, entry.reason) for entry in reversed(entries)] == [
+        ("sale.create", "tv", None),
+        ("dead.replay", "orders", "the fire is out"),
+        ("dead.replay", "orders", None),
+        ("dead.drop", "orders", None),
+    ]
+    assert entries[0].after == done
+    assert entries[0].who == f"cli:{getpass.getuser()}"
 
 
 def _until_listed(shop: Shop, words: str) -> None:

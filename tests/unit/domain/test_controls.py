@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.domain.controls import ChangeRefused, Controls, DrainChange, IntakeChange
+from flashsale.domain.controls import Controls, DrainChange, IntakeChange
 from flashsale.domain.durations import parse_duration
+from flashsale.domain.operators.refusals import ChangeRefused
 
 NOW = 1_800_000_000.0
 

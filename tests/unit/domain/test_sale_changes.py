@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.domain.controls import ChangeRefused
-from flashsale.domain.sale_changes import (
+from flashsale.domain.operators.refusals import ChangeRefused
+from flashsale.domain.operators.sale_changes import (
     CloseNow,
     OpenNow,
     StockBelowSold,
     StockChange,
     TermsChange,
 )
-from flashsale.domain.sale_terms import MOST_ITEMS, picture_origin, require_terms
+from flashsale.domain.operators.sale_terms import MOST_ITEMS, picture_origin, require_new
 from flashsale.domain.sales import Sale, sale_state
 
 NOW = 1_000.0
@@ -171,11 +171,13 @@ def test_the_site_of_a_picture(url: str, origin: str | None) -> None:
         (Sale("tv", -1), "stock"),
         (Sale("tv", MOST_ITEMS + 1), "stock"),
         (Sale("tv", 5, customer_limit=0), "customer_limit"),
-        (Sale("tv", 5, opens_at=5, closes_at=5), "closes_at"),
+        (Sale("tv", 5, opens_at=NOW + 5, closes_at=NOW + 5), "closes_at"),
+        (Sale("tv", 5, opens_at=NOW), "opens_at"),
+        (Sale("tv", 5, closes_at=NOW), "closes_at"),
         (Sale("tv", 5, price="x"), "price"),
     ],
 )
 def test_a_new_sale_has_sensible_terms(sale: Sale, field: str) -> None:
     with pytest.raises(ChangeRefused) as refused:
-        require_terms(sale)
+        require_new(sale, NOW)
     assert refused.value.field == field

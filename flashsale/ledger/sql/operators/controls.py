@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import Row, TextClause, select, text, update
+from sqlalchemy import Row, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flashsale.domain.audit_entries import AUTOMATIC, Author
@@ -12,6 +12,7 @@ from flashsale.domain.controls import Controls
 from flashsale.ledger.errors import ChangedMeanwhile, LedgerBusy
 from flashsale.ledger.sql.engines.driver_errors import named_errors
 from flashsale.ledger.sql.operators.audit_log import database_time, write_entry
+from flashsale.ledger.sql.operators.lock_waits import limit_waits
 from flashsale.ledger.sql.tables import drain_controls
 from flashsale.ledger.sql.transactions import reading_once, writing
 
@@ -27,8 +28,7 @@ _MAKE_ROW = text(
 # before the change or to the time after it, also by the commit timestamps. A drain that is frozen
 # writes nothing, so the change goes on without it.
 _WAIT_FOR_BATCH = text("SELECT 1 FROM drain_leases WHERE name = :name FOR UPDATE")
-_LONGEST_BATCH = text("SET LOCAL lock_timeout = '1s'")
-_LONGEST_CHANGE = text("SET LOCAL lock_timeout = '10s'")
+_BATCH_SECONDS = 1
 
 
 async def read_controls(connection: AsyncConnection, name: str) -> Controls:
@@ -80,7 +80,7 @@ class SqlControlBoard:
         operator saw, None for any. Raises `ChangedMeanwhile`, and what `change` raises.
         """
         async with writing(self._engine) as connection:
-            await _limit_waits(connection, _LONGEST_CHANGE)
+            await limit_waits(connection)
             await connection.execute(_MAKE_ROW, {"name": name})
             controls = await _lock(connection, name)
             # Last: an operator who waits for the row of the controls must not hold up a batch.
@@ -98,18 +98,13 @@ class SqlControlBoard:
 async def _wait_for_batch(connection: AsyncConnection, name: str) -> None:
     if connection.dialect.name != "postgresql":
         return  # SQLite has one writer
-    await _limit_waits(connection, _LONGEST_BATCH)
+    await limit_waits(connection, _BATCH_SECONDS)
     try:
         with named_errors():
             async with connection.begin_nested():
                 await connection.execute(_WAIT_FOR_BATCH, {"name": name})
     except LedgerBusy:
         pass
-
-
-async def _limit_waits(connection: AsyncConnection, limit: TextClause) -> None:
-    if connection.dialect.name == "postgresql":
-        await connection.execute(limit)
 
 
 async def _lock(connection: AsyncConnection, name: str) -> Controls:

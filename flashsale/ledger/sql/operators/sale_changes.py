@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import Select, insert, literal, select, text, update
+from sqlalchemy import Select, insert, literal, select, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flashsale.domain.audit_entries import Author
-from flashsale.domain.controls import require_text
-from flashsale.domain.sale_changes import SaleChange
+from flashsale.domain.operators.refusals import require_text
+from flashsale.domain.operators.sale_changes import SaleChange
 from flashsale.domain.sales import Sale
 from flashsale.ledger.errors import (
     ChangedMeanwhile,
@@ -26,10 +26,9 @@ from flashsale.ledger.sql.operators.audit_log import (
     earlier_result,
     write_entry,
 )
+from flashsale.ledger.sql.operators.lock_waits import limit_waits
 from flashsale.ledger.sql.sell import as_sale
 from flashsale.ledger.sql.tables import orders, sales
-
-_LONGEST_WAIT = text("SET LOCAL lock_timeout = '10s'")
 
 
 async def find(connection: AsyncConnection, sku: str) -> Sale:
@@ -49,7 +48,7 @@ async def create(
     """
     require_text("reason", author.reason)
     request = as_request("sale.create", sale.sku, asdict(sale))
-    await _limit_wait(connection)
+    await limit_waits(connection)
     earlier = await earlier_result(connection, author, request)
     if earlier is not None:
         return Sale(**earlier)
@@ -119,14 +118,8 @@ async def delete(
 
 
 async def _lock(connection: AsyncConnection, sku: str) -> Sale:
-    await _limit_wait(connection)
+    await limit_waits(connection)
     return await _one(connection, _of(sku).with_for_update(), sku)
-
-
-async def _limit_wait(connection: AsyncConnection) -> None:
-    # Longer than a batch of a drain may take.
-    if connection.dialect.name == "postgresql":
-        await connection.execute(_LONGEST_WAIT)
 
 
 def _of(sku: str) -> Select[Any]:

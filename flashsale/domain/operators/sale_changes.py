@@ -6,12 +6,11 @@ from typing import Any, ClassVar, Protocol
 
 from msgspec import UNSET, UnsetType
 
-from flashsale.domain.controls import ChangeRefused
-from flashsale.domain.sale_terms import (
+from flashsale.domain.operators.refusals import ChangeRefused
+from flashsale.domain.operators.sale_terms import (
     MOST_ITEMS,
-    require_future,
     require_limit,
-    require_order,
+    require_schedule,
     require_shown,
 )
 from flashsale.domain.sales import Sale
@@ -74,11 +73,7 @@ class TermsChange:
         changed = replace(sale, **{**wanted, **as_read})
         require_limit(changed.customer_limit)
         require_shown(changed)
-        for field in ("opens_at", "closes_at"):
-            if getattr(changed, field) != getattr(sale, field):
-                require_future(field, getattr(changed, field), now)
-        if (changed.opens_at, changed.closes_at) != (sale.opens_at, sale.closes_at):
-            require_order(changed, "closes_at" if "closes_at" in wanted else "opens_at")
+        require_schedule(changed, now, sale, wanted)
         return changed
 
 

@@ -1,4 +1,4 @@
-"""The dead letters of orders and services, for operators of this gateway."""
+"""The dead letters of orders and services: an operator reads, replays and drops them, audited."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence

@@ -1,8 +1,9 @@
 """The terms that a sale may have. Each rule refuses a wrong value with the reason in words."""
 
 import re
+from collections.abc import Collection
 
-from flashsale.domain.controls import ChangeRefused
+from flashsale.domain.operators.refusals import ChangeRefused
 from flashsale.domain.orders import SKU_PATTERN
 from flashsale.domain.sales import Sale
 
@@ -11,6 +12,15 @@ MOST_ITEMS = 2**31 - 1
 LONGEST_TITLE = 200
 LONGEST_ADDRESS = 2_000
 
+_TIMES = ("opens_at", "closes_at")
+# What else there is to do, by the field and whether the sale is a new one.
+_INSTEAD = {
+    ("opens_at", False): ": open the sale now instead",
+    ("closes_at", False): ": close the sale now instead",
+    ("opens_at", True): ": without it the sale is open at once",
+    ("closes_at", True): "",
+}
+
 _PRICE = re.compile(r"(0|[1-9][0-9]{0,14})(\.[0-9]{1,4})?\Z")
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
 # Neither space nor quote, so that the address can stand wherever an address may.
@@ -18,22 +28,18 @@ _PATH = r"/(?!/)[A-Za-z0-9\-._~%!$&()*+,;=:@/]*(\?[A-Za-z0-9\-._~%!$&()*+,;=:@/?
 _PICTURE = re.compile(rf"(?P<origin>https://[A-Za-z0-9.-]{{1,253}}(:[0-9]{{1,5}})?)?({_PATH})\Z")
 
 
-def require_terms(sale: Sale) -> None:
-    """Raise `ChangeRefused` unless a new sale may have these terms, whenever they are."""
+def require_new(sale: Sale, now: float) -> None:
+    """Raise `ChangeRefused` unless a new sale may have these terms at Unix time `now`."""
     if not re.match(SKU_PATTERN, sale.sku):
-        raise ChangeRefused("sku", "must be 1 to 64 letters, digits, dots, underscores and hyphens")
+        raise ChangeRefused(
+            "sku",
+            f"{sale.sku!r} must be 1 to 64 letters, digits, dots, underscores and hyphens",
+        )
     if not 0 <= sale.stock <= MOST_ITEMS:
         raise ChangeRefused("stock", f"must be 0 to {MOST_ITEMS} items")
     require_limit(sale.customer_limit)
     require_shown(sale)
-    require_order(sale, "closes_at")
-
-
-def require_new(sale: Sale, now: float) -> None:
-    """Raise `ChangeRefused` unless a new sale may have these terms at Unix time `now`."""
-    require_terms(sale)
-    require_future("opens_at", sale.opens_at, now)
-    require_future("closes_at", sale.closes_at, now)
+    require_schedule(sale, now)
 
 
 def require_limit(limit: int | None) -> None:
@@ -42,17 +48,23 @@ def require_limit(limit: int | None) -> None:
         raise ChangeRefused("customer_limit", f"must be 1 to {MOST_ITEMS} items")
 
 
-def require_order(sale: Sale, field: str) -> None:
-    """Raise `ChangeRefused` for this field if the sale would close before or when it opens."""
+def require_schedule(
+    sale: Sale, now: float, before: Sale | None = None, given: Collection[str] = ()
+) -> None:
+    """Raise `ChangeRefused` unless a sale may open and close at these times at Unix time `now`.
+
+    A time that is new must be in the future; one that `before` has may be past. `given` are the
+    fields that were asked for.
+    """
+    known = (None, None) if before is None else (before.opens_at, before.closes_at)
+    if (sale.opens_at, sale.closes_at) == known:
+        return
+    for field, moment, old in zip(_TIMES, (sale.opens_at, sale.closes_at), known, strict=True):
+        if moment is not None and moment != old and moment <= now:
+            raise ChangeRefused(field, f"must be in the future{_INSTEAD[field, before is None]}")
     if sale.opens_at is not None and sale.closes_at is not None and sale.closes_at <= sale.opens_at:
+        field = "opens_at" if given and "closes_at" not in given else "closes_at"
         raise ChangeRefused(field, "the sale would end before it begins")
-
-
-def require_future(field: str, moment: float | None, now: float) -> None:
-    """Raise `ChangeRefused` if an opening or a closing is not after `now`."""
-    if moment is not None and moment <= now:
-        verb = "open" if field == "opens_at" else "close"
-        raise ChangeRefused(field, f"must be in the future: {verb} the sale now instead")
 
 
 def require_shown(sale: Sale) -> None:
