@@ -15,6 +15,7 @@ from flashsale.ledger.errors import (
     SchemaOutdated,
     SchemaRefused,
     SchemaUnknown,
+    StatementCancelled,
     StatementRefused,
 )
 from flashsale.ledger.holdings import Decided, Holdings, Tally
@@ -85,6 +86,7 @@ __all__ = [
     "SchemaUnknown",
     "Send",
     "Sink",
+    "StatementCancelled",
     "StatementRefused",
     "Tally",
     "Totals",

@@ -122,6 +122,12 @@ class Sink(Protocol):
 class DrainLease(Protocol):
     """The right to drain a sale. After it is lost, its sink can't write."""
 
+    kept_rate: float | None
+    """The adaptive rate in orders/s, None for the highest; at first as the drain before left it.
+
+    The next batch or `touch` writes it, and the drain after this one goes on with it.
+    """
+
     def open_sink(self) -> Sink:
         """Return a sink that can write only while this lease is held."""
 

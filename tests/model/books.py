@@ -106,6 +106,7 @@ class AtOnceLease:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self.controls = Controls()
+        self.kept_rate: float | None = None
 
     def open_sink(self) -> SqlSink:
         return SqlSink(self._transaction)

@@ -90,6 +90,14 @@ class FaultyLease:
     def controls(self) -> Controls:
         return self._lease.controls
 
+    @property
+    def kept_rate(self) -> float | None:
+        return self._lease.kept_rate
+
+    @kept_rate.setter
+    def kept_rate(self, rate: float | None) -> None:
+        self._lease.kept_rate = rate
+
     def open_sink(self) -> "FaultySink":
         return FaultySink(self._lease.open_sink(), self._ledger)
 

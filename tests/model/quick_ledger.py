@@ -55,6 +55,7 @@ class QuickLease:
     def __init__(self, ledger: QuickLedger) -> None:
         self._ledger = ledger
         self.controls = Controls()
+        self.kept_rate: float | None = None
 
     def open_sink(self) -> "QuickSink":
         return QuickSink(self._ledger)
