@@ -8,7 +8,12 @@ is a number that an operator has set.
 import math
 from typing import Literal, get_args
 
-from flashsale.domain.adaptive_rate.batches import BatchSeen, BatchWindow
+from flashsale.domain.adaptive_rate.batches import (
+    WINDOW_BATCHES,
+    WINDOW_SECONDS,
+    BatchSeen,
+    BatchWindow,
+)
 
 Failure = Literal["busy", "timeout"]
 RateReason = Literal["cap", "slow", "busy", "timeout", "recovering", "inherited"]
@@ -28,15 +33,18 @@ _FLOOR_SHARE = 10
 # With one order a second, ten batches take this long.
 _LONGEST_RAISE_SECONDS = 10.0
 _ROUNDING = 1e-9
+# Twice in a window. More often, the batches before a decision would count for several ones.
+_DECISION_SECONDS = WINDOW_SECONDS / 2
+_DECISION_BATCHES = WINDOW_BATCHES // 2
 
 
 class AdaptiveRate:
     """The rate of a drain between a tenth of its cap and its cap, the operator's rate.
 
-    It decides once in a second, or in ten batches if those take longer. The p90 of the
-    transactions above the target: a tenth less. A failed batch: half at once, but only once in that
-    time. Otherwise 2 % of the cap more for each second, if 90 % of the rate was used and orders
-    wait. It reads no clock.
+    It judges the last second, or the last ten batches if those took longer, twice in that time. The
+    p90 of the transactions above the target: a tenth less. A failed batch: half at once, but only
+    once in that time. Otherwise 2 % of the cap more for each second, if 90 % of the rate was used
+    and orders wait. It reads no clock.
     """
 
     def __init__(self, target: float) -> None:
@@ -46,6 +54,8 @@ class AdaptiveRate:
         self._why: RateReason = "inherited"
         self._failure: Failure = "busy"
         self._halved = False
+        self._decided_at: float | None = None
+        self._since = 0
         self.kept: float | None = None
         """The rate to go on with, in orders/s. None: the cap."""
         self.p90 = 0.0
@@ -56,7 +66,7 @@ class AdaptiveRate:
         if kept != self.kept:
             self._why = "inherited"
         self.kept = kept
-        self._window.restart()
+        self._restart(None)
 
     def batch(self, seen: BatchSeen, cap: int) -> bool:
         """Count a committed batch; return whether a decision was due. `cap` is in orders/s."""
@@ -81,7 +91,11 @@ class AdaptiveRate:
 
     def _decide(self, now: float, cap: int) -> bool:
         window = self._window
-        if not window.whole:
+        self._since += 1
+        if self._decided_at is None:
+            self._decided_at = now - window.length
+        passed = now - self._decided_at
+        if not window.whole or passed < _DECISION_SECONDS or self._since < _DECISION_BATCHES:
             return False
         self.p90 = window.p90
         if window.failed:
@@ -90,15 +104,19 @@ class AdaptiveRate:
         if self.p90 > self._target:
             self._lower(_SLOW_FACTOR, "slow", cap)
         elif window.used >= _USED_SHARE and window.waiting:
-            self._raise(window.length, cap)
+            self._raise(min(passed, window.length), cap)
         self._halved = False
-        window.restart(now)
+        self._decided_at, self._since = now, 0
         return True
 
     def _halve(self, now: float, cap: int) -> None:
         self._lower(_FAILED_FACTOR, self._failure, cap)
         self._halved = True
+        self._restart(now)
+
+    def _restart(self, now: float | None) -> None:
         self._window.restart(now)
+        self._decided_at, self._since = now, 0
 
     def _lower(self, factor: float, why: RateReason, cap: int) -> None:
         floor = _floor(cap)

@@ -43,8 +43,8 @@ def test_the_rate_is_the_cap_until_the_database_is_slow(rule: AdaptiveRate) -> N
     assert (rate_within(rule.kept, 2000), rule.reason(2000)) == (2000, "cap")
 
 
-def test_slow_transactions_take_a_tenth_off_once_a_second(rule: AdaptiveRate) -> None:
-    batches(rule, 2000, seconds=0.021, count=124)
+def test_slow_transactions_take_a_tenth_off_twice_a_second(rule: AdaptiveRate) -> None:
+    batches(rule, 2000, seconds=0.021, count=82)
     assert rule.kept == pytest.approx(2000 * 0.9**3)
     assert rule.reason(2000) == "slow"
     assert rule.p90 == 0.021
