@@ -21,8 +21,6 @@ class OpsView(msgspec.Struct):
 
     role: str
     drain_rate: int
-    rate_cap: int
-    rate_reason: str | None
     paused: bool
     backlog_limit: int
     fields: tuple[str, ...]
@@ -38,8 +36,6 @@ async def get_samples(request: web.Request) -> web.StreamResponse:
     view = OpsView(
         role=request[ROLE].name.lower(),
         drain_rate=context.drain.drain_rate,
-        rate_cap=context.drain.rate_cap,
-        rate_reason=context.drain.rate_reason,
         paused=context.drain.paused,
         backlog_limit=context.settings.queue_max_length,
         fields=OpsSample.__struct_fields__,
