@@ -11,15 +11,15 @@ from sqlalchemy import text
 from tests.faults.scenario import scenario
 from tests.faults.stand import Layout, Stand
 
-_RATE = 100
+_RATE = 40
 _SETTINGS = {
     "admin_token": "an operator",
     "drain_rate": str(_RATE),
-    "drain_batch": "5",
-    # Other work on the machine makes a transaction some 200 ms longer.
-    "drain_target_ms": "600",
+    "drain_batch": "4",
+    # Other work on the machine makes a transaction some 300 ms longer.
+    "drain_target_ms": "800",
 }
-_SLOW_BYTES_PER_SECOND = 2_000  # a full batch has about 1,700
+_SLOW_SECONDS = 0.12  # a transaction has nine round trips
 _RECOVERED_SECONDS = 60.0
 
 
@@ -56,7 +56,7 @@ async def _until_rate(stand: Stand, low: float, high: float, seconds: float) -> 
 )
 async def slow(stand: Stand) -> None:
     link = stand.link("consumer-1", "database")
-    link.there.limit = _SLOW_BYTES_PER_SECOND
+    link.there.delay = _SLOW_SECONDS
     drain = await _until_rate(stand, 0, 0.85 * _RATE, 60)
     assert (drain["rate_reason"], drain["rate_cap"]) == ("slow", _RATE)
     await stand.wait(0.0, 3.0)

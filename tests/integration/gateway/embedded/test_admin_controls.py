@@ -244,6 +244,7 @@ async def test_a_pause_ends_by_itself_and_the_audit_says_so(sqlite_url: str) -> 
 
 async def test_an_adaptive_rate_is_told_with_its_cap_and_its_reason(sqlite_url: str) -> None:
     async with open_gateway(sqlite_url, **TOKENS) as gateway:
+        await until(lambda: gateway.call("GET", "/readyz"), lambda seen: seen.status == 200)
         slow = BatchDecided([], [], 580.0, 600, None, False, 2000, "slow")
         stack = gateway.stack
         await stack.broker.publish(
