@@ -58,6 +58,8 @@ class Announcer:
             self._control.rate,
             time.time(),
             self._control.paused,
+            self._control.cap,
+            self._control.reason,
         )
         try:
             confirm = self._broker.publish(

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from consumer.adaptive_pace import AdaptivePace
 from consumer.announcer import Announcer
 from consumer.dead_letters import DeadLetters
 from consumer.drain_control import DrainControl
@@ -34,6 +35,8 @@ async def run_drain(
     orders = stack.topology.orders
     control = DrainControl(settings.drain_rate, settings.drain_batch)
     metrics.rate_limit.set_function(lambda: control.rate)
+    metrics.rate_cap.set_function(lambda: control.cap)
+    target = settings.drain_target_ms
     gate = ReleaseGate(control)
     announcer = Announcer(broker=stack.broker, exchange=stack.topology.outcomes, control=control)
     relay = Relay(
@@ -57,6 +60,7 @@ async def run_drain(
         wake_relay=relay.wake,
         metrics=metrics,
         tracing=stack.tracing,
+        adaptive=None if target is None else AdaptivePace(target / 1000, control, metrics),
     )
     drained = asyncio.Event()
     # A drain that fails loses its lease until it is started again, so another one can drain.

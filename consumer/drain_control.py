@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from flashsale.domain.adaptive_rate import RateReason, rate_within
 from flashsale.domain.controls import Controls
 from flashsale.domain.pacing import batch_of
 
@@ -9,15 +10,26 @@ _MAX_PREFETCH = 65_535  # a 16-bit field of AMQP
 
 
 class DrainControl:
-    """The rate of the drain and the sizes that depend on it. The rate may change at any time."""
+    """The rate of the drain and the sizes that depend on it. The rate may change at any time.
+
+    The cap is the rate of the environment, or that of an operator. The adaptive rate may be lower.
+    """
 
     def __init__(self, rate: int, largest_batch: int | None = None) -> None:
         """Start at `rate` orders/s; a batch is a fortieth of it, or `largest_batch` if given."""
-        self._own_rate = self._rate = rate
+        self._own_rate = self._cap = self._rate = rate
+        self._adapted: float | None = None
         self.paused = False
         """Whether an operator has paused the drain."""
+        self.reason: RateReason | None = None
+        """Why the rate is what it is; None if it is not adaptive."""
         self._largest_batch = largest_batch
         self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def cap(self) -> int:
+        """The highest rate, in orders/s."""
+        return self._cap
 
     @property
     def rate(self) -> int:
@@ -26,27 +38,48 @@ class DrainControl:
 
     @property
     def batch(self) -> int:
-        """The most orders in one transaction."""
-        return batch_of(self._rate, self._largest_batch)
+        """The most orders in one transaction. A lower adaptive rate has smaller batches, as many.
+
+        Fewer batches of the same size would be as slow as before.
+        """
+        return max(1, self._batch_at_cap * self._rate // self._cap)
 
     @property
     def prefetch(self) -> int:
-        """The most unacknowledged deliveries: four batches, so that the next ones are at hand."""
-        return min(4 * self.batch, _MAX_PREFETCH)
+        """The most unacknowledged deliveries: four batches, so that the next ones are at hand.
 
-    def change(self, rate: int) -> None:
-        """Set another rate in orders/s. It holds from the next batch on."""
-        self._rate = rate
+        It depends on the cap alone, as another prefetch needs another consumer on the queue.
+        """
+        return min(4 * self._batch_at_cap, _MAX_PREFETCH)
+
+    @property
+    def _batch_at_cap(self) -> int:
+        return batch_of(self._cap, self._largest_batch)
+
+    def change(self, cap: int) -> None:
+        """Set another cap in orders/s. It holds from the next batch on."""
+        self._cap = cap
+        self._limit()
+
+    def adapt(self, rate: float | None, reason: RateReason) -> None:
+        """Set the adaptive rate in orders/s, None for the cap. It holds from the next batch on."""
+        self._adapted = rate
+        self.reason = reason
+        if rate_within(rate, self._cap) != self._rate:
+            self._limit()
+
+    def _limit(self) -> None:
+        self._rate = rate_within(self._adapted, self._cap)
         for listener in self._listeners:
             listener()
 
     def follow(self, controls: Controls) -> bool:
         """Take in what an operator has set; return whether that changed anything."""
-        rate = self._own_rate if controls.rate is None else controls.rate
-        changed = (self.paused, self._rate) != (controls.paused, rate)
+        cap = self._own_rate if controls.rate is None else controls.rate
+        changed = (self.paused, self._cap) != (controls.paused, cap)
         self.paused = controls.paused
-        if rate != self._rate:
-            self.change(rate)
+        if cap != self._cap:
+            self.change(cap)
         return changed
 
     def on_change(self, listener: Callable[[], None]) -> None:

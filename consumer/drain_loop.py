@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from consumer.adaptive_pace import AdaptivePace
 from consumer.announcer import Announcer
 from consumer.batch_tracing import batch_spans
 from consumer.dead_letters import DeadLetters
@@ -27,6 +28,7 @@ from flashsale.ledger import (
     LedgerBusy,
     LedgerError,
     LedgerRefused,
+    LedgerUnavailable,
     Sink,
 )
 from flashsale.messages.codec import MessageError
@@ -62,6 +64,7 @@ class DrainLoop:
     """Called after each batch with whether more orders wait."""
     metrics: ConsumerMetrics
     tracing: "Tracing | None" = None
+    adaptive: AdaptivePace | None = None
     _settling: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -86,6 +89,10 @@ class DrainLoop:
                 async with self.leases.hold_drain(self.queue) as lease:
                     # The previous holder may have released a full second's orders just now.
                     await asyncio.sleep(_TAKEOVER_SECONDS)
+                    if self.adaptive is None:
+                        lease.kept_rate = None
+                    else:
+                        self.adaptive.begin(lease)
                     while True:
                         await self._wait_while_paused(lease)
                         prefetch = self.control.prefetch
@@ -117,6 +124,7 @@ class DrainLoop:
             if self.control.paused:
                 return
             batch = deliveries.take(self.gate.release(len(deliveries)))
+            held_back = len(deliveries) > 0
             if batch:
                 async with self._settling:
                     self.metrics.unacked.set(len(batch) + len(deliveries))
@@ -129,6 +137,8 @@ class DrainLoop:
                     deliveries.ack_through(batch[-1])
                     self.metrics.unacked.set(len(deliveries))
                     behind = len(deliveries) > 0
+                    if self.adaptive is not None:
+                        self.adaptive.settled(lease, held_back, behind)
                     for verdict in verdicts:
                         self.announcer.announce(verdict, behind)
                     self.wake_relay(behind)
@@ -248,18 +258,30 @@ class DrainLoop:
                 # The time of the release, so that the ledger shows the pace exactly.
                 now = self.gate.released_at
                 verdict = await sink.sell(by_one_clock(orders, now), now, replayed, traceparents)
+            except LedgerUnavailable as error:
+                self._adapt_to(error, time.perf_counter() - started)
+                raise
             except LedgerBusy as error:
+                self._adapt_to(error, time.perf_counter() - started)
                 log.warning("transaction tried again", reason=str(error))
                 self.metrics.retries.inc()
                 self.gate.committed()
                 await asyncio.sleep(backoff.next())
                 await self._release_again(len(orders))
             else:
-                self.metrics.transaction_seconds.observe(time.perf_counter() - started)
+                # What the pace held the commit back for is not the database's time.
+                seconds = time.perf_counter() - started - sink.steps.get("pace", 0.0)
+                self.metrics.transaction_seconds.observe(seconds)
+                if self.adaptive is not None:
+                    self.adaptive.committed(seconds, len(orders))
                 for step, seconds in sink.steps.items():
                     self.metrics.step_seconds.labels(step).observe(seconds)
                 self._count(verdict.outcomes)
                 return verdict
+
+    def _adapt_to(self, error: LedgerError, seconds: float) -> None:
+        if self.adaptive is not None:
+            self.adaptive.failed(error, seconds)
 
     async def _release_again(self, count: int) -> None:
         """Pass the gate once more, because a repeated transaction is load like the first one."""

@@ -118,6 +118,24 @@ def the_machine_room() -> Dashboard:
                 quantiles("flashsale_transaction_seconds"),
             ),
             Graph(
+                "Transactions against their target",
+                "What nine of ten transactions did not exceed when the adaptive rate was judged"
+                " last. Both are zero while the rate is not adaptive.",
+                "s",
+                [
+                    Query("max(flashsale_transaction_p90_seconds)", "p90"),
+                    Query("max(flashsale_transaction_target_seconds)", "limit"),
+                ],
+            ),
+            Graph(
+                "Why the drain is at its rate",
+                "1 for the reason of an adaptive rate: cap, slow, busy, timeout, recovering,"
+                " inherited.",
+                "short",
+                [Query("max by (reason) (flashsale_drain_rate_reason)", "{{reason}}")],
+                stacked=True,
+            ),
+            Graph(
                 "Steps of a transaction",
                 "Average time of each step: lock the sales, read, write, commit.",
                 "s",

@@ -82,11 +82,13 @@ def the_sale() -> Dashboard:
             ),
             Graph(
                 "Drain against its limit",
-                "Orders a second released to the database. They must not exceed the limit.",
+                "Orders a second released to the database. They must not exceed the limit. An"
+                " adaptive limit is below the cap while the database is slow.",
                 "ops",
                 [
                     Query(_RELEASED, "released"),
                     Query("max(flashsale_drain_rate_limit)", "limit"),
+                    Query("max(flashsale_drain_rate_cap)", "cap"),
                 ],
             ),
             Graph(

@@ -1,6 +1,16 @@
 """The ledger: its port, its errors, and `open_ledger`."""
 
 from flashsale.ledger.balance_report import Books
+from flashsale.ledger.drain_port import (
+    LEASE_SECONDS,
+    BeforeCommit,
+    ControlBoard,
+    ControlReader,
+    DrainLease,
+    Leases,
+    Sink,
+    at_once,
+)
 from flashsale.ledger.effects import Effects, Journey
 from flashsale.ledger.errors import (
     ChangedMeanwhile,
@@ -15,20 +25,16 @@ from flashsale.ledger.errors import (
     SchemaOutdated,
     SchemaRefused,
     SchemaUnknown,
+    StatementCancelled,
     StatementRefused,
 )
 from flashsale.ledger.holdings import Decided, Holdings, Tally
 from flashsale.ledger.order_pages import DecidedOrder, OrderQuery
 from flashsale.ledger.outbox_events import Relayed, Send, Unsent
 from flashsale.ledger.port import (
-    LEASE_SECONDS,
     Audit,
     AuditLog,
-    ControlBoard,
-    ControlReader,
-    DrainLease,
     EffectStore,
-    Leases,
     Ledger,
     ManagedSales,
     OrderPages,
@@ -37,7 +43,6 @@ from flashsale.ledger.port import (
     Rankings,
     Sales,
     Schema,
-    Sink,
 )
 from flashsale.ledger.rankings import Buyer, RankingQuery
 from flashsale.ledger.sql.engines.address import postgres_address
@@ -50,6 +55,7 @@ __all__ = [
     "OWN_SCHEMA",
     "Audit",
     "AuditLog",
+    "BeforeCommit",
     "Books",
     "Buyer",
     "ChangedMeanwhile",
@@ -87,10 +93,12 @@ __all__ = [
     "SchemaUnknown",
     "Send",
     "Sink",
+    "StatementCancelled",
     "StatementRefused",
     "Tally",
     "Totals",
     "Unsent",
+    "at_once",
     "open_ledger",
     "postgres_address",
 ]

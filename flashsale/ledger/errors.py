@@ -15,6 +15,10 @@ class StatementRefused(LedgerUnavailable):
     """The database answers, but refuses a statement: a right is missing, or it only reads."""
 
 
+class StatementCancelled(StatementRefused):
+    """The database has cancelled a statement, as it does after its `statement_timeout`."""
+
+
 class LedgerBusy(LedgerError):
     """Nothing was written, for a temporary reason (deadlock, lock, full disk). Try again."""
 

@@ -3,35 +3,24 @@
 Every method may raise `LedgerUnavailable`, and the errors that its docstring names.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import MetaData
 
 from flashsale.domain.audit_entries import PROGRAM, AuditEntry, Author
-from flashsale.domain.controls import Controls
 from flashsale.domain.operators.sale_changes import SaleChange
 from flashsale.domain.order_ids import OrderId
-from flashsale.domain.orders import Order, Outcome
-from flashsale.domain.sales import Sale, Verdict
+from flashsale.domain.orders import Outcome
+from flashsale.domain.sales import Sale
 from flashsale.ledger.balance_report import Books
+from flashsale.ledger.drain_port import ControlBoard, Leases
 from flashsale.ledger.effects import Effects, Journey
 from flashsale.ledger.holdings import Holdings
 from flashsale.ledger.order_pages import DecidedOrder, OrderQuery
 from flashsale.ledger.outbox_events import Relayed, Send
 from flashsale.ledger.rankings import Buyer, RankingQuery
 from flashsale.ledger.totals import Totals
-
-LEASE_SECONDS = 10
-"""How long a frozen drain keeps its lease. An idle drain touches its lease earlier."""
-
-
-BeforeCommit = Callable[[], Awaitable[None]]
-
-
-async def at_once() -> None:
-    """Commit without a wait."""
 
 
 class Sales(Protocol):
@@ -98,84 +87,6 @@ class OrderPages(Protocol):
 
     async def decided_orders(self, query: OrderQuery) -> list[DecidedOrder]:
         """Return the orders that the query asks for, the newest decision first."""
-
-
-class Sink(Protocol):
-    """The target of the batches of a drain."""
-
-    @property
-    def steps(self) -> Mapping[str, float]:
-        """The duration of each step of the last batch, in seconds."""
-
-    async def sell(
-        self,
-        batch: Sequence[Order],
-        now: float,
-        replayed: Sequence[str] = (),
-        traceparents: Mapping[str, str] | None = None,
-    ) -> Verdict:
-        """Decide a batch at Unix time `now`. A repeated batch gets the same outcomes.
-
-        `replayed` are the ids of failed orders that an operator has replayed. `traceparents` are
-        written with the events of traced orders, by order id. Raises `LedgerBusy` or
-        `LedgerRefused` if nothing was written, `LedgerUnavailable` if something may be written.
-        Raises `ControlsChanged`, with nothing written, if the lease has read other controls.
-        """
-
-    async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
-        """Record an order as failed, unless it is decided. Raises the errors of `sell`."""
-
-
-class DrainLease(Protocol):
-    """The right to drain a sale. After it is lost, its sink can't write."""
-
-    def open_sink(self, before_commit: BeforeCommit = at_once) -> Sink:
-        """Return a sink that can write only while this lease is held.
-
-        Each of its transactions awaits `before_commit` when all is written. It holds locks then.
-        """
-
-    @property
-    def controls(self) -> Controls:
-        """The controls as the latest batch or `touch` has read them."""
-
-    async def touch(self) -> None:
-        """Keep the lease while idle, and read the controls.
-
-        Call this before the first batch, and at least once in `LEASE_SECONDS`.
-        """
-
-
-class Leases(Protocol):
-    """Leases to drain. Each name has one holder at a time."""
-
-    def hold_drain(self, name: str) -> AbstractAsyncContextManager[DrainLease]:
-        """Wait until no other drain holds the lease of that name, and hold it until the exit."""
-
-
-class ControlReader(Protocol):
-    """The controls of drains, as operators have set them."""
-
-    async def read(self, name: str) -> Controls:
-        """Return the controls of a drain as they are in force now."""
-
-
-class ControlBoard(ControlReader, Protocol):
-    """The controls of drains, which operators change."""
-
-    async def change(
-        self,
-        name: str,
-        action: str,
-        change: Callable[[Controls, float], Controls],
-        author: Author,
-        version: int | None = None,
-    ) -> Controls:
-        """Change the controls of a drain, and write the audit, in one transaction.
-
-        `change` gets the controls and the Unix time of the database. `version` is the one that the
-        operator saw, None for any. Raises `ChangedMeanwhile`, and what `change` raises.
-        """
 
 
 class AuditLog(Protocol):

@@ -71,7 +71,8 @@ class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
 
     `drained_per_second` is the measurement. `drain_rate` is the limit in force. `told_at` is the
     Unix time of this announcement by the drain's clock, `paused` is whether an operator has paused
-    the drain. They are None from a consumer of version 0.1.0. While it decides nothing, the drain
+    the drain. `rate_cap` is the highest limit, and `rate_reason` tells why an adaptive limit is
+    what it is. They are None from a consumer of version 0.1.0. While it decides nothing, the drain
     announces empty batches, each half a second after the last one.
     """
 
@@ -81,6 +82,8 @@ class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
     drain_rate: int | None = None
     told_at: float | None = None
     paused: bool | None = None
+    rate_cap: int | None = None
+    rate_reason: str | None = None
 
 
 class TermsChanged(msgspec.Struct, frozen=True, array_like=True, tag="terms"):

@@ -28,6 +28,27 @@ class ConsumerMetrics(ProcessMetrics):
             "Limit of the drain, in orders a second",
             registry=self.registry,
         )
+        self.rate_cap = Gauge(
+            "flashsale_drain_rate_cap",
+            "Highest limit of the drain, set by an operator or the environment, in orders a second",
+            registry=self.registry,
+        )
+        self.rate_reason = Gauge(
+            "flashsale_drain_rate_reason",
+            "1 for the reason of the limit, if the rate is adaptive",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.transaction_p90_seconds = Gauge(
+            "flashsale_transaction_p90_seconds",
+            "90th percentile of the transactions at the last decision about the adaptive rate",
+            registry=self.registry,
+        )
+        self.transaction_target_seconds = Gauge(
+            "flashsale_transaction_target_seconds",
+            "What a transaction may take, in seconds; 0 if the rate is not adaptive",
+            registry=self.registry,
+        )
         self.released = Counter(
             "flashsale_released_orders",
             "Orders released to the database, retries included",

@@ -87,6 +87,13 @@ class Settings(FromEnvironment):
         description="most orders in one transaction, up to the drain rate. Unset: a fortieth of the"
         " drain rate",
     )
+    drain_target_ms: float | None = Field(
+        None,
+        gt=0,
+        le=60_000,
+        description="milliseconds that the transaction of a batch may take: if the database is"
+        " slower, the drain goes slower, down to a tenth of its rate. Unset: always at its rate",
+    )
     publish_timeout_seconds: float = Field(
         2.0, gt=0, le=60, description="seconds that a gateway waits for the broker's confirm"
     )

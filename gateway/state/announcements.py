@@ -165,13 +165,13 @@ class Announcements:
                     state.orders.add_taken(OrderId(order.id), order.sku, order.quantity)
             case Arrivals():
                 state.arrivals.add(announcement)
-            case BatchDecided(decisions, sales, drained_per_second, drain_rate, told_at, paused):
+            case BatchDecided(decisions, sales, speed, rate, told_at, paused, cap, reason):
                 self.decided += len(decisions)
                 for decision in decisions:
                     state.orders.add_decided(decision)
                 for sale in sales:
                     state.sales.update_sold(sale.sku, sale.stock, sale.sold)
-                state.drain.announced(drained_per_second, drain_rate)
+                state.drain.announced(speed, rate, cap, reason)
                 state.controls.announced(paused)
                 if told_at is not None:
                     state.drain.clock_skew.heard(told_at, time.time(), time.monotonic())

@@ -20,6 +20,7 @@ from tests.faults.scenarios import (  # noqa: F401 they register themselves
     operator,
     power,
     service,
+    slow_database,
     stock,
 )
 

@@ -12,7 +12,7 @@ from flashsale.domain.controls import Controls
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
-from flashsale.ledger.port import BeforeCommit, at_once
+from flashsale.ledger.drain_port import BeforeCommit, at_once
 from flashsale.ledger.sql.balance_check import audit
 from flashsale.ledger.sql.engines.driver_errors import named_errors
 from flashsale.ledger.sql.sell import as_outcome, as_sale
@@ -107,6 +107,7 @@ class AtOnceLease:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self.controls = Controls()
+        self.kept_rate: float | None = None
 
     def open_sink(self, before_commit: BeforeCommit = at_once) -> SqlSink:
         return SqlSink(self._transaction)  # its transactions end in one step

@@ -20,7 +20,7 @@ from flashsale.ledger import (
     Sales,
     Sink,
 )
-from flashsale.ledger.port import BeforeCommit, at_once
+from flashsale.ledger.drain_port import BeforeCommit, at_once
 from tests.model.expected import Expected
 
 LedgerFault = Literal[
@@ -90,6 +90,14 @@ class FaultyLease:
     @property
     def controls(self) -> Controls:
         return self._lease.controls
+
+    @property
+    def kept_rate(self) -> float | None:
+        return self._lease.kept_rate
+
+    @kept_rate.setter
+    def kept_rate(self, rate: float | None) -> None:
+        self._lease.kept_rate = rate
 
     def open_sink(self, before_commit: BeforeCommit = at_once) -> "FaultySink":
         return FaultySink(self._lease.open_sink(before_commit), self._ledger)

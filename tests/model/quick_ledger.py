@@ -14,7 +14,7 @@ from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, Verdict, decide
-from flashsale.ledger.port import BeforeCommit, at_once
+from flashsale.ledger.drain_port import BeforeCommit, at_once
 from flashsale.messages.events import event_topic
 
 
@@ -56,6 +56,7 @@ class QuickLease:
     def __init__(self, ledger: QuickLedger) -> None:
         self._ledger = ledger
         self.controls = Controls()
+        self.kept_rate: float | None = None
 
     def open_sink(self, before_commit: BeforeCommit = at_once) -> "QuickSink":
         return QuickSink(self._ledger)

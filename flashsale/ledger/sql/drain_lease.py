@@ -13,8 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flashsale.domain.controls import Controls
+from flashsale.ledger.drain_port import LEASE_SECONDS, BeforeCommit, at_once
 from flashsale.ledger.errors import ControlsChanged, LedgerError, LedgerUnavailable
-from flashsale.ledger.port import LEASE_SECONDS, BeforeCommit, at_once
 from flashsale.ledger.sql.engines.driver_errors import named_errors
 from flashsale.ledger.sql.engines.postgresql import Postgres, behind_pooler
 from flashsale.ledger.sql.operators.controls import end_due_changes, read_controls
@@ -92,15 +92,24 @@ _TAKE_OVER = text(
         END
         FOR UPDATE SKIP LOCKED
     )
-    RETURNING epoch
+    RETURNING epoch, adaptive_rate
     """
 ).bindparams(seconds=float(LEASE_SECONDS))
 
 _RENEW = text(
     "UPDATE drain_leases"
-    " SET expires_at = extract(epoch FROM clock_timestamp())::float8 + :seconds"
+    " SET expires_at = extract(epoch FROM clock_timestamp())::float8 + :seconds,"
+    " adaptive_rate = :kept_rate"
     " WHERE name = :name AND epoch = :epoch"
 ).bindparams(seconds=float(LEASE_SECONDS))
+
+_READ_RATE = text("SELECT adaptive_rate FROM drain_leases WHERE name = :name")
+
+_KEEP_RATE = text(
+    "INSERT INTO drain_leases (name, epoch, holder, expires_at, adaptive_rate)"
+    " VALUES (:name, 0, '', 0, :kept_rate)"
+    " ON CONFLICT (name) DO UPDATE SET adaptive_rate = :kept_rate"
+)
 
 _GIVE_BACK = text("UPDATE drain_leases SET expires_at = 0 WHERE name = :name AND epoch = :epoch")
 
@@ -116,11 +125,18 @@ class Term:
 class SqlDrainLease:
     """The right to decide orders, until another drain takes it over."""
 
-    def __init__(self, connection: AsyncConnection, name: str, term: Term | None = None) -> None:
+    def __init__(
+        self,
+        connection: AsyncConnection,
+        name: str,
+        term: Term | None = None,
+        kept_rate: float | None = None,
+    ) -> None:
         """Write on this connection. `term` is None for SQLite, where no other drain can be."""
         self._connection = connection
         self._name = name
         self._term = term
+        self.kept_rate = self._written_rate = kept_rate
         self.controls = Controls()
 
     def open_sink(self, before_commit: BeforeCommit = at_once) -> SqlSink:
@@ -159,12 +175,21 @@ class SqlDrainLease:
             if self._connection.invalidated:
                 # SQLAlchemy would open another session, which does not hold the lease.
                 raise LedgerUnavailable("the session of this drain is lost")
+            rate = self.kept_rate
             async with self._connection.begin():
-                if self._term is not None:
-                    renewed = await self._connection.execute(_RENEW, vars(self._term))
-                    if renewed.rowcount != 1:
-                        raise LedgerUnavailable("the lease of this drain is lost")
+                await self._renew(rate)
                 yield self._connection
+            self._written_rate = rate
+
+    async def _renew(self, rate: float | None) -> None:
+        if self._term is not None:
+            renewed = await self._connection.execute(
+                _RENEW, {**vars(self._term), "kept_rate": rate}
+            )
+            if renewed.rowcount != 1:
+                raise LedgerUnavailable("the lease of this drain is lost")
+        elif rate != self._written_rate:
+            await self._connection.execute(_KEEP_RATE, {"name": self._name, "kept_rate": rate})
 
 
 @asynccontextmanager
@@ -172,7 +197,10 @@ async def hold_only_drain(engine: AsyncEngine, name: str) -> AsyncIterator[SqlDr
     """Hold the drain of a SQLite file: one process uses it, and a process has one drain."""
     async with engine.connect() as connection:
         connection = await connection.execution_options(flashsale_writes=True)
-        yield SqlDrainLease(connection, name)
+        with named_errors():
+            async with connection.begin():
+                kept_rate = await connection.scalar(_READ_RATE, {"name": name})
+        yield SqlDrainLease(connection, name, None, kept_rate)
 
 
 @asynccontextmanager
@@ -190,8 +218,8 @@ async def hold_drain(
     try:
         with named_errors():
             pooled = await behind_pooler(connection)
-            term = await _take_over(connection, name, pooled)
-        yield SqlDrainLease(connection, name, term)
+            term, kept_rate = await _take_over(connection, name, pooled)
+        yield SqlDrainLease(connection, name, term, kept_rate)
     finally:
         # End the session in any state it is in, which ends a lease without a pooler.
         await asyncio.shield(_end(connection))
@@ -200,18 +228,21 @@ async def hold_drain(
         await session.dispose()
 
 
-async def _take_over(connection: AsyncConnection, name: str, pooled: bool) -> Term:
+async def _take_over(
+    connection: AsyncConnection, name: str, pooled: bool
+) -> tuple[Term, float | None]:
     holder = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(4)}"
     async with connection.begin():
         await connection.execute(_MAKE_ROW, {"name": name})
     attempt = 0
     while True:
         async with connection.begin():
-            epoch = await connection.scalar(
+            taken = await connection.execute(
                 _TAKE_OVER, {"name": name, "holder": holder, "pooled": pooled}
             )
-        if epoch is not None:
-            return Term(name, epoch)
+            row = taken.first()
+        if row is not None:
+            return Term(name, row.epoch), row.adaptive_rate
         if attempt % _ATTEMPTS_OF_FROZEN == 0:
             async with connection.begin():
                 await connection.execute(_END_FROZEN, {"name": name})

@@ -10,7 +10,7 @@ from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Order
 from flashsale.domain.sales import Verdict
-from flashsale.ledger.port import BeforeCommit, at_once
+from flashsale.ledger.drain_port import BeforeCommit, at_once
 from flashsale.ledger.sql.bulk import insert_columns
 from flashsale.ledger.sql.sell import Steps, sell
 from flashsale.ledger.sql.tables import orders

@@ -128,7 +128,8 @@ secrets = Table(
     Column("value", String(128), nullable=False),
 )
 
-# The right to decide the orders of a sale. SQLite has no rows here, as one process uses the file.
+# The right to decide the orders of a sale, and the rate that its holder goes at. In SQLite only the
+# rate counts, as one process uses the file.
 drain_leases = Table(
     "drain_leases",
     metadata,
@@ -141,6 +142,8 @@ drain_leases = Table(
     Column("backend_start", Double),
     # By the clock of the database server.
     Column("expires_at", Double, nullable=False),
+    # In orders a second. Null: the drain may go as fast as operators allow.
+    Column("adaptive_rate", Double),
 )
 
 # What operators have set, one row a drain. No row: everything is as the environment says.

@@ -13,9 +13,20 @@ export async function showDrain() {
   element("drain-reset").hidden = rate === null;
 }
 
-function describe({ paused, paused_until, rate, rate_until, effective_rate, reason, backlog }) {
+const SLOWER = {
+  slow: "its transactions take too long",
+  busy: "the database refuses some batches for now",
+  timeout: "the database did not answer in time",
+  recovering: "the database was slow, and the rate comes back",
+  inherited: "it goes on with the rate of the drain before",
+};
+
+function describe({ paused, paused_until, rate, rate_until, effective_rate, rate_cap, rate_reason, reason, backlog }) {
   const why = reason ? ` (${reason})` : "";
   if (paused) return `Paused${until(paused_until)}${why}. ${orders(backlog)} waiting.`;
+  if (effective_rate < rate_cap) {
+    return `Running at up to ${count(effective_rate)} of ${count(rate_cap)} orders/s: ${SLOWER[rate_reason] ?? "the database is slow"}${until(rate_until)}${why}.`;
+  }
   if (rate === null) return `Running at up to ${count(effective_rate)} orders/s, the rate of the settings${why}.`;
   return `Running at up to ${count(effective_rate)} orders/s, by an operator${until(rate_until)}${why}.`;
 }
@@ -52,7 +63,7 @@ function askRate(after) {
     title: "Change the rate of the drain",
     action: "Change the rate",
     words: ({ rate, minutes }, now) =>
-      `From the next batch on, no second has more than ${rate === null ? "…" : count(rate)} orders, ${lasting(minutes)}. Now it is ${count(now.rate ?? limits.drain_rate)}. Orders wait longer if it is less; nothing is lost.`,
+      `From the next batch on, no second has more than ${rate === null ? "…" : count(rate)} orders, ${lasting(minutes)}. Now it is ${count(now.rate_cap)}. Orders wait longer if it is less; nothing is lost.`,
     fields: [
       { name: "rate", label: "Orders a second", type: "number", min: 1, max: 1000000, step: 1, required: true, inputMode: "numeric" },
       MINUTES,

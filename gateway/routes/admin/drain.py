@@ -29,7 +29,8 @@ class DrainPatch(msgspec.Struct, forbid_unknown_fields=True):
 class DrainView(msgspec.Struct):
     """What operators have set, and what it makes of the drain. Rates are in orders/s.
 
-    `for_seconds` is how long the next change to end still holds.
+    `for_seconds` is how long the next change to end still holds. `rate_reason` tells why an
+    adaptive rate is what it is.
     """
 
     paused: bool
@@ -39,6 +40,8 @@ class DrainView(msgspec.Struct):
     for_seconds: float | None
     reason: str | None
     effective_rate: int
+    rate_cap: int
+    rate_reason: str | None
     drained_per_second: float | None
     backlog: int
     version: int
@@ -84,6 +87,8 @@ def _response(context: Context, controls: Controls) -> JsonResponse:
         for_seconds=None if end is None else round(max(0.0, end - time.time()), 3),
         reason=controls.drain_reason,
         effective_rate=0 if controls.paused else context.drain.drain_rate,
+        rate_cap=context.drain.rate_cap,
+        rate_reason=context.drain.rate_reason,
         drained_per_second=None if speed is None else round(speed, 1),
         backlog=context.backlog.ready,
         version=controls.version,

@@ -19,6 +19,9 @@ class KnownDrain:
     def __init__(self, drain_rate: int) -> None:
         self.drain_rate = drain_rate
         """The limit in force."""
+        self.rate_reason: str | None = None
+        """Why an adaptive limit is what it is; None if the limit is the cap at all times."""
+        self._adapted = False
         self.paused = False
         """Whether an operator has paused the drain."""
         self._own_rate = drain_rate  # of the drain's environment
@@ -29,21 +32,35 @@ class KnownDrain:
         self._ahead = 0.0
         self._looked_at = -math.inf
 
-    def announced(self, drained_per_second: float, drain_rate: int | None) -> None:
+    @property
+    def rate_cap(self) -> int:
+        """The highest limit: that of the operator, or of the environment."""
+        return self._own_rate if self._set_rate is None else self._set_rate
+
+    def announced(
+        self,
+        drained_per_second: float,
+        drain_rate: int | None,
+        rate_cap: int | None = None,
+        rate_reason: str | None = None,
+    ) -> None:
         """Take in what the drain announced about itself."""
         self.drained_per_second = drained_per_second
+        self.rate_reason = rate_reason
         if drain_rate is not None:
+            cap = drain_rate if rate_cap is None else rate_cap
+            self._adapted = drain_rate < cap
             self.drain_rate = drain_rate
             if self._set_rate is None:
-                self._own_rate = drain_rate
+                self._own_rate = cap
 
     def set_controls(self, paused: bool, rate: int | None) -> None:
         """Take in what an operator has set, before the drain announces that it follows."""
-        if rate is not None:
-            self.drain_rate = rate
-        elif self._set_rate is not None:
-            self.drain_rate = self._own_rate
-        self._set_rate = rate
+        if rate != self._set_rate:
+            self._set_rate = rate
+            # A drain whose database is slow does not go faster because it is allowed to.
+            cap = self.rate_cap
+            self.drain_rate = min(self.drain_rate, cap) if self._adapted else cap
         self.paused = paused
 
     def now(self) -> float:

@@ -69,6 +69,28 @@ async def test_a_drain_that_lost_its_session_can_not_write(postgres_url: str) ->
         assert sale.sold == 1
 
 
+async def test_a_drain_without_the_lease_does_not_change_the_rate_that_is_kept(
+    postgres_url: str,
+) -> None:
+    async with open_ledger(postgres_url) as ledger:
+        await ledger.migrate()
+        await ledger.create_sale(Sale("tv", 5))
+        async with ledger.hold_drain("sale") as zombie:
+            zombie.kept_rate = 100.0
+            await zombie.touch()
+            assert await terminate_drains(postgres_url) == 1
+            async with asyncio.timeout(5):
+                async with ledger.hold_drain("sale") as successor:
+                    assert successor.kept_rate == 100.0
+                    successor.kept_rate = 120.0
+                    await successor.touch()
+            zombie.kept_rate = 10.0
+            with pytest.raises(LedgerUnavailable):
+                await zombie.touch()
+        async with ledger.hold_drain("sale") as last:
+            assert last.kept_rate == 120.0
+
+
 async def test_the_session_of_the_drain_lease_has_its_timeouts(postgres_url: str) -> None:
     async with open_ledger(postgres_url) as ledger:
         await ledger.migrate()

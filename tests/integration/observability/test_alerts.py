@@ -32,8 +32,8 @@ CASES = [
     ),
     Case(
         "FlashsaleDrainOverRate",
-        {"flashsale_released_max_1s_orders": "2001x40", "flashsale_drain_rate_limit": "2000x40"},
-        {"flashsale_released_max_1s_orders": "2000x40", "flashsale_drain_rate_limit": "2000x40"},
+        {"flashsale_released_max_1s_orders": "2001x40", "flashsale_drain_rate_cap": "2000x40"},
+        {"flashsale_released_max_1s_orders": "2000x40", "flashsale_drain_rate_cap": "2000x40"},
     ),
     Case(
         "FlashsaleOrdersMissing",

@@ -79,6 +79,7 @@ def _watched(stack: ExitStack, node: RabbitNode, database: PostgresServer, folde
         "FLASHSALE_SHUTDOWN_SECONDS": "0",
         # Soon at its limit, also where a request takes long: some are to be refused.
         "FLASHSALE_DRAIN_RATE": "50",
+        "FLASHSALE_DRAIN_TARGET_MS": "500",
         "FLASHSALE_QUEUE_MAX_LENGTH": "20",
     }
     ports = {name: free_port() for name in ("consumer", "services", "gateway")}

@@ -8,6 +8,7 @@ import pytest
 
 from consumer.drain_control import DrainControl
 from consumer.release_gate import ReleaseGate
+from flashsale.domain.controls import Controls
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,30 @@ def test_drain_control_calls_its_listeners_after_a_change() -> None:
     control.change(10)
     control.change(20)
     assert seen == [10, 20]
+
+
+def test_an_adaptive_rate_is_within_the_cap_and_has_smaller_batches() -> None:
+    control = DrainControl(2000, 200)
+    assert (control.rate, control.batch, control.prefetch, control.reason) == (2000, 200, 800, None)
+    control.adapt(500.9, "slow")
+    assert (control.cap, control.rate, control.batch, control.reason) == (2000, 500, 50, "slow")
+    assert control.prefetch == 800, "another prefetch needs another consumer"
+    control.adapt(3.0, "slow")
+    assert (control.rate, control.batch) == (200, 20)
+    control.adapt(None, "cap")
+    assert (control.rate, control.batch) == (2000, 200)
+
+
+def test_the_cap_of_an_operator_holds_for_an_adaptive_rate_too() -> None:
+    control = DrainControl(2000)
+    seen: list[int] = []
+    control.on_change(lambda: seen.append(control.rate))
+    control.adapt(600.0, "slow")
+    control.adapt(600.4, "recovering")
+    assert control.follow(Controls(rate=500))
+    assert not control.follow(Controls(rate=500))
+    assert control.follow(Controls())
+    assert seen == [600, 500, 600]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The time by which a gateway opens and closes sales: never ahead of the drain's."""
+"""The time by which a gateway opens and closes sales, and the rate that it tells."""
 
 import time
 
@@ -23,3 +23,26 @@ def test_a_gateway_that_has_heard_no_time_for_long_counts_with_its_own() -> None
     now = time.time()
     drain.clock_skew.heard(now - 60, now, time.monotonic() - 40)
     assert abs(drain.now() - time.time()) < 0.1
+
+
+def test_the_rate_is_what_the_drain_has_announced_and_below_the_cap_while_it_adapts() -> None:
+    drain = KnownDrain(2000)
+    drain.announced(580.0, 600, 2000, "slow")
+    assert (drain.drain_rate, drain.rate_cap, drain.rate_reason) == (600, 2000, "slow")
+    drain.set_controls(False, 1000)
+    assert (drain.drain_rate, drain.rate_cap) == (600, 1000)
+    drain.set_controls(False, 500)
+    assert (drain.drain_rate, drain.rate_cap) == (500, 500)
+    drain.announced(480.0, 500, 500, "cap")
+    drain.set_controls(False, None)
+    assert (drain.drain_rate, drain.rate_cap) == (2000, 2000)
+
+
+def test_a_drain_that_tells_no_cap_is_at_it() -> None:
+    drain = KnownDrain(100)
+    drain.announced(90.0, 200)
+    assert (drain.drain_rate, drain.rate_cap, drain.rate_reason) == (200, 200, None)
+    drain.set_controls(False, 50)
+    assert (drain.drain_rate, drain.rate_cap) == (50, 50)
+    drain.set_controls(False, None)
+    assert drain.drain_rate == 200

@@ -12,6 +12,7 @@ from flashsale.ledger.errors import (
     LedgerRefused,
     LedgerUnavailable,
     SchemaOutdated,
+    StatementCancelled,
     StatementRefused,
 )
 
@@ -102,7 +103,8 @@ def _translated(error: DBAPIError) -> LedgerError:
         return LedgerRefused(message)
     if state and (state[:2] not in _LOST_CLASSES or state == _CANCELLED):
         advice = _ADVICE.get(state)
-        return StatementRefused(f"{message}: {advice}" if advice else message)
+        refused = StatementCancelled if state == _CANCELLED else StatementRefused
+        return refused(f"{message}: {advice}" if advice else message)
     return LedgerUnavailable(message)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from flashsale.messages.announcements import BatchDecided, encode_announcement
 from tests.integration.gateway.embedded_gateway import Answer, EmbeddedGateway, open_gateway, until
 
 TOKENS = {"admin_token": SecretStr("an operator"), "viewer_token": SecretStr("a viewer")}
@@ -239,3 +240,18 @@ async def test_a_pause_ends_by_itself_and_the_audit_says_so(sqlite_url: str) -> 
         ]
         assert (await drain(gateway)).body["version"] == 2
         assert entries[1]["after"]["paused_until"] is not None
+
+
+async def test_an_adaptive_rate_is_told_with_its_cap_and_its_reason(sqlite_url: str) -> None:
+    async with open_gateway(sqlite_url, **TOKENS) as gateway:
+        await until(lambda: gateway.call("GET", "/readyz"), lambda seen: seen.status == 200)
+        slow = BatchDecided([], [], 580.0, 600, None, False, 2000, "slow")
+        stack = gateway.stack
+        await stack.broker.publish(
+            stack.topology.outcomes, "", encode_announcement(slow), message_id="", mandatory=False
+        )
+        told = await until(lambda: drain(gateway), lambda seen: seen.body["effective_rate"] == 600)
+        body = told.body
+        assert (body["rate"], body["rate_cap"], body["rate_reason"]) == (None, 2000, "slow")
+        changed = (await change(gateway, "drain", rate=1000)).body
+        assert (changed["effective_rate"], changed["rate_cap"]) == (600, 1000)
