@@ -35,7 +35,12 @@ async def run_drain(
     control = DrainControl(settings.drain_rate, settings.drain_batch)
     metrics.rate_limit.set_function(lambda: control.rate)
     gate = ReleaseGate(control)
-    announcer = Announcer(broker=stack.broker, exchange=stack.topology.outcomes, control=control)
+    announcer = Announcer(
+        broker=stack.broker,
+        exchange=stack.topology.outcomes,
+        control=control,
+        owners=settings.checks_tokens,
+    )
     relay = Relay(
         outbox=stack.ledger.outbox,
         broker=stack.broker,

@@ -12,6 +12,7 @@ from flashsale.runtime.settings import Settings
 from gateway.http.cors import Cors
 from gateway.http.public_path import PublicPath
 from gateway.http.sse import EventStreams
+from gateway.identity import Identity
 from gateway.intake.accept_order import OrderIntake
 from gateway.operators.dead_letters import DeadLetters
 from gateway.server.lifecycle import Lifecycle
@@ -41,6 +42,8 @@ class Context:
     lifecycle: Lifecycle
     cors: Cors
     public_path: PublicPath
+    identity: Identity | None
+    """None if no keys are set, so that no token can be checked."""
     # What the gateway knows.
     drain: KnownDrain
     controls: KnownControls

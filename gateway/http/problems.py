@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import structlog
@@ -15,6 +15,8 @@ from flashsale.domain.errors import FlashsaleError
 from flashsale.observability.gateway_metrics import RequestCounts
 from gateway.http.json_response import JsonResponse
 from gateway.http.options import allow, options_response
+from gateway.http.problem_kinds import KINDS
+from gateway.http.problem_kinds import ProblemKind as ProblemKind
 from gateway.http.request_log import log_request, route_of
 from gateway.intake.refusals import (
     IntakePaused,
@@ -22,7 +24,11 @@ from gateway.intake.refusals import (
     KeyReused,
     LedgerAway,
     NotJson,
+    OtherCustomer,
     OutcomeUnknown,
+    PassRefused,
+    PassRequired,
+    PassUsed,
     QueueIsFull,
     Refusal,
     SaleClosed,
@@ -38,88 +44,6 @@ log = structlog.get_logger()
 
 _encode = msgspec.json.Encoder().encode
 
-ProblemKind = Literal[
-    "bad-request",
-    "bad-json",
-    "bad-idempotency-key",
-    "unauthorized",
-    "forbidden",
-    "cross-site",
-    "not-found",
-    "unknown-order",
-    "unknown-sku",
-    "unknown-queue",
-    "method-not-allowed",
-    "slow-request",
-    "sale-not-open",
-    "sale-closed",
-    "sold-out",
-    "conflict",
-    "stock-below-sold",
-    "sale-has-sold",
-    "precondition-failed",
-    "body-too-large",
-    "uri-too-long",
-    "unsupported-media-type",
-    "expectation-failed",
-    "invalid-order",
-    "invalid-change",
-    "key-reused",
-    "precondition-required",
-    "headers-too-large",
-    "internal",
-    "intake-paused",
-    "queue-full",
-    "broker-unavailable",
-    "broker-unreachable",
-    "too-many-streams",
-    "ledger-unavailable",
-    "not-ready",
-    "version-not-supported",
-]
-"""The last part of a problem's `type`. It is part of the API: clients switch on it."""
-
-# Each kind's status and title.
-_KINDS: Mapping[ProblemKind, tuple[int, str]] = {
-    "bad-request": (400, "The request could not be read"),
-    "bad-json": (400, "The body is not JSON"),
-    "bad-idempotency-key": (400, "The Idempotency-Key is not valid"),
-    "unauthorized": (401, "This is for operators"),
-    "forbidden": (403, "This is for another role"),
-    "cross-site": (403, "This is not for pages of other sites"),
-    "not-found": (404, "Nothing is here"),
-    "unknown-order": (404, "No such order"),
-    "unknown-sku": (404, "No such sale"),
-    "unknown-queue": (404, "No such queue"),
-    "method-not-allowed": (405, "This method is not for this address"),
-    "slow-request": (408, "The request did not come in time"),
-    "sale-not-open": (409, "The sale has not begun"),
-    "sale-closed": (409, "The sale is over"),
-    "sold-out": (409, "Sold out"),
-    "conflict": (409, "The change does not fit what is there"),
-    "stock-below-sold": (409, "More items are sold"),
-    "sale-has-sold": (409, "The sale has sold"),
-    "precondition-failed": (412, "Somebody else has changed it"),
-    "body-too-large": (413, "The body is too large"),
-    "uri-too-long": (414, "The address is too long"),
-    "unsupported-media-type": (415, "The body must be plain application/json"),
-    "expectation-failed": (417, "Nothing but 100-continue may be expected"),
-    "invalid-order": (422, "The order is not valid"),
-    "invalid-change": (422, "The change is not valid"),
-    "key-reused": (422, "This Idempotency-Key came with another request"),
-    "precondition-required": (428, "The change must say what it changes"),
-    "headers-too-large": (431, "The headers are too large"),
-    "internal": (500, "Something went wrong here"),
-    "intake-paused": (503, "Orders are not taken now"),
-    "queue-full": (503, "Too many orders are waiting"),
-    "broker-unavailable": (503, "It is not known whether the order was taken"),
-    "broker-unreachable": (503, "The broker does not answer"),
-    "too-many-streams": (503, "Too many event streams are open"),
-    "ledger-unavailable": (503, "The database does not answer"),
-    "not-ready": (503, "Not ready"),
-    "version-not-supported": (505, "This version of HTTP is not spoken here"),
-}
-
 # The kind and the detail of each refusal; the detail may name the refusal's own attributes.
 _REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
     NotJson: ("bad-json", "{detail}"),
@@ -129,6 +53,10 @@ _REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
     SaleClosed: ("sale-closed", "This sale is over."),
     SoldOut: ("sold-out", "Every item of this sale is sold."),
     IntakePaused: ("intake-paused", "{notice}"),
+    OtherCustomer: ("other-customer", "Leave customer_id out, or send the one of the token."),
+    PassRequired: ("pass-required", "Send a pass of the shop as Purchase-Pass."),
+    PassRefused: ("invalid-pass", "{detail}"),
+    PassUsed: ("pass-used", "A pass is for one order. Send the same order again, or another pass."),
     KeyReused: ("key-reused", "Use a new key for a new order."),
     QueueIsFull: ("queue-full", "This attempt was not taken. Come back."),
     OutcomeUnknown: (
@@ -181,7 +109,7 @@ class Problem(FlashsaleError):
     @property
     def status(self) -> int:
         """The status of the response."""
-        return _KINDS[self.kind][0]
+        return KINDS[self.kind][0]
 
     def response(self) -> JsonResponse:
         """Return the problem as an HTTP response."""
@@ -219,7 +147,7 @@ def _response(
     members: Mapping[str, Any],
 ) -> JsonResponse:
     body = _extended_body(kind, detail, members) if members else _body(kind, detail)
-    return JsonResponse(body, _KINDS[kind][0], headers, "application/problem+json")
+    return JsonResponse(body, KINDS[kind][0], headers, "application/problem+json")
 
 
 def _extended_body(kind: ProblemKind, detail: str, members: Mapping[str, Any]) -> bytes:
@@ -233,7 +161,7 @@ def _body(kind: ProblemKind, detail: str) -> bytes:
 
 
 def _basic_members(kind: ProblemKind, detail: str) -> dict[str, Any]:
-    status, title = _KINDS[kind]
+    status, title = KINDS[kind]
     return {"type": f"/problems/{kind}", "title": title, "status": status, "detail": detail}
 
 
@@ -248,7 +176,7 @@ def http_problem(error: web.HTTPException) -> Problem:
     if isinstance(error, web.HTTPMethodNotAllowed):
         headers = {"Allow": allow(error.allowed_methods)}
     # Its text may repeat what the client has sent.
-    return Problem(kind, HTTPStatus(_KINDS[kind][0]).phrase, headers=headers)
+    return Problem(kind, HTTPStatus(KINDS[kind][0]).phrase, headers=headers)
 
 
 def large_head_problem() -> Problem:

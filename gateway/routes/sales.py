@@ -24,6 +24,8 @@ class SaleView(msgspec.Struct):
     price: str | None
     currency: str | None
     picture_url: str | None
+    needs_pass: bool
+    """Whether an order needs a purchase pass of the shop."""
     stock: int
     sold: int
     remaining: int
@@ -78,6 +80,7 @@ def sale_view(context: Context, sale: Sale) -> SaleView:
         price=sale.price,
         currency=sale.currency,
         picture_url=sale.picture_url,
+        needs_pass=sale.needs_pass,
         stock=sale.stock,
         sold=sale.sold,
         remaining=sale.remaining,

@@ -12,6 +12,7 @@ from flashsale.cli.sale.options import (
     Currency,
     GivenZone,
     Limit,
+    NeedsPass,
     PictureUrl,
     Price,
     Reason,
@@ -50,6 +51,7 @@ def create_sale(
     price: Price = None,
     currency: Currency = None,
     picture_url: PictureUrl = None,
+    needs_pass: NeedsPass = None,
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
@@ -67,6 +69,7 @@ def create_sale(
         price=price,
         currency=currency,
         picture_url=picture_url,
+        needs_pass=bool(needs_pass),
     )
     try:
         require_terms(sale)

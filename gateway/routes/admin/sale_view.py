@@ -21,6 +21,7 @@ class ManagedSaleView(msgspec.Struct):
     price: str | None
     currency: str | None
     picture_url: str | None
+    needs_pass: bool
     stock: int
     sold: int
     remaining: int
@@ -39,6 +40,7 @@ def managed_view(context: Context, sale: Sale) -> ManagedSaleView:
         price=sale.price,
         currency=sale.currency,
         picture_url=sale.picture_url,
+        needs_pass=sale.needs_pass,
         stock=sale.stock,
         sold=sale.sold,
         remaining=sale.remaining,

@@ -8,13 +8,18 @@ import pytest
 from flashsale.domain.order_ids import OrderId
 from gateway.http import problems
 from gateway.http.json_response import JsonResponse
+from gateway.http.problem_kinds import KINDS
 from gateway.http.problems import Problem, ProblemKind, refusal_response
 from gateway.intake.refusals import (
     InvalidOrder,
     KeyReused,
     LedgerAway,
     NotJson,
+    OtherCustomer,
     OutcomeUnknown,
+    PassRefused,
+    PassRequired,
+    PassUsed,
     QueueIsFull,
     Refusal,
     SaleClosed,
@@ -33,7 +38,7 @@ def subclasses(base: type[Refusal]) -> set[type[Refusal]]:
 
 
 def test_every_kind_of_problem_has_a_status_and_a_title() -> None:
-    assert list(get_args(ProblemKind)) == list(problems._KINDS)
+    assert list(get_args(ProblemKind)) == list(KINDS)
 
 
 def test_every_refusal_has_a_kind() -> None:
@@ -103,6 +108,34 @@ def told(response: JsonResponse) -> tuple[int, str, str, dict[str, str], dict[st
                 " that is safe.",
                 {"Retry-After": "1"},
                 {"order_id": ORDER_ID},
+            ),
+        ),
+        (
+            OtherCustomer(),
+            (
+                403,
+                "other-customer",
+                "Leave customer_id out, or send the one of the token.",
+                {},
+                {},
+            ),
+        ),
+        (
+            PassRequired(),
+            (403, "pass-required", "Send a pass of the shop as Purchase-Pass.", {}, {}),
+        ),
+        (
+            PassRefused("The pass has expired."),
+            (403, "invalid-pass", "The pass has expired.", {}, {}),
+        ),
+        (
+            PassUsed(),
+            (
+                409,
+                "pass-used",
+                "A pass is for one order. Send the same order again, or another pass.",
+                {},
+                {},
             ),
         ),
         (LedgerAway(), (503, "ledger-unavailable", "Try again.", {"Retry-After": "1"}, {})),
