@@ -47,7 +47,7 @@ def token(**changes: Any) -> str:
     return signed(claims(**changes))
 
 
-def a_pass(sku: str = "tv", jti: str = "pass-1", **changes: Any) -> str:
+def a_pass(sku: str = "tv", jti: str | None = "pass-1", **changes: Any) -> str:
     """A pass of the shop by its secret."""
     return token(**{"sub": None, "aud": sku, "jti": jti} | changes)
 

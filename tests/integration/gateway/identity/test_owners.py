@@ -179,11 +179,19 @@ async def test_a_failed_order_is_shown_to_its_owner_after_a_restart(real_shop: R
         " CHECK (customer_id <> 'alice' OR status = 'failed')"
     )
     order_id = await taken(first)
-    real_shop.start("consumer")
+    consumer = real_shop.start("consumer")
     await sees(first, order_id, "failed")
     second = real_shop.gateway(**JWT)
     await sees(second, order_id, "failed")
     assert await seen(second, order_id, BOB) == 404
+    # Even if it is the customer that can't be stored, the drain goes on.
+    await real_shop.execute(
+        "ALTER TABLE flashsale.orders ADD CONSTRAINT broken_id CHECK (customer_id <> 'alice')"
+        " NOT VALID"
+    )
+    order_id = await taken(first)
+    await sees(first, order_id, "failed")
+    assert consumer.running
 
 
 async def test_everything_works_behind_nginx(guarded: EmbeddedGateway) -> None:
