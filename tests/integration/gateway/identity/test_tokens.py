@@ -123,7 +123,7 @@ OTHER_SECRET = OctKey.import_key("another secret, which is long enough")
         ("without a signature", ".".join(token().split(".")[:2]) + "."),
         ("expired", token(exp=now - 60)),
         ("without an expiry", token(exp=None)),
-        ("not valid yet", token(nbf=now + 60)),
+        ("not valid yet", token(nbf=now + 3600)),
         ("without a customer", token(sub=None)),
         ("with an empty customer", token(sub=" \u200b")),
         ("with a customer that is a number", token(sub=5)),
