@@ -91,14 +91,15 @@ class TokenSettings(FromEnvironment):
         """Raise `ValueError` unless each key has an algorithm, and each algorithm a key."""
         of_secret = [name for name in self.token_algorithms if name in SECRET_BYTES]
         of_key_set = [name for name in self.token_algorithms if name not in SECRET_BYTES]
+        chosen = f"{PREFIX}JWT_ALGORITHMS={self.jwt_algorithms}"
         for given, names, key in (
             (self.jwt_secret is not None, of_secret, "JWT_SECRET"),
             (self.jwks_url is not None, of_key_set, "JWKS_URL"),
         ):
             if given and not names:
-                raise ValueError(f"{PREFIX}JWT_ALGORITHMS: none of them is for {PREFIX}{key}")
+                raise ValueError(f"{chosen}: must have one for {PREFIX}{key}")
             if names and not given:
-                raise ValueError(f"{PREFIX}JWT_ALGORITHMS: {names[0]} needs {PREFIX}{key}")
+                raise ValueError(f"{chosen}: {names[0]} needs {PREFIX}{key}")
         if self.jwt_secret is not None:
             least = max(SECRET_BYTES[name] for name in of_secret)
             if len(self.jwt_secret.get_secret_value().encode()) < least:
