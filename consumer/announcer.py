@@ -27,18 +27,24 @@ class Announcer:
     Nothing waits for an announcement. A gateway that misses one reads the ledger instead.
     """
 
-    def __init__(self, *, broker: Broker, exchange: str, control: DrainControl) -> None:
-        """Publish to the fanout exchange of that name; `control` has the limit in force."""
+    def __init__(
+        self, *, broker: Broker, exchange: str, control: DrainControl, owners: bool = False
+    ) -> None:
+        """Publish to the fanout exchange of that name; `control` has the limit in force.
+
+        With `owners` each decision says whose order it is.
+        """
         self._broker = broker
         self._exchange = exchange
         self._control = control
+        self._owners = owners
         self._speed = DrainSpeed(control)
 
     def announce(self, verdict: Verdict, behind: bool) -> None:
         """Announce a decided batch; `behind`: more orders were waiting when it was decided."""
         self._speed.add(time.monotonic(), len(verdict.outcomes), behind)
         self._publish(
-            [decision_on(outcome) for outcome in verdict.outcomes],
+            [decision_on(outcome, owner=self._owners) for outcome in verdict.outcomes],
             [Progress(sale.sku, sale.stock, sale.sold) for sale in verdict.sales],
         )
 

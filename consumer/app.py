@@ -38,7 +38,12 @@ async def run_drain(
     metrics.rate_cap.set_function(lambda: control.cap)
     target = settings.drain_target_ms
     gate = ReleaseGate(control)
-    announcer = Announcer(broker=stack.broker, exchange=stack.topology.outcomes, control=control)
+    announcer = Announcer(
+        broker=stack.broker,
+        exchange=stack.topology.outcomes,
+        control=control,
+        owners=settings.checks_tokens,
+    )
     relay = Relay(
         outbox=stack.ledger.outbox,
         broker=stack.broker,

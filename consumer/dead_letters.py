@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -10,9 +11,11 @@ from consumer.announcer import Announcer
 from flashsale.broker import Broker, Delivery
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
-from flashsale.ledger import Sink
+from flashsale.ledger import LedgerRefused, Sink
 from flashsale.messages.announcements import Decision
+from flashsale.messages.codec import MessageError
 from flashsale.messages.headers import DIED_AT, LONGEST_REASON, copied_headers, failure_headers
+from flashsale.messages.orders import decode_order
 from flashsale.observability.consumer_metrics import ConsumerMetrics
 
 log = structlog.get_logger()
@@ -50,9 +53,24 @@ class DeadLetters:
             },
         )
         if _ORDER_ID.match(delivery.message_id):
-            await sink.fail(OrderId(delivery.message_id), reason, time.time())
+            await _record(sink, delivery, reason)
             self.announcer.announce_failed(
                 Decision(delivery.message_id, Status.FAILED, reason, "", 0)
             )
         self.metrics.dead.inc()
         log.error("order is dead", order_id=delivery.message_id, reason=reason)
+
+
+async def _record(sink: Sink, delivery: Delivery, reason: str) -> None:
+    """Record an order as failed, and whose it is if the message says so: it is shown to no other.
+
+    Raises `LedgerError`.
+    """
+    order_id, now = OrderId(delivery.message_id), time.time()
+    with suppress(MessageError):
+        order = decode_order(delivery.body)
+        if order.id == order_id:
+            # The customer may be what the database can't store.
+            with suppress(LedgerRefused):
+                return await sink.fail(order_id, reason, now, order.customer_id)
+    return await sink.fail(order_id, reason, now)

@@ -33,6 +33,7 @@ from gateway.http.problems import problems
 from gateway.http.public_path import PublicPath, redirect
 from gateway.http.sse import EventStreams
 from gateway.http.tracing import TracedPublisher, traced
+from gateway.identity import create_identity, identified
 from gateway.intake.accept_order import IntakeParts, OrderIntake
 from gateway.intake.earlier_attempts import EarlierAttempts
 from gateway.intake.queue_room import QueueRoom
@@ -76,6 +77,8 @@ def create_app(
         app.middlewares.insert(0, cross_origin(context.cors))
     if stack.tracing is not None:
         app.middlewares.insert(0, traced(stack.tracing))
+    if context.identity and context.identity.callers:
+        app.middlewares.append(identified(context.identity.callers))
     add_routes(app)
     if settings.public_path:
         app.add_routes([redirect(settings.public_path)])
@@ -127,6 +130,7 @@ def create_context(
             announcements=announcements,
             retry_after=RetryAfter(backlog, drain),
             clock=drain.now,
+            owners=settings.checks_tokens,
         ),
         secret=secret,
     )
@@ -143,6 +147,7 @@ def create_context(
         lifecycle=Lifecycle(),
         cors=Cors(parse_origins(settings.cors_origins)),
         public_path=PublicPath(settings.public_path, parse_networks(settings.trusted_proxies)),
+        identity=create_identity(settings),
         drain=drain,
         controls=controls,
         queue_position=queue_position,
@@ -188,6 +193,9 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
     context = app[CONTEXT]
     await context.sales.read()
     await context.controls.read()
+    key_set = context.identity.key_set if context.identity else None
+    if key_set:
+        await key_set.read()
     try:
         await context.backlog.recount()
     except BrokerUnavailable as error:
@@ -208,6 +216,8 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
         "gauges": lambda: _gauge(context),
         "ops samples": context.ops_samples.follow,
     }
+    if key_set:
+        followed["keys of tokens"] = key_set.follow
     tasks = [context.background.start(name, work) for name, work in followed.items()]
     yield
     await cancelled(*tasks)

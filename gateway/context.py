@@ -13,6 +13,7 @@ from flashsale.runtime.settings import Settings
 from gateway.http.cors import Cors
 from gateway.http.public_path import PublicPath
 from gateway.http.sse import EventStreams
+from gateway.identity import Identity
 from gateway.intake.accept_order import OrderIntake
 from gateway.operators.control_changes import ControlChanges
 from gateway.server.lifecycle import Lifecycle
@@ -42,6 +43,8 @@ class Context:
     lifecycle: Lifecycle
     cors: Cors
     public_path: PublicPath
+    identity: Identity | None
+    """None if no keys are set, so that no token can be checked."""
     # What the gateway knows.
     drain: KnownDrain
     controls: KnownControls

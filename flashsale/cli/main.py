@@ -19,6 +19,7 @@ from flashsale.cli.controls import drain_app, intake_app
 from flashsale.cli.dead_letters import dead_app
 from flashsale.cli.demo import demo
 from flashsale.cli.json_output import AsJson, OptionalJsonFile, print_json
+from flashsale.cli.purchase_passes import make_passes
 from flashsale.cli.sale import sale_app
 from flashsale.ledger import Ledger, open_ledger
 from flashsale.runtime.process import expected_failures_in_one_line, fail, settings_or_fail
@@ -150,6 +151,7 @@ app.command("advise")(advise_on_queue)
 app.command(cls=OptionalJsonFile)(check)
 app.command()(demo)
 app.command()(audit)
+app.command("pass")(make_passes)
 app.add_typer(sale_app, name="sale")
 app.add_typer(drain_app, name="drain")
 app.add_typer(intake_app, name="intake")

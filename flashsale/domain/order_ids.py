@@ -1,4 +1,4 @@
-"""Order ids: random, or derived from a customer and an Idempotency-Key."""
+"""Order ids: random, or derived from a customer and an Idempotency-Key, or from a pass."""
 
 import hashlib
 import hmac
@@ -25,6 +25,15 @@ def keyed_order_id(secret: bytes, customer_id: str, key: str) -> OrderId:
     customer = customer_id.encode()
     # The length makes ("ab", "c") and ("a", "bc") different messages.
     message = len(customer).to_bytes(2) + customer + key.encode()
+    mac = _keyed(secret).copy()
+    mac.update(message)
+    return OrderId(mac.digest()[:16].hex())
+
+
+def pass_order_id(secret: bytes, sku: str, jti: str) -> OrderId:
+    """Return the id of the one order that a pass is for, whoever uses it and under whatever key."""
+    # No length of a customer's id is so large, and no sku has a NUL: the message is no other one.
+    message = b"\xff\xff" + sku.encode() + b"\0" + jti.encode()
     mac = _keyed(secret).copy()
     mac.update(message)
     return OrderId(mac.digest()[:16].hex())

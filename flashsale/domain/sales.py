@@ -32,6 +32,8 @@ class Sale:
     """Three letters of ISO 4217, such as `EUR`."""
     picture_url: str | None = None
     """An address of https, or a path of the site of the gateway."""
+    needs_pass: bool = False
+    """Whether each order needs a purchase pass of the shop."""
     version: int = 1
 
     @property

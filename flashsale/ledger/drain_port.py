@@ -46,8 +46,13 @@ class Sink(Protocol):
         Raises `ControlsChanged`, with nothing written, if the lease has read other controls.
         """
 
-    async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
-        """Record an order as failed, unless it is decided. Raises the errors of `sell`."""
+    async def fail(
+        self, order_id: OrderId, reason: str, now: float, customer_id: str | None = None
+    ) -> None:
+        """Record an order as failed, unless it is decided, and whose it is, if that is known.
+
+        Raises the errors of `sell`.
+        """
 
 
 class DrainLease(Protocol):

@@ -8,18 +8,23 @@ from flashsale.messages.codec import decoder
 
 
 class Taken(msgspec.Struct, frozen=True, array_like=True):
-    """An order that a gateway has accepted after the broker's confirm."""
+    """An order that a gateway has accepted after the broker's confirm.
+
+    `customer_id` is whose order it is. It is None from a gateway that checks no tokens.
+    """
 
     id: str
     sku: str
     quantity: int
+    customer_id: str | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True):
     """The decision on an order, and the contents that were decided.
 
     A failed order may have an id only. `remaining` is how many items were left if those were not
-    enough; a consumer of version 0.1.0 does not send it.
+    enough; a consumer of version 0.1.0 does not send it. `customer_id` is whose order it is. It is
+    None from a consumer without the keys of tokens, as nobody asks for it then.
     """
 
     id: str
@@ -28,13 +33,20 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
     sku: str
     quantity: int
     remaining: int | None = None
+    customer_id: str | None = None
 
 
-def decision_on(outcome: Outcome) -> Decision:
-    """Return the decision that an outcome stands for."""
+def decision_on(outcome: Outcome, *, owner: bool = True) -> Decision:
+    """Return the decision that an outcome stands for; with `owner` it says whose order it is."""
     order = outcome.order
     return Decision(
-        order.id, outcome.status, outcome.reason, order.sku, order.quantity, outcome.remaining
+        order.id,
+        outcome.status,
+        outcome.reason,
+        order.sku,
+        order.quantity,
+        outcome.remaining,
+        (order.customer_id or None) if owner else None,
     )
 
 

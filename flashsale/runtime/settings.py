@@ -9,14 +9,14 @@ from flashsale.broker.registry import adapter_of
 from flashsale.ledger import OWN_SCHEMA, postgres_address
 from flashsale.runtime.addresses import Host, Networks, Origins, PublicPath
 from flashsale.runtime.environment import PREFIX as PREFIX
-from flashsale.runtime.environment import FromEnvironment
 from flashsale.runtime.errors import SettingsError as SettingsError
 from flashsale.runtime.settings_reader import installed_settings, load
+from flashsale.runtime.token_settings import TokenSettings
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class Settings(FromEnvironment):
+class Settings(TokenSettings):
     """The settings of the gateway itself, from variables `FLASHSALE_...`."""
 
     broker_url: str = Field(

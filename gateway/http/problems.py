@@ -15,7 +15,8 @@ from flashsale.domain.errors import FlashsaleError
 from flashsale.observability.gateway_metrics import RequestCounts
 from gateway.http.json_response import JsonResponse
 from gateway.http.options import allow, options_response
-from gateway.http.problem_kinds import KINDS, ProblemKind
+from gateway.http.problem_kinds import KINDS
+from gateway.http.problem_kinds import ProblemKind as ProblemKind
 from gateway.http.request_log import log_request, route_of
 from gateway.intake.refusals import (
     IntakePaused,
@@ -23,7 +24,11 @@ from gateway.intake.refusals import (
     KeyReused,
     LedgerAway,
     NotJson,
+    OtherCustomer,
     OutcomeUnknown,
+    PassRefused,
+    PassRequired,
+    PassUsed,
     QueueIsFull,
     Refusal,
     SaleClosed,
@@ -48,6 +53,10 @@ _REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
     SaleClosed: ("sale-closed", "This sale is over."),
     SoldOut: ("sold-out", "Every item of this sale is sold."),
     IntakePaused: ("intake-paused", "{notice}"),
+    OtherCustomer: ("other-customer", "Leave customer_id out, or send the one of the token."),
+    PassRequired: ("pass-required", "Send a pass of the shop as Purchase-Pass."),
+    PassRefused: ("invalid-pass", "{detail}"),
+    PassUsed: ("pass-used", "A pass is for one order. Send the same order again, or another pass."),
     KeyReused: ("key-reused", "Use a new key for a new order."),
     QueueIsFull: ("queue-full", "This attempt was not taken. Come back."),
     OutcomeUnknown: (

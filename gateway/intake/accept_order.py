@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flashsale.broker import BrokerError, Publisher, QueueFull, Unroutable
-from flashsale.domain.order_ids import OrderId, keyed_order_id, random_order_id
+from flashsale.domain.identity.purchase_pass import PurchasePass, expired
+from flashsale.domain.order_ids import OrderId, keyed_order_id, pass_order_id, random_order_id
 from flashsale.domain.orders import Order, OrderRequest
 from flashsale.domain.sales import Sale, sale_state
 from flashsale.ledger import LedgerError
@@ -18,6 +19,9 @@ from gateway.intake.refusals import (
     KeyReused,
     LedgerAway,
     OutcomeUnknown,
+    PassRefused,
+    PassRequired,
+    PassUsed,
     QueueIsFull,
     Refusal,
     SaleClosed,
@@ -60,7 +64,8 @@ def _same_order(order: KnownOrder, request: OrderRequest) -> KnownOrder:
 class IntakeParts:
     """What the intake works with. Orders are published to `exchange`.
 
-    `clock` tells the Unix time by which sales open and close.
+    `clock` tells the Unix time by which sales open and close. With `owners` the gateways remember
+    whose order each one is.
     """
 
     publisher: Publisher
@@ -72,6 +77,7 @@ class IntakeParts:
     announcements: Announcements
     retry_after: RetryAfter
     clock: Callable[[], float]
+    owners: bool = False
 
 
 class OrderIntake:
@@ -88,14 +94,20 @@ class OrderIntake:
         self._announcements = parts.announcements
         self._retry_after = parts.retry_after
         self._clock = parts.clock
+        self._owners = parts.owners
         self._secret = secret
         self._publications: dict[OrderId, _Publication] = {}
 
-    async def accept(self, request: OrderRequest, key: str | None) -> KnownOrder:
+    async def accept(
+        self, request: OrderRequest, key: str | None, purchase_pass: PurchasePass | None = None
+    ) -> KnownOrder:
         """Return the order once the broker has confirmed it. Raises `Refusal`.
 
-        A retry under the same key is not refused: it gets the order of the first attempt.
+        A retry under the same key is not refused: it gets the order of the first attempt. With a
+        pass, the pass is the key.
         """
+        if purchase_pass is not None:
+            return await self._accept_by_pass(request, purchase_pass)
         if key is None:
             order_id = random_order_id()
             log_order_id(order_id)
@@ -103,21 +115,47 @@ class OrderIntake:
             await self._confirmed(order_id, self._publish(order_id, request))
             return self._taken(order_id, request)
         order_id = keyed_order_id(self._secret, request.customer_id, key)
+        return await self._accept_once(order_id, request)
+
+    async def _accept_by_pass(
+        self, request: OrderRequest, purchase_pass: PurchasePass
+    ) -> KnownOrder:
+        if mismatch := purchase_pass.mismatch(request):
+            raise PassRefused(mismatch)
+        order_id = pass_order_id(self._secret, purchase_pass.sku, purchase_pass.jti)
+        try:
+            order = await self._accept_once(order_id, request, purchase_pass)
+            if order.customer_id is None:
+                order = await self._earlier_attempts.with_owner(order)
+        except AttemptUnknown as error:
+            raise LedgerAway from error
+        except KeyReused as error:
+            raise PassUsed from error
+        # The id says nothing about the customer here.
+        if order.customer_id != request.customer_id:
+            raise PassUsed
+        return order
+
+    async def _accept_once(
+        self, order_id: OrderId, request: OrderRequest, purchase_pass: PurchasePass | None = None
+    ) -> KnownOrder:
         log_order_id(order_id)
         try:
-            return _same_order(await self._accept_keyed(order_id, request), request)
+            return _same_order(await self._accept_keyed(order_id, request, purchase_pass), request)
         except KeyReused:
             raise
         except Refusal as refusal:
             return await self._first_attempt(order_id, request, refusal)
 
-    async def _accept_keyed(self, order_id: OrderId, request: OrderRequest) -> KnownOrder:
+    async def _accept_keyed(
+        self, order_id: OrderId, request: OrderRequest, purchase_pass: PurchasePass | None
+    ) -> KnownOrder:
         order = self._orders.get(order_id)
         if order is not None:
             return await self._earlier_attempts.latest(order)
         publication = self._publications.get(order_id)
         if publication is None:
-            self._require_open(await self._sale(request.sku))
+            self._require_open(await self._sale(request.sku), purchase_pass)
             # The same order may have come again while the sale was looked up.
             publication = self._publications.get(order_id)
         if publication is None:
@@ -159,8 +197,8 @@ class OrderIntake:
             raise UnknownSku(sku)
         return sale
 
-    def _require_open(self, sale: Sale) -> None:
-        """Raise a `Refusal` unless orders of the sale are taken now."""
+    def _require_open(self, sale: Sale, purchase_pass: PurchasePass | None = None) -> None:
+        """Raise a `Refusal` unless orders of the sale are taken now, with this pass."""
         state = sale_state(sale, self._clock())
         if state != "open":
             raise _SALE_REFUSALS[state]
@@ -168,6 +206,11 @@ class OrderIntake:
         if controls.intake_paused:
             wait = random.uniform(*_PAUSED_SECONDS)  # noqa: S311
             raise IntakePaused(controls.notice, wait)
+        if purchase_pass is not None:
+            if expired(purchase_pass.expires_at, self._clock()):
+                raise PassRefused("The pass has expired.")
+        elif sale.needs_pass:
+            raise PassRequired
 
     def _publish(self, order_id: OrderId, request: OrderRequest) -> asyncio.Future[None]:
         if self._retry_after.queue_is_full:
@@ -189,7 +232,8 @@ class OrderIntake:
     def _taken(self, order_id: OrderId, request: OrderRequest) -> KnownOrder:
         order = self._orders.get(order_id)
         if order is None:
-            order = self._orders.add_taken(order_id, request.sku, request.quantity)
+            owner = request.customer_id if self._owners else None
+            order = self._orders.add_taken(order_id, request.sku, request.quantity, owner)
             self._announcements.announce_taken(order)
         return order
 

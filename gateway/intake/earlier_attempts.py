@@ -78,6 +78,10 @@ class EarlierAttempts:
         except AttemptUnknown:
             return order
 
+    async def with_owner(self, order: KnownOrder) -> KnownOrder:
+        """Return a known order with its customer, if the ledger has it. Raises `AttemptUnknown`."""
+        return await self._look_up(order.order_id, time.monotonic()) or order
+
     def _remembers(self, sku: str, now: float) -> bool:
         """Whether memory holds every order of the sale that a client may send again."""
         since = self._orders.complete_since

@@ -6,16 +6,29 @@ from collections.abc import Sequence
 from typing import Any, NoReturn, get_type_hints
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from flashsale.domain.customers import LONGEST_ID, normal_customer_id
-from flashsale.domain.orders import OrderRequest
-from gateway.intake.refusals import InvalidOrder, NotJson
+from flashsale.domain.orders import CustomerId, OrderRequest, Quantity, Sku
+from gateway.intake.refusals import InvalidOrder, NotJson, OtherCustomer
+
+
+class _CallersOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of `POST /orders` if a token says who orders."""
+
+    sku: Sku
+    customer_id: CustomerId | UnsetType = UNSET
+    quantity: Quantity = 1
+
 
 _decode = msgspec.json.Decoder(OrderRequest).decode
+_decode_callers_order = msgspec.json.Decoder(_CallersOrder).decode
 
 # An order with three fields and two texts has ten quotes. More of them mean an escape or a field
 # that appears twice.
 _PLAIN_QUOTES = 10
+_PLAIN_QUOTES_OF_CALLER = 6
+"""Of an order that leaves the customer out."""
 
 _LONGEST_TYPED = 8 * LONGEST_ID
 """A character of NFC has at most four in NFD. The rest is for what does not count."""
@@ -33,15 +46,16 @@ _ALLOWED = {
 }
 
 
-def parse_order(body: bytes, *, casefold: bool = False) -> OrderRequest:
+def parse_order(body: bytes, *, casefold: bool = False, caller: str | None = None) -> OrderRequest:
     """Return the order in a request's body, its customer id in the normal form.
 
-    With `casefold` ids that differ only in case are the same. Raises `NotJson` or `InvalidOrder`.
+    With `casefold` ids that differ only in case are the same. If a token says who orders, `caller`,
+    then the body need not. Raises `NotJson`, `InvalidOrder` or `OtherCustomer`.
     """
     try:
-        order = _decode(body)
+        order = _decode(body) if caller is None else _of_caller(_decode_callers_order(body), caller)
     except msgspec.ValidationError:
-        order = _with_short_id(body)
+        order = _with_short_id(body, caller)
     except UnicodeDecodeError as error:
         raise NotJson("The body is not UTF-8.") from error
     except msgspec.DecodeError as error:
@@ -49,16 +63,24 @@ def parse_order(body: bytes, *, casefold: bool = False) -> OrderRequest:
         detail = str(error)
         detail = "A text or the body ends too early." if "truncated" in detail else detail
         raise NotJson(detail) from error
-    if body.count(b'"') > _PLAIN_QUOTES:
+    left_out = caller is not None and b'"customer_id"' not in body
+    if body.count(b'"') > (_PLAIN_QUOTES_OF_CALLER if left_out else _PLAIN_QUOTES):
         _parse_strictly(body)  # msgspec takes the last of two fields with the same name
     customer_id = normal_customer_id(order.customer_id, casefold=casefold)
     if customer_id != order.customer_id:
         _check_length(customer_id)
         order = msgspec.structs.replace(order, customer_id=customer_id)
+    if caller is not None and customer_id != caller:
+        raise OtherCustomer
     return order
 
 
-def _with_short_id(body: bytes) -> OrderRequest:
+def _of_caller(order: _CallersOrder, caller: str) -> OrderRequest:
+    customer_id = caller if order.customer_id is UNSET else order.customer_id
+    return OrderRequest(order.sku, customer_id, order.quantity)
+
+
+def _with_short_id(body: bytes, caller: str | None) -> OrderRequest:
     """Return the order of a body that is valid once its customer id is in the normal form.
 
     An id of more characters than the limit may have fewer in NFC, and without what does not count.
@@ -69,9 +91,11 @@ def _with_short_id(body: bytes) -> OrderRequest:
     if isinstance(typed, str) and LONGEST_ID < len(typed) <= _LONGEST_TYPED and _is_plain(typed):
         value["customer_id"] = normal_customer_id(typed)
     try:
+        if caller is not None:
+            return _of_caller(msgspec.convert(value, _CallersOrder), caller)
         return msgspec.convert(value, OrderRequest)
     except (msgspec.ValidationError, UnicodeEncodeError):
-        _raise_invalid_order(value)
+        _raise_invalid_order(value, OrderRequest if caller is None else _CallersOrder)
 
 
 def _is_plain(text: str) -> bool:
@@ -112,14 +136,14 @@ def _integer(digits: str) -> int:
     return int(digits[:_MOST_DIGITS])
 
 
-def _raise_invalid_order(value: Any) -> NoReturn:
+def _raise_invalid_order(value: Any, wanted: type[msgspec.Struct]) -> NoReturn:
     if not isinstance(value, dict):
         raise InvalidOrder(
             "An order is a JSON object.", [{"field": "", "detail": "expected an object"}]
         )
     errors = []
-    hints = get_type_hints(OrderRequest, include_extras=True)
-    for field in msgspec.structs.fields(OrderRequest):
+    hints = get_type_hints(wanted, include_extras=True)
+    for field in msgspec.structs.fields(wanted):
         if field.name not in value:
             if field.required:
                 errors.append({"field": field.name, "detail": "is missing"})

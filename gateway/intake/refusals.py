@@ -72,6 +72,26 @@ class IntakePaused(Refusal):
         self.retry_after = retry_after
 
 
+class OtherCustomer(Refusal):
+    """The order names another customer than the token."""
+
+
+class PassRequired(Refusal):
+    """The sale sells to holders of passes only."""
+
+
+class PassRefused(Refusal):
+    """The pass is not for this order, or has expired."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class PassUsed(Refusal):
+    """The pass belongs to an order with other contents, or of another customer."""
+
+
 class KeyReused(Refusal):
     """The Idempotency-Key belongs to an order with other contents."""
 

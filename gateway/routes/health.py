@@ -25,6 +25,9 @@ async def readyz(request: web.Request) -> JsonResponse:
         troubles["announcements"] = "not heard yet"
     for task, trouble in context.background.troubles().items():
         troubles[task] = trouble
+    identity = context.identity
+    if identity and identity.callers and identity.key_set and identity.key_set.missing:
+        troubles["keys of tokens"] = identity.key_set.trouble or "none"
     if context.sales.stale:
         troubles["database"] = context.sales.trouble or "no answer"
     if troubles:

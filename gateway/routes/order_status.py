@@ -102,16 +102,21 @@ async def get_order(request: web.Request) -> JsonResponse:
 
 
 async def find_order(request: web.Request) -> KnownOrder:
-    """Return the order that the path names, from memory or the ledger. Raises `Problem`."""
+    """Return the order that the path names, from memory or the ledger. Raises `Problem`.
+
+    If shoppers have tokens, an order of another one is looked for and not found, as if there were
+    none.
+    """
     context = request.app[CONTEXT]
+    owner = None if context.identity is None else context.identity.customer(request)
     order_id = OrderId(request.match_info["order_id"])
-    order, source = context.orders.get(order_id), "memory"
+    order, source = _owned(context.orders.get(order_id), owner), "memory"
     if order is None and _ORDER_ID.match(order_id):
-        order, source = await _look_up(context, order_id), "ledger"
+        order, source = await _look_up(context, order_id, owner), "ledger"
     elif order is not None and order.status is Status.FAILED:
         # An operator may have replayed it, and the announcement of its outcome may be lost.
         with suppress(Problem):
-            order, source = await _look_up(context, order_id) or order, "ledger"
+            order, source = await _look_up(context, order_id, owner) or order, "ledger"
     if order is None:
         context.metrics.polls.labels("nowhere").inc()
         raise Problem("unknown-order", "No order of this id is known here.")
@@ -119,14 +124,19 @@ async def find_order(request: web.Request) -> KnownOrder:
     return order
 
 
-async def _look_up(context: Context, order_id: OrderId) -> KnownOrder | None:
+def _owned(order: KnownOrder | None, owner: str | None) -> KnownOrder | None:
+    """Return the order if it is this customer's, or anybody's if `owner` is None."""
+    return order if order is None or owner in (None, order.customer_id) else None
+
+
+async def _look_up(context: Context, order_id: OrderId, owner: str | None) -> KnownOrder | None:
     try:
         outcome = await context.ledger_lookup.find(order_id)
     except LedgerError as error:
         raise Problem("ledger-unavailable", "Try again.", retry_after=1) from error
-    if outcome is None:
+    if outcome is None or owner not in (None, outcome.order.customer_id):
         await asyncio.sleep(_ANNOUNCED_SECONDS)
-        return context.orders.get(order_id)
+        return _owned(context.orders.get(order_id), owner)
     return context.orders.add_decided(decision_on(outcome))
 
 

@@ -21,10 +21,16 @@ async def post_order(request: web.Request) -> JsonResponse:
     started = time.perf_counter()
     try:
         key = idempotency_key(request)
+        caller = purchase_pass = None
+        if context.identity is not None:
+            caller = context.identity.customer(request)
+            purchase_pass = await context.identity.passes.given(request)
         order_request = parse_order(
-            await read_json_body(request), casefold=context.settings.customer_id_casefold
+            await read_json_body(request),
+            casefold=context.settings.customer_id_casefold,
+            caller=caller,
         )
-        order = await context.intake.accept(order_request, key)
+        order = await context.intake.accept(order_request, key, purchase_pass)
     except Refusal as refusal:
         metrics.orders.add(kind_of(refusal))
         raise

@@ -18,6 +18,8 @@ class SaleTerms(msgspec.Struct):
     price: str | None
     currency: str | None
     picture_url: str | None
+    needs_pass: bool
+    """Whether an order needs a purchase pass of the shop."""
     stock: int
     sold: int
     remaining: int
@@ -35,6 +37,7 @@ def shown_terms(sale: Sale, now: float) -> dict[str, Any]:
         "price": sale.price,
         "currency": sale.currency,
         "picture_url": sale.picture_url,
+        "needs_pass": sale.needs_pass,
         "stock": sale.stock,
         "sold": sale.sold,
         "remaining": sale.remaining,

@@ -90,7 +90,7 @@ class Announcements:
 
     def announce_taken(self, order: KnownOrder) -> None:
         """Announce an order that this gateway took."""
-        self._taken.append(Taken(order.order_id, order.sku, order.quantity))
+        self._taken.append(Taken(order.order_id, order.sku, order.quantity, order.customer_id))
 
     async def announce_terms(self) -> None:
         """Announce that an operator has changed something. Gateways that miss it read it later."""
@@ -162,7 +162,9 @@ class Announcements:
             case OrdersTaken(orders):
                 state.other_gateways.heard(sender)
                 for order in orders:
-                    state.orders.add_taken(OrderId(order.id), order.sku, order.quantity)
+                    state.orders.add_taken(
+                        OrderId(order.id), order.sku, order.quantity, order.customer_id
+                    )
             case Arrivals():
                 state.arrivals.add(announcement)
             case BatchDecided(decisions, sales, speed, rate, told_at, paused, cap, reason):

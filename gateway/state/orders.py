@@ -19,6 +19,8 @@ from gateway.state.queue_position import QueuePosition
 class KnownOrder(msgspec.Struct, gc=False, eq=False):
     """An order. `number` is its ticket in the queue while it waits; `known_at` is monotonic.
 
+    `customer_id` is None if nobody said whose order it is: then only the ledger knows.
+
     The garbage collector does not track it, as there may be hundreds of thousands.
     """
 
@@ -30,6 +32,7 @@ class KnownOrder(msgspec.Struct, gc=False, eq=False):
     reason: str | None = None
     remaining: int | None = None
     number: int = 0
+    customer_id: str | None = None
     _decision: Any = None  # an asyncio.Future[None], once somebody waits
 
     def decision(self) -> asyncio.Future[None]:
@@ -51,6 +54,8 @@ class KnownOrder(msgspec.Struct, gc=False, eq=False):
         self.remaining = decision.remaining
         if decision.sku:
             self.sku, self.quantity = decision.sku, decision.quantity
+        if decision.customer_id is not None:
+            self.customer_id = decision.customer_id
         if self._decision is not None and not self._decision.done():
             self._decision.set_result(None)
 
@@ -80,12 +85,15 @@ class KnownOrders:
         """Return the order if it is known."""
         return self._known.get(order_id)
 
-    def add_taken(self, order_id: OrderId, sku: str, quantity: int) -> KnownOrder:
+    def add_taken(
+        self, order_id: OrderId, sku: str, quantity: int, customer_id: str | None = None
+    ) -> KnownOrder:
         """Remember an order that some gateway took, and return it. A decided one stays decided."""
         order = self._known.get(order_id)
         if order is None:
             order = self._add(KnownOrder(order_id, sku, quantity, time.monotonic()))
             order.number = self._queue_position.join()
+            order.customer_id = customer_id
             self._waiting[order_id] = order
         return order
 
@@ -107,6 +115,8 @@ class KnownOrders:
                 del self._waiting[order_id]
                 self._queue_position.leave()
             order.decide(decision)
+        elif order.customer_id is None:
+            order.customer_id = decision.customer_id
         return order
 
     def hear(self) -> None:

@@ -54,11 +54,15 @@ def run_demo(plan: Plan, overrides: Mapping[str, str]) -> int:
 
 
 def own_settings(folder: Path, **overrides: str) -> Settings:
-    """Return the settings of the environment, with private ports and by default a new database."""
+    """Return the settings of the environment, with private ports and by default a new database.
+
+    The shoppers of the demo have no tokens, so none is asked for.
+    """
     own = {
         "database_url": f"sqlite+aiosqlite:///{folder / 'demo.db'}",
         "gateway_port": free_port(),
         "metrics_port": free_port(),
+        "auth": "none",
     }
     return load_settings(**own | overrides)
 

@@ -151,8 +151,10 @@ class FaultySink:
             for order in batch
         )
 
-    async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
+    async def fail(
+        self, order_id: OrderId, reason: str, now: float, customer_id: str | None = None
+    ) -> None:
         await asyncio.sleep(0)
-        await self._sink.fail(order_id, reason, now)
+        await self._sink.fail(order_id, reason, now, customer_id)
         self._ledger.expected.failed(order_id, reason)
         await asyncio.sleep(0)

@@ -105,6 +105,8 @@ class QuickSink:
             sale = ledger.terms[order.sku]
             ledger.terms[order.sku] = replace(sale, sold=sale.sold + order.quantity)
 
-    async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
+    async def fail(
+        self, order_id: OrderId, reason: str, now: float, customer_id: str | None = None
+    ) -> None:
         nothing_else = Order(order_id, "", "", 0, 0.0)
         self._ledger.orders.setdefault(order_id, Outcome(nothing_else, Status.FAILED, reason))

@@ -15,6 +15,7 @@ from flashsale.cli.sale.options import (
     Currency,
     GivenZone,
     Limit,
+    NeedsPass,
     OpensAt,
     PictureUrl,
     Price,
@@ -72,6 +73,7 @@ def change_sale(
     price: Price = None,
     currency: Currency = None,
     picture_url: PictureUrl = None,
+    needs_pass: NeedsPass = None,
     remove: Annotated[
         list[Term] | None, typer.Option(help="A term to remove; may be given several times.")
     ] = None,
@@ -88,6 +90,7 @@ def change_sale(
         "price": price,
         "currency": currency,
         "picture_url": picture_url,
+        "needs_pass": needs_pass,
     }
     removed = {term.field for term in remove or ()}
     for field in sorted(removed):

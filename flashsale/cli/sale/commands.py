@@ -13,6 +13,7 @@ from flashsale.cli.sale.options import (
     Currency,
     GivenZone,
     Limit,
+    NeedsPass,
     OpensAt,
     PictureUrl,
     Price,
@@ -42,6 +43,7 @@ def create_sale(
     price: Price = None,
     currency: Currency = None,
     picture_url: PictureUrl = None,
+    needs_pass: NeedsPass = None,
     reason: Reason = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,6 +62,7 @@ def create_sale(
         price=price,
         currency=currency,
         picture_url=picture_url,
+        needs_pass=bool(needs_pass),
     )
     created = with_ledger(lambda ledger: ledger.create_sale(sale, author(reason), require_new))
     if as_json:

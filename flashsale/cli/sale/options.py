@@ -48,4 +48,12 @@ PictureUrl = Annotated[
         "--picture-url", help="The picture: an https address, or a path.", metavar="ADDRESS"
     ),
 ]
+NeedsPass = Annotated[
+    bool | None,
+    typer.Option(
+        "--needs-pass/--no-needs-pass",
+        help="Whether each order needs a purchase pass of the shop. Default: it needs none.",
+        show_default=False,
+    ),
+]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit.")]

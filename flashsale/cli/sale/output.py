@@ -25,6 +25,9 @@ def print_sales(sales: Sequence[Sale], zone: tzinfo | None) -> None:
     if shown:
         table.add_column("title", overflow="fold")
         table.add_column("price", overflow="fold")
+    passes = any(sale.needs_pass for sale in sales)
+    if passes:
+        table.add_column("pass")
     for sale in sales:
         numbers = (sale.stock, sale.sold, sale.remaining, sale.customer_limit)
         row = [
@@ -38,6 +41,8 @@ def print_sales(sales: Sequence[Sale], zone: tzinfo | None) -> None:
         ]
         if shown:
             row += [sale.title or "", " ".join(filter(None, (sale.price, sale.currency)))]
+        if passes:
+            row.append("needed" if sale.needs_pass else "")
         table.add_row(*row)
     # A reader of a pipe finds each value in one piece.
     Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(table)
@@ -61,6 +66,7 @@ def _fields(sale: Sale) -> dict[str, Any]:
         "price": sale.price,
         "currency": sale.currency,
         "picture_url": sale.picture_url,
+        "needs_pass": sale.needs_pass,
         "stock": sale.stock,
         "sold": sale.sold,
         "remaining": sale.remaining,

@@ -53,6 +53,7 @@ class TermsChange:
     price: str | UnsetType | None = UNSET
     currency: str | UnsetType | None = UNSET
     picture_url: str | UnsetType | None = UNSET
+    needs_pass: bool | UnsetType = UNSET
 
     @property
     def wanted(self) -> Mapping[str, Any]:

@@ -45,8 +45,10 @@ class SqlSink:
         self.steps = steps.seconds
         return verdict
 
-    async def fail(self, order_id: OrderId, reason: str, now: float) -> None:
-        """Record an order as failed, unless it is decided."""
+    async def fail(
+        self, order_id: OrderId, reason: str, now: float, customer_id: str | None = None
+    ) -> None:
+        """Record an order as failed, unless it is decided, and whose it is, if that is known."""
         async with self._transaction() as connection:
             known = await connection.execute(select(orders.c.id).where(orders.c.id == order_id))
             if known.first() is None:
@@ -55,6 +57,7 @@ class SqlSink:
                     orders,
                     {
                         "id": [order_id],
+                        "customer_id": [customer_id],
                         "status": [Status.FAILED.value],
                         # PostgreSQL stores any character but NUL in a text.
                         "reason": [reason.replace("\0", "")],

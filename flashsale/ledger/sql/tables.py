@@ -43,6 +43,8 @@ sales = Table(
     Column("price", String(32)),
     Column("currency", String(3)),
     Column("picture_url", Text),
+    # The gateways refuse orders without a pass. The rule of the sale does not look at it.
+    Column("needs_pass", Boolean, nullable=False, server_default=false()),
     # Increased by each change of an operator. Selling leaves it as it is.
     Column("version", Integer, nullable=False, server_default=text("1")),
     CheckConstraint("sold >= 0 AND sold <= stock", name="sales_never_oversold"),

@@ -35,6 +35,7 @@ class NewSale(msgspec.Struct, forbid_unknown_fields=True):
     price: str | None = None
     currency: str | None = None
     picture_url: str | None = None
+    needs_pass: bool = False
     reason: str | None = None
 
 
@@ -48,6 +49,7 @@ class SalePatch(msgspec.Struct, forbid_unknown_fields=True):
     price: str | UnsetType | None = UNSET
     currency: str | UnsetType | None = UNSET
     picture_url: str | UnsetType | None = UNSET
+    needs_pass: bool | UnsetType | None = UNSET
     reason: str | None = None
 
 
@@ -82,6 +84,7 @@ async def post_sale(request: web.Request) -> JsonResponse:
         price=wanted.price,
         currency=wanted.currency,
         picture_url=wanted.picture_url,
+        needs_pass=wanted.needs_pass,
     )
     who = author(request, wanted.reason, key)
     with change_problems():
@@ -104,6 +107,7 @@ async def patch_sale(request: web.Request) -> JsonResponse:
         price=wanted.price,
         currency=wanted.currency,
         picture_url=wanted.picture_url,
+        needs_pass=False if wanted.needs_pass is None else wanted.needs_pass,
     )
     with change_problems():
         changed = await context.managed_sales.change_sale(

@@ -1,9 +1,16 @@
 """Order ids: the same one for a key, and impossible to guess."""
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flashsale.domain.order_ids import keyed_order_id, random_order_id
+from flashsale.domain.order_ids import (
+    ORDER_ID_PATTERN,
+    keyed_order_id,
+    pass_order_id,
+    random_order_id,
+)
 
 SECRET = b"0123456789abcdef"
 texts = st.text(min_size=1, max_size=20)
@@ -29,3 +36,11 @@ def test_an_order_id_depends_on_the_secret() -> None:
 
 def test_random_order_ids_differ() -> None:
     assert len({random_order_id() for _ in range(1000)}) == 1000
+
+
+def test_a_pass_and_a_key_never_make_the_same_id() -> None:
+    by_pass = {pass_order_id(SECRET, sku, jti) for sku in ("tv", "t") for jti in ("vk", "k", "")}
+    by_key = {keyed_order_id(SECRET, who, key) for who in ("tv", "t") for key in ("vk", "k", "")}
+    assert len(by_pass | by_key) == 12
+    assert pass_order_id(b"another", "tv", "k") not in by_pass
+    assert all(re.match(ORDER_ID_PATTERN, order_id) for order_id in by_pass)

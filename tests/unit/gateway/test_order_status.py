@@ -49,6 +49,7 @@ class Gateway:
         self.metrics = GatewayMetrics()
         self.orders = KnownOrders(QueuePosition(KnownDrain(100)), 100, 900)
         self.ledger_lookup = LedgerLookup(self.book, 50, self.metrics)
+        self.identity = None
         self.app = web.Application()
         self.app[CONTEXT] = cast(Context, self)
 

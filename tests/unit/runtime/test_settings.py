@@ -71,6 +71,11 @@ def test_the_defaults_are_the_sale_of_the_readme() -> None:
         ("CORS_ORIGINS", "https://shop.example:443", "exact origins as browsers send them"),
         ("CORS_ORIGINS", "https://Shop.example", "exact origins as browsers send them"),
         ("CORS_ORIGINS", "https://a.example,shop.example", "exact origins as browsers send them"),
+        ("AUTH", "basic", "'none' or 'jwt'"),
+        ("AUTH", "jwt", "set FLASHSALE_JWT_SECRET or FLASHSALE_JWKS_URL as well"),
+        ("JWKS_URL", "login.example/keys", "pattern"),
+        ("JWT_ALGORITHMS", "none", "must be some of HS256, HS384"),
+        ("JWT_ALGORITHMS", "HS256,hs512", "must be some of HS256, HS384"),
         ("LOG_FORMAT", "xml", "'console' or 'json'"),
         ("DRAIN_BATCH", "2001", "must not be over the drain rate (2000)"),
         ("SMTP_URL", "http://mail", "smtps?://"),
@@ -110,6 +115,8 @@ def test_wrong_values_of_the_gateway_and_of_services_are_one_line(
     ("name", "value"),
     [
         ("SECRET_KEY", "too-short"),
+        ("JWT_SECRET", "too-short"),
+        ("JWKS_URL", "ftp://me:hunter2@login/keys"),
         ("DATABASE_URL", "mysql://me:hunter2@db/shop"),
         ("BROKER_URL", "amqp://me:hunter2@a/,http://me:hunter2@b/"),
         ("SMTP_URL", "http://me:hunter2@mail/"),
@@ -123,6 +130,46 @@ def test_a_settings_error_shows_no_secret(
         load_settings()
     assert "too-short" not in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "secret", "keys", "words"),
+    [
+        ("RS256", True, False, "must have one for FLASHSALE_JWT_SECRET"),
+        ("HS256,RS256", True, False, "RS256 needs FLASHSALE_JWKS_URL"),
+        ("HS256", False, True, "HS256 needs FLASHSALE_JWT_SECRET"),
+        ("ES256,HS256", False, True, "HS256 needs FLASHSALE_JWT_SECRET"),
+        ("HS256", True, True, "must have one for FLASHSALE_JWKS_URL"),
+    ],
+)
+def test_each_algorithm_has_its_key_and_each_key_its_algorithm(
+    monkeypatch: pytest.MonkeyPatch, algorithms: str, secret: bool, keys: bool, words: str
+) -> None:
+    monkeypatch.setenv("FLASHSALE_JWT_ALGORITHMS", algorithms)
+    if secret:
+        monkeypatch.setenv("FLASHSALE_JWT_SECRET", "x" * 32)
+    if keys:
+        monkeypatch.setenv("FLASHSALE_JWKS_URL", "https://login.example/keys")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value) == f"FLASHSALE_JWT_ALGORITHMS={algorithms}: {words}"
+
+
+def test_a_secret_is_as_long_as_its_algorithm_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLASHSALE_JWT_SECRET", "x" * 48)
+    monkeypatch.setenv("FLASHSALE_JWT_ALGORITHMS", " HS256, HS384 ")
+    assert load_settings().token_algorithms == ("HS256", "HS384")
+    monkeypatch.setenv("FLASHSALE_JWT_ALGORITHMS", "HS512")
+    with pytest.raises(SettingsError, match="must have 64 bytes or more for HS512"):
+        load_settings()
+
+
+def test_each_kind_of_key_has_default_algorithms(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().token_algorithms == ()
+    monkeypatch.setenv("FLASHSALE_JWT_SECRET", "x" * 32)
+    assert load_settings().token_algorithms == ("HS256",)
+    monkeypatch.setenv("FLASHSALE_JWKS_URL", "https://login.example/keys")
+    assert load_settings().token_algorithms == ("HS256", "RS256", "ES256", "EdDSA")
 
 
 def test_broker_url_may_have_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,11 +33,12 @@ async def public(gateway: EmbeddedGateway, sku: str) -> Answer:
     return await gateway.call("GET", f"/sales/{sku}")
 
 
-SHOWN = {
+SHOWN: dict[str, Any] = {
     "title": "A TV of 55 inches",
     "price": "499.00",
     "currency": "EUR",
     "picture_url": "https://cdn.example.com/tv.png",
+    "needs_pass": True,
 }
 
 
@@ -59,7 +60,7 @@ async def test_a_created_sale_is_sold_and_shown_to_shoppers(gateway: EmbeddedGat
     }
     assert (await get(gateway, "sales/radio")).body == created.body
     assert created.body in (await get(gateway, "sales")).body["sales"]
-    assert (await gateway.order(sku="radio")).status == 202
+    assert (await gateway.order(sku="radio")).problem == "pass-required"
     seen = (await public(gateway, "radio")).body
     assert {name: seen[name] for name in SHOWN} == SHOWN
     listed = (await gateway.call("GET", "/sales")).body["sales"]
@@ -98,6 +99,8 @@ async def test_a_sale_is_created_once(gateway: EmbeddedGateway) -> None:
             "closes_at",
         ),
         ({"price": 499.0}, "price"),
+        ({"needs_pass": None}, "needs_pass"),
+        ({"needs_pass": "yes"}, "needs_pass"),
         ({"currency": "euro"}, "currency"),
         ({"picture_url": "http://example.com/x.png"}, "picture_url"),
         ({"reason": "x" * 501}, "reason"),
@@ -125,6 +128,23 @@ async def test_a_body_that_is_no_sale_is_refused(gateway: EmbeddedGateway) -> No
     assert answer.problem == "unsupported-media-type"
     bad_key = await post(gateway, "sales", key='"', sku="radio", stock=3)
     assert bad_key.problem == "bad-idempotency-key"
+
+
+async def test_a_patch_says_whether_a_pass_is_needed(gateway: EmbeddedGateway) -> None:
+    await post(gateway, "sales", sku="radio", stock=3)
+    assert (await gateway.order(sku="radio")).status == 202
+    for version, needed, seen in ((1, True, True), (2, None, False), (3, True, True)):
+        tag = f'"{version}"'
+        changed = await patch(gateway, "sales/radio", tag, needs_pass=needed)
+        assert changed.body["needs_pass"] is seen
+        wanted = seen
+        await until(
+            lambda: public(gateway, "radio"),
+            lambda answer, wanted=wanted: answer.body["needs_pass"] is wanted,  # type: ignore[misc]
+        )
+    assert (await gateway.order(sku="radio")).problem == "pass-required"
+    kept = await patch(gateway, "sales/radio", '"4"', title="A radio")
+    assert kept.body["needs_pass"] is True
 
 
 async def test_a_patch_changes_what_it_names_and_null_removes(gateway: EmbeddedGateway) -> None:

@@ -25,6 +25,7 @@ async def test_sales_are_listed_and_shown(gateway: EmbeddedGateway) -> None:
         "price": None,
         "currency": None,
         "picture_url": None,
+        "needs_pass": False,
         "stock": 5,
         "sold": 0,
         "remaining": 5,

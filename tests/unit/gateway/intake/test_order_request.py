@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flashsale.domain.orders import OrderRequest
 from gateway.http.problems import kind_of, refusal_response
 from gateway.intake.order_request import parse_order
-from gateway.intake.refusals import InvalidOrder, NotJson, Refusal
+from gateway.intake.refusals import InvalidOrder, NotJson, OtherCustomer, Refusal
 
 
 def refusal_of(body: bytes) -> Refusal:
@@ -153,3 +153,20 @@ def test_a_body_that_is_not_utf_8_is_told_in_plain_words() -> None:
     refusal = refusal_of(b'{"sku": "tv", "customer_id": "\xff"}')
     assert isinstance(refusal, NotJson)
     assert refusal.detail == "The body is not UTF-8."
+
+
+def test_an_order_of_a_known_caller_need_not_name_the_customer() -> None:
+    assert parse_order(b'{"sku": "tv"}', caller="alice") == OrderRequest("tv", "alice", 1)
+    body = '{"sku": "tv", "customer_id": " ALICE\u200b", "quantity": 2}'.encode()
+    order = parse_order(body, casefold=True, caller="alice")
+    assert order == OrderRequest("tv", "alice", 2)
+    for other in ("bob", "ALICE", "", "x" * 200):
+        with pytest.raises((OtherCustomer, InvalidOrder)):
+            parse_order(json.dumps({"sku": "tv", "customer_id": other}).encode(), caller="alice")
+
+
+def test_an_id_of_a_known_caller_may_be_long_until_it_is_in_the_normal_form() -> None:
+    caller = "\u00e9" * 128
+    typed = unicodedata.normalize("NFD", caller)
+    body = json.dumps({"sku": "tv", "customer_id": typed}).encode()
+    assert parse_order(body, caller=caller).customer_id == caller
