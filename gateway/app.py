@@ -36,6 +36,8 @@ from gateway.intake.accept_order import IntakeParts, OrderIntake
 from gateway.intake.earlier_attempts import EarlierAttempts
 from gateway.intake.queue_room import QueueRoom
 from gateway.intake.retry_after import RetryAfter
+from gateway.limits.client_limits import ClientLimits
+from gateway.limits.limited import limited
 from gateway.operators.dead_letters import DeadLetters
 from gateway.routes import add_routes
 from gateway.routes.order_events import tell_progress
@@ -75,6 +77,8 @@ def create_app(
         app.middlewares.insert(0, cross_origin(context.cors))
     if stack.tracing is not None:
         app.middlewares.insert(0, traced(stack.tracing))
+    if context.client_limits is not None:
+        app.middlewares.append(limited(context.client_limits, metrics))
     add_routes(app)
     if settings.public_path:
         app.add_routes([redirect(settings.public_path)])
@@ -95,11 +99,17 @@ def create_context(
     sales = KnownSales(stack.ledger, changes, drain.now)
     arrivals = ArrivalsBySecond()
     other_gateways = OtherGateways()
+    client_limits = (
+        ClientLimits(settings, settings.trusted_proxies) if settings.limits_clients else None
+    )
     ledger_lookup = LedgerLookup(stack.ledger, settings.status_queries, metrics)
     announcements = Announcements(
         stack.broker,
         stack.topology.outcomes,
-        AnnouncedState(orders, sales, backlog, drain, controls, arrivals, other_gateways, changes),
+        AnnouncedState(
+            *(orders, sales, backlog, drain, controls, arrivals, other_gateways, changes),
+            client_limits,
+        ),
         lookup=ledger_lookup,
         metrics=metrics,
     )
@@ -142,6 +152,7 @@ def create_context(
         lifecycle=Lifecycle(),
         cors=Cors(parse_origins(settings.cors_origins)),
         public_path=PublicPath(settings.public_path, parse_networks(settings.trusted_proxies)),
+        client_limits=client_limits,
         drain=drain,
         controls=controls,
         queue_position=queue_position,
@@ -216,6 +227,9 @@ async def _gauge(context: Context) -> None:
         metrics.backlog.set(context.backlog.ready)
         metrics.intake_paused.set(context.controls.current.intake_paused)
         metrics.remembered.set(len(context.orders))
+        if context.client_limits is not None:
+            context.client_limits.expire()
+            metrics.clients.set(len(context.client_limits))
         await asyncio.sleep(SAMPLE_SECONDS)
 
 

@@ -13,6 +13,7 @@ from gateway.http.cors import Cors
 from gateway.http.public_path import PublicPath
 from gateway.http.sse import EventStreams
 from gateway.intake.accept_order import OrderIntake
+from gateway.limits.client_limits import ClientLimits
 from gateway.operators.dead_letters import DeadLetters
 from gateway.server.lifecycle import Lifecycle
 from gateway.state.announcements import Announcements
@@ -41,6 +42,8 @@ class Context:
     lifecycle: Lifecycle
     cors: Cors
     public_path: PublicPath
+    client_limits: ClientLimits | None
+    """None if no limit of clients is set."""
     # What the gateway knows.
     drain: KnownDrain
     controls: KnownControls

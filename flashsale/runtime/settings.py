@@ -8,15 +8,15 @@ from sqlalchemy.engine import make_url
 from flashsale.broker.registry import adapter_of
 from flashsale.ledger import OWN_SCHEMA, postgres_address
 from flashsale.runtime.addresses import Host, Networks, Origins, PublicPath
+from flashsale.runtime.client_settings import ClientSettings
 from flashsale.runtime.environment import PREFIX as PREFIX
-from flashsale.runtime.environment import FromEnvironment
 from flashsale.runtime.errors import SettingsError as SettingsError
 from flashsale.runtime.settings_reader import installed_settings, load
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class Settings(FromEnvironment):
+class Settings(ClientSettings):
     """The settings of the gateway itself, from variables `FLASHSALE_...`."""
 
     broker_url: str = Field(
@@ -167,7 +167,9 @@ class Settings(FromEnvironment):
         " without it in the requests of the proxy",
     )
     trusted_proxies: Networks = Field(
-        "", description="networks of proxies whose `X-Forwarded-Prefix` counts, commas between"
+        "",
+        description="networks of proxies whose `X-Forwarded-Prefix` and"
+        " `FLASHSALE_CLIENT_HEADER` count, commas between",
     )
     services: str = Field(
         "all",

@@ -40,9 +40,10 @@ def installed_settings() -> list[type[BaseSettings]]:
 
 
 def variables(declared: type[BaseSettings]) -> dict[str, FieldInfo]:
-    """Return the fields of a settings class by their environment variables."""
+    """Return the fields of a settings class by their environment variables, its own ones first."""
     prefix = _prefix(declared)
-    return {prefix + name.upper(): field for name, field in declared.model_fields.items()}
+    names = sorted(declared.model_fields, key=lambda name: name not in declared.__annotations__)
+    return {prefix + name.upper(): declared.model_fields[name] for name in names}
 
 
 def _prefix(declared: type[BaseSettings]) -> str:

@@ -23,6 +23,7 @@ from gateway.intake.refusals import (
     LedgerAway,
     NotJson,
     OutcomeUnknown,
+    OverClientLimit,
     QueueIsFull,
     Refusal,
     SaleClosed,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from gateway.server.connection import Connection
 
 log = structlog.get_logger()
-
 _encode = msgspec.json.Encoder().encode
 
 ProblemKind = Literal[
@@ -66,6 +66,8 @@ ProblemKind = Literal[
     "invalid-change",
     "key-reused",
     "precondition-required",
+    "client-rate",
+    "client-connections",
     "headers-too-large",
     "internal",
     "intake-paused",
@@ -108,6 +110,8 @@ _KINDS: Mapping[ProblemKind, tuple[int, str]] = {
     "invalid-change": (422, "The change is not valid"),
     "key-reused": (422, "This Idempotency-Key came with another request"),
     "precondition-required": (428, "The change must say what it changes"),
+    "client-rate": (429, "Too many requests of one client"),
+    "client-connections": (429, "Too many connections of one client"),
     "headers-too-large": (431, "The headers are too large"),
     "internal": (500, "Something went wrong here"),
     "intake-paused": (503, "Orders are not taken now"),
@@ -129,6 +133,7 @@ _REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
     SaleClosed: ("sale-closed", "This sale is over."),
     SoldOut: ("sold-out", "Every item of this sale is sold."),
     IntakePaused: ("intake-paused", "{notice}"),
+    OverClientLimit: ("client-rate", "This client has sent too many requests. Come back."),
     KeyReused: ("key-reused", "Use a new key for a new order."),
     QueueIsFull: ("queue-full", "This attempt was not taken. Come back."),
     OutcomeUnknown: (
@@ -141,7 +146,6 @@ _REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of the request line and all headers together."""
-
 _EARLIER_UNKNOWN = (
     " It is not known what became of an earlier attempt with this key: look it up by its order_id."
 )

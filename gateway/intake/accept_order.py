@@ -91,10 +91,13 @@ class OrderIntake:
         self._secret = secret
         self._publications: dict[OrderId, _Publication] = {}
 
-    async def accept(self, request: OrderRequest, key: str | None) -> KnownOrder:
+    async def accept(
+        self, request: OrderRequest, key: str | None, admit: Callable[[], None] | None = None
+    ) -> KnownOrder:
         """Return the order once the broker has confirmed it. Raises `Refusal`.
 
-        A retry under the same key is not refused: it gets the order of the first attempt.
+        A retry under the same key is not refused: it gets the order of the first attempt. An order
+        with a key that is not known here is published only if `admit` raises no `Refusal`.
         """
         if key is None:
             order_id = random_order_id()
@@ -105,18 +108,22 @@ class OrderIntake:
         order_id = keyed_order_id(self._secret, request.customer_id, key)
         log_order_id(order_id)
         try:
-            return _same_order(await self._accept_keyed(order_id, request), request)
+            return _same_order(await self._accept_keyed(order_id, request, admit), request)
         except KeyReused:
             raise
         except Refusal as refusal:
             return await self._first_attempt(order_id, request, refusal)
 
-    async def _accept_keyed(self, order_id: OrderId, request: OrderRequest) -> KnownOrder:
+    async def _accept_keyed(
+        self, order_id: OrderId, request: OrderRequest, admit: Callable[[], None] | None
+    ) -> KnownOrder:
         order = self._orders.get(order_id)
         if order is not None:
             return await self._earlier_attempts.latest(order)
         publication = self._publications.get(order_id)
         if publication is None:
+            if admit is not None:
+                admit()
             self._require_open(await self._sale(request.sku))
             # The same order may have come again while the sale was looked up.
             publication = self._publications.get(order_id)

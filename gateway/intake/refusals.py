@@ -72,6 +72,15 @@ class IntakePaused(Refusal):
         self.retry_after = retry_after
 
 
+class OverClientLimit(Refusal):
+    """The client sends more than the limit of each client allows."""
+
+    def __init__(self, retry_after: float) -> None:
+        """`retry_after` is in seconds."""
+        super().__init__()
+        self.retry_after = retry_after
+
+
 class KeyReused(Refusal):
     """The Idempotency-Key belongs to an order with other contents."""
 

@@ -11,6 +11,7 @@ from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem, kind_of
 from gateway.intake.order_request import parse_order
 from gateway.intake.refusals import Refusal
+from gateway.limits.client_limits import ADMIT
 from gateway.routes.order_status import encode_receipt
 
 
@@ -24,7 +25,8 @@ async def post_order(request: web.Request) -> JsonResponse:
         order_request = parse_order(
             await read_json_body(request), casefold=context.settings.customer_id_casefold
         )
-        order = await context.intake.accept(order_request, key)
+        admit = None if context.client_limits is None else request.get(ADMIT)
+        order = await context.intake.accept(order_request, key, admit)
     except Refusal as refusal:
         metrics.orders.add(kind_of(refusal))
         raise

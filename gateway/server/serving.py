@@ -11,6 +11,7 @@ from aiohttp import web
 from flashsale.runtime.background import cancelled
 from gateway.context import CONTEXT
 from gateway.http.public_path import without_prefix
+from gateway.limits.client_connections import client_connections
 from gateway.server.acceptor import accept_connections
 from gateway.server.connections import Connections
 
@@ -39,6 +40,7 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
         context.lifecycle,
         context.metrics.requests,
         context.cors,
+        of_clients=client_connections(settings),
         keep_alive_seconds=settings.keep_alive_seconds,
         header_seconds=settings.header_seconds,
     )

@@ -1,0 +1,82 @@
+"""Refuse the requests of a client that are over its limits, before their bodies are read."""
+
+from typing import TYPE_CHECKING, cast
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from flashsale.observability.gateway_metrics import GatewayMetrics
+from gateway.http.json_response import JsonResponse
+from gateway.http.problems import kind_of, refusal_response
+from gateway.http.request_log import route_of
+from gateway.intake.refusals import OverClientLimit
+from gateway.limits.client_limit import SharedLimit
+from gateway.limits.client_limits import ADMIT, ClientLimits
+from gateway.limits.problems import connections_problem
+
+if TYPE_CHECKING:
+    from gateway.server.connection import Connection
+
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_ORDERS = "/orders"
+_STREAM = "/events"
+# Load balancers ask for the first two. Operators have tokens, and a second for each wrong one.
+_UNLIMITED = ("/healthz", "/readyz", "/admin", "/ops")
+
+
+def limited(limits: ClientLimits, metrics: GatewayMetrics) -> Middleware:
+    """Refuse what is over the limits of a client with 429.
+
+    If shoppers have tokens, the middleware that checks them has to run before this one.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        route = route_of(request)
+        if route.startswith(_UNLIMITED):
+            return await handler(request)
+        reads = request.method in _READS
+        limit = limits.reads if reads else limits.orders
+        most = limits.most_waiting if reads and _waits(request, route) else None
+        if limit is None and most is None:
+            return await handler(request)
+        client = limits.client(request)
+        is_order = route == _ORDERS and not reads
+        if limit is not None:
+            try:
+                if is_order and "Idempotency-Key" in request.headers:
+                    limits.take_retry(limit, client)
+                    request[ADMIT] = lambda: limits.take(limit, client)
+                else:
+                    limits.take(limit, client)
+            except OverClientLimit as refusal:
+                if is_order:
+                    metrics.orders.add(kind_of(refusal))
+                limits.warn_of_proxy(request)
+                return _refused(request, limit, refusal)
+        if most is not None:
+            with limits.waiting.counted(client) as count:
+                if count > most:
+                    raise connections_problem(most)
+                return await handler(request)
+        try:
+            return await handler(request)
+        except OverClientLimit as refusal:
+            assert limit is not None  # noqa: S101 nothing else raises it
+            return _refused(request, limit, refusal)
+
+    return middleware
+
+
+def _refused(request: web.Request, limit: SharedLimit, refusal: OverClientLimit) -> JsonResponse:
+    if not request.content.is_eof():
+        cast("Connection", request.protocol).end_after_answer()
+    response = refusal_response(refusal)
+    response.add_headers(
+        {"RateLimit-Policy": limit.policy, "RateLimit": limit.state(refusal.retry_after or 0.0)}
+    )
+    return response
+
+
+def _waits(request: web.Request, route: str) -> bool:
+    return route.endswith(_STREAM) or "Prefer" in request.headers
