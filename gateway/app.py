@@ -47,6 +47,7 @@ from gateway.server.lifecycle import Lifecycle
 from gateway.server.serving import retire as retire
 from gateway.server.serving import serving as serving
 from gateway.server.supervisor import run_workers
+from gateway.server.tls import server_tls
 from gateway.state.announcements import AnnouncedState, Announcements
 from gateway.state.arrivals import ArrivalsBySecond, OtherGateways
 from gateway.state.backlog import SAMPLE_SECONDS, Backlog
@@ -262,6 +263,7 @@ async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
     Raises the errors of `open_stack`, and `OSError`.
     """
     require_shared_broker(settings, "gateway")
+    server_tls(settings)  # one error line, and not one from each worker
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
     if settings.gateway_workers > 1:
         await run_workers(settings, port, stop)

@@ -101,7 +101,10 @@ class Connection(web.RequestHandler):
     @property
     def waits(self) -> bool:
         """Whether every request that has come is answered, and the next one is not whole yet."""
-        return self._waiter is not None and not self._waiter.done()
+        if self._waiter is not None:
+            return not self._waiter.done()
+        # The first bytes may come, as after a handshake of TLS, before the task has begun to wait.
+        return not self._request_count and not self._close
 
     @property
     def unread(self) -> bool:
@@ -141,7 +144,7 @@ class Connection(web.RequestHandler):
             self._cors_headers = cors.headers_of_unreadable(data) if unread else {}
         waiter = self._waiter
         # A whole request has ended the wait.
-        if waiter is not None and not waiter.done() and data.strip(_LINE_ENDS):
+        if (self.waits if waiter is None else not waiter.done()) and data.strip(_LINE_ENDS):
             self._connections.part_came(self)
 
     def _count_head(self, came: int) -> None:
@@ -155,8 +158,11 @@ class Connection(web.RequestHandler):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer a whole request though its client sends nothing more; then the connection ends.
 
-        A stream ends at once, as its reader is most likely gone.
+        A stream ends at once, as its reader is most likely gone, and so does a connection by TLS:
+        that has no half that goes on.
         """
+        if self.transport is None or self.transport.get_extra_info("sslcontext") is not None:
+            return False
         request = self._current_request
         streams = request is not None and request.path.endswith(_STREAM_PATH)
         if self.waits or streams or not self._latest_body.is_eof():
