@@ -1,5 +1,6 @@
 """Refuse the requests of a client that are over its limits, before their bodies are read."""
 
+import asyncio
 from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from gateway.http.request_log import route_of
 from gateway.intake.refusals import OverClientLimit
 from gateway.limits.client_limit import SharedLimit
 from gateway.limits.client_limits import ADMIT, ClientLimits
+from gateway.limits.open_counts import OpenCounts
 from gateway.limits.problems import connections_problem
 
 if TYPE_CHECKING:
@@ -22,13 +24,26 @@ _ORDERS = "/orders"
 _STREAM = "/events"
 # Load balancers ask for the first two. Operators have tokens, and a second for each wrong one.
 _UNLIMITED = ("/healthz", "/readyz", "/admin", "/ops")
+# Of each client, as long as it does not have more connections than this makes wait.
+_REFUSED_A_SECOND = 200
+_LONGEST_DELAY_SECONDS = 1.0
 
 
 def limited(limits: ClientLimits, metrics: GatewayMetrics) -> Middleware:
-    """Refuse what is over the limits of a client with 429.
+    """Refuse what is over the limits of a client with 429, a bounded number of them a second.
 
     If shoppers have tokens, the middleware that checks them has to run before this one.
     """
+    refused = OpenCounts()
+
+    async def refuse(
+        request: web.Request, limit: SharedLimit, refusal: OverClientLimit, client: bytes
+    ) -> JsonResponse:
+        limits.warn_of_proxy(request)
+        # A flood on many connections waits for its own answers. Others do not wait for it.
+        with refused.counted(client) as count:
+            await asyncio.sleep(min(count / _REFUSED_A_SECOND, _LONGEST_DELAY_SECONDS))
+        return _response(request, limit, refusal)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -52,8 +67,7 @@ def limited(limits: ClientLimits, metrics: GatewayMetrics) -> Middleware:
             except OverClientLimit as refusal:
                 if is_order:
                     metrics.orders.add(kind_of(refusal))
-                limits.warn_of_proxy(request)
-                return _refused(request, limit, refusal)
+                return await refuse(request, limit, refusal, client)
         if most is not None:
             with limits.waiting.counted(client) as count:
                 if count > most:
@@ -63,12 +77,12 @@ def limited(limits: ClientLimits, metrics: GatewayMetrics) -> Middleware:
             return await handler(request)
         except OverClientLimit as refusal:
             assert limit is not None  # noqa: S101 nothing else raises it
-            return _refused(request, limit, refusal)
+            return await refuse(request, limit, refusal, client)
 
     return middleware
 
 
-def _refused(request: web.Request, limit: SharedLimit, refusal: OverClientLimit) -> JsonResponse:
+def _response(request: web.Request, limit: SharedLimit, refusal: OverClientLimit) -> JsonResponse:
     if not request.content.is_eof():
         cast("Connection", request.protocol).end_after_answer()
     response = refusal_response(refusal)
