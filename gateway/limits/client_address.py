@@ -18,11 +18,13 @@ _BRACKETS = re.compile(r"\[([^][]*)\](?::[0-9]{1,5})?\Z")
 
 def parse_address(text: str | None) -> Address | None:
     """Return an address without port, None if it is none."""
-    text = (text or "").partition("%")[0]  # the zone of a link-local address
+    if text is None:
+        return None
     try:
         if ":" not in text:
             return Address(socket.inet_pton(socket.AF_INET, text))
-        packed = socket.inet_pton(socket.AF_INET6, text)
+        # A link-local address may have a zone.
+        packed = socket.inet_pton(socket.AF_INET6, text.partition("%")[0])
     except (OSError, ValueError):
         return None
     return Address(packed[12:] if packed.startswith(_MAPPED) else packed)
@@ -35,6 +37,8 @@ def parse_hop(text: str) -> Address | None:
     `[2001:db8::1]:4711`.
     """
     text = text.strip(" \t")
+    if ":" not in text:
+        return parse_address(text)
     if found := _BRACKETS.match(text):
         return parse_address(found[1]) if ":" in found[1] else None
     return parse_address(_PORT.sub("", text) if text.count(":") == 1 else text)
@@ -64,21 +68,18 @@ class TrustedNetworks:
     """Networks of proxies whose headers count."""
 
     def __init__(self, networks: Iterable[Network]) -> None:
-        self._networks = [
-            (
-                network.max_prefixlen // 8,
-                network.max_prefixlen - network.prefixlen,
-                int(network.network_address) >> (network.max_prefixlen - network.prefixlen),
-            )
-            for network in networks
-        ]
-
-    def __bool__(self) -> bool:
-        return bool(self._networks)
+        # By the length of their addresses: how many bits do not count, and those that do.
+        self._networks: dict[int, list[tuple[int, int]]] = {4: [], 16: []}
+        for network in networks:
+            shift = network.max_prefixlen - network.prefixlen
+            bits = int(network.network_address) >> shift
+            self._networks[network.max_prefixlen // 8].append((shift, bits))
 
     def __contains__(self, address: Address) -> bool:
-        length, number = len(address), int.from_bytes(address, "big")
-        return any(
-            length == of_length and number >> shift == network
-            for of_length, shift, network in self._networks
-        )
+        networks = self._networks[len(address)]
+        if networks:
+            number = int.from_bytes(address, "big")
+            for shift, bits in networks:
+                if number >> shift == bits:
+                    return True
+        return False

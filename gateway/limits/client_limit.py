@@ -26,6 +26,7 @@ class ClientLimit:
         kept_seconds = min(max(self._rule.span, 1.0), _LONGEST_KEPT_SECONDS)
         self._full_at = ClientTable(most, kept_seconds)
         self._promised = ClientTable(most, kept_seconds)
+        self._promises = False
 
     def __len__(self) -> int:
         return len(self._full_at) + len(self._promised)
@@ -35,13 +36,13 @@ class ClientLimit:
 
         `now` is in seconds of a clock that never goes back.
         """
-        wait = self.wait(client, now)
-        if wait > 0.0:
+        charged = self._rule.charged(self._full_at.get(client) or now, now)
+        wait = self._rule.wait(charged, now)
+        if wait and (wait := self._promised_wait(client, wait, now)):
             return wait
-        if self._promised:
+        if self._promises:
             self._promised.remove(client)
-        full_at = self._full_at.get(client) or now
-        self._full_at.set(client, self._rule.charged(full_at, now), now)
+        self._full_at.set(client, charged, now)
         return 0.0
 
     def wait(self, client: bytes, now: float) -> float:
@@ -49,17 +50,17 @@ class ClientLimit:
 
         The client is promised that time.
         """
-        full_at = self._full_at.get(client)
-        if full_at is None:
-            return 0.0
-        wait = self._rule.wait(full_at, now)
-        if wait == 0.0:
-            return 0.0
+        wait = self._rule.wait(self._rule.charged(self._full_at.get(client) or now, now), now)
+        return self._promised_wait(client, wait, now) if wait else 0.0
+
+    def _promised_wait(self, client: bytes, wait: float, now: float) -> float:
+        """Return the rest of the wait that the client was promised; promise this one if none."""
         promised = self._promised.get(client)
-        if promised is None:
-            self._promised.set(client, now + wait, now)
-            return wait
-        return max(0.0, promised - now)
+        if promised is not None:
+            return max(0.0, promised - now)
+        self._promised.set(client, now + wait, now)
+        self._promises = True
+        return wait
 
     def add_elsewhere(self, client: bytes, count: int, now: float) -> None:
         """Count requests that another gateway has allowed."""
@@ -70,6 +71,7 @@ class ClientLimit:
         """Forget the clients that have all of their burst again."""
         self._full_at.expire(now)
         self._promised.expire(now)
+        self._promises = len(self._promised) > 0
 
     @property
     def policy(self) -> str:

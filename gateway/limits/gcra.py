@@ -2,32 +2,30 @@
 
 The number is the moment at which the client has all of its burst again (the "theoretical arrival
 time" of ITU-T I.371). Each request moves it by one interval into the future. A request fits if the
-number is no further ahead than the whole burst.
+number is then no further ahead than the whole burst.
 """
-
-from dataclasses import dataclass
 
 # A sum of many intervals is not exact. Nobody waits for the last microsecond.
 _ROUNDING_SECONDS = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
 class Gcra:
     """A limit of one request each `interval` seconds, after a burst of `burst` at once."""
 
-    interval: float
-    burst: int
+    __slots__ = ("_most_ahead", "burst", "interval", "span")
 
-    @property
-    def span(self) -> float:
+    def __init__(self, interval: float, burst: int) -> None:
+        self.interval = interval
+        self.burst = burst
+        self.span = interval * burst
         """The seconds that a client needs to get all of its burst back."""
-        return self.interval * self.burst
-
-    def wait(self, full_at: float, now: float) -> float:
-        """Return the seconds until another request fits, 0.0 if it does now."""
-        wait = (full_at if full_at > now else now) + self.interval - self.span - now
-        return wait if wait > _ROUNDING_SECONDS else 0.0
+        self._most_ahead = self.span + _ROUNDING_SECONDS
 
     def charged(self, full_at: float, now: float, count: int = 1) -> float:
         """Return the number after so many requests."""
         return (full_at if full_at > now else now) + self.interval * count
+
+    def wait(self, charged: float, now: float) -> float:
+        """Return the seconds until the request fits that has led to this number; 0.0 if it does."""
+        ahead = charged - now
+        return 0.0 if ahead <= self._most_ahead else ahead - self.span

@@ -16,6 +16,7 @@ ClientHeader = Literal["X-Forwarded-For", "Forwarded"]
 
 # More proxies in a row are not read. A client may write a thousand of them.
 _MOST_HOPS = 20
+_MOST_PEERS = 4096
 
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # noqa: S105 a token of RFC 9110, and no secret
 _VALUE = rf'(?:{_TOKEN}|"(?:[^"\\]|\\.)*")'
@@ -54,6 +55,7 @@ class Hops:
         self._trusted = TrustedNetworks(trusted)
         self._header = header
         self._read = _READERS[header]
+        self._peers: dict[str | None, tuple[Address | None, bool]] = {}
 
     def client(self, request: web.Request) -> Address | None:
         """Return the first address from the right that is no trusted proxy.
@@ -61,11 +63,13 @@ class Hops:
         What a trusted proxy tells may be no address. Then the client counts as that proxy. None is
         a peer without an address.
         """
-        address = parse_address(request.remote)
-        if not self._trusted or address is None or address not in self._trusted:
+        peer = request.remote
+        address, trusted = self._peers.get(peer) or self._parsed(peer)
+        if address is None or not trusted:
             return address
         lines = request.headers.getall(self._header, ())
-        hops = ",".join(lines).rsplit(",", _MOST_HOPS)
+        text = lines[0] if len(lines) == 1 else ",".join(lines)
+        hops = text.rsplit(",", _MOST_HOPS)
         for text in reversed(hops[-_MOST_HOPS:]):
             hop = self._read(text)
             if hop is None:
@@ -75,7 +79,16 @@ class Hops:
                 return address
         return address
 
+    def _parsed(self, peer: str | None) -> tuple[Address | None, bool]:
+        """Return the address of a peer, and whether it is a trusted proxy. Remember both."""
+        if len(self._peers) >= _MOST_PEERS:
+            self._peers.clear()
+        address = parse_address(peer)
+        known = address, address is not None and address in self._trusted
+        self._peers[peer] = known
+        return known
+
     def is_unread(self, request: web.Request) -> bool:
         """Return whether the header has come from a peer that is not trusted."""
-        peer = parse_address(request.remote)
-        return self._header in request.headers and (peer is None or peer not in self._trusted)
+        _, trusted = self._parsed(request.remote)
+        return self._header in request.headers and not trusted

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -325,3 +326,39 @@ async def test_the_number_of_known_clients_is_a_metric(behind: EmbeddedGateway) 
     async with asyncio.timeout(10):
         while behind.context.metrics.clients._value.get() != 3:
             await asyncio.sleep(0.05)
+
+
+async def test_a_flood_waits_for_its_refusals_and_others_do_not(sqlite_url: str) -> None:
+    settings = BEHIND | {"client_read_burst": 20, "client_read_rate": 1}
+    async with open_gateway(sqlite_url, **settings) as gateway:
+        began = time.monotonic()
+        ended: dict[str, float] = {}
+
+        async def flood() -> None:
+            refused = asyncio.gather(*(statuses(gateway, 1, "203.0.113.1") for _ in range(120)))
+            assert (await refused).count([200]) == 20
+            ended["flood"] = time.monotonic() - began
+
+        async def other() -> None:
+            await asyncio.sleep(0)
+            assert await statuses(gateway, 10, "203.0.113.2") == [200] * 10
+            ended["other"] = time.monotonic() - began
+
+        await asyncio.gather(flood(), other())
+        assert ended["flood"] >= 100 / 200
+        assert ended["other"] < ended["flood"]
+
+
+async def test_a_known_customer_is_counted_and_not_the_address(sqlite_url: str) -> None:
+    async with open_gateway(sqlite_url, **LIMITED) as gateway:
+        limits = gateway.context.client_limits
+        assert limits is not None
+        limits._caller_of = lambda request: request.headers.get("X-Customer")
+
+        async def read(customer: str | None) -> int:
+            headers = {} if customer is None else {"X-Customer": customer}
+            return (await gateway.call("GET", "/sales/tv", headers=headers)).status
+
+        assert [await read("alice") for _ in range(4)] == [200, 200, 200, 429]
+        assert [await read("bob") for _ in range(4)] == [200, 200, 200, 429]
+        assert [await read(None) for _ in range(4)] == [200, 200, 200, 429]
