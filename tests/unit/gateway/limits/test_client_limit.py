@@ -34,6 +34,12 @@ def test_a_burst_fits_and_then_one_request_each_interval() -> None:
     assert fitting(limit, A, 1000.0) == 3
 
 
+@given(rate=rates, burst=bursts, start=st.floats(0, 1e7))
+@settings(max_examples=100, deadline=None)
+def test_the_whole_burst_fits_whatever_the_rounding(rate: float, burst: int, start: float) -> None:
+    assert fitting(a_limit(rate, burst), A, start, tries=burst) == burst
+
+
 def test_clients_do_not_share_a_limit() -> None:
     limit = a_limit(burst=1)
     assert limit.take(A, 5.0) == 0.0
