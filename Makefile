@@ -1,5 +1,5 @@
 # Every target uses the .venv of the checkout, and makes it if it is missing or out of date.
-.PHONY: help demo test test-pythons test-image test-compose test-rabbitmq4 faults lint bench bench-status bench-services bench-peers bench-scale bench-brokers spike soak dashboards lock clean
+.PHONY: help demo test test-pythons test-image test-compose test-rabbitmq4 faults lint bench bench-status bench-services bench-peers bench-scale bench-brokers bench-limits audit-dependencies spike soak dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -92,10 +92,19 @@ bench-brokers: ## measure ten kinds of queues by the same spike; 12 minutes
 	@scripts/test-needs brokers
 	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.brokers $(ARGS)
 
+bench-limits: ## measure what tokens and the limits of clients cost, and a flood beside others
+	@scripts/venv dev
+	@scripts/test-needs wrk
+	@$(bin)/python -m loadtest.bench.limits $(ARGS)
+
 soak: ## run a spike each minute, for 10 minutes; fails if anything grows; ARGS="--minutes 60"
 	@scripts/venv dev
 	@scripts/test-needs
 	@MPLCONFIGDIR="$(CURDIR)/.venv/matplotlib" $(bin)/python -m loadtest.bench.soak $(ARGS)
+
+audit-dependencies: ## look for known vulnerabilities in the locked packages, if an advisory source is reached
+	@scripts/venv dev
+	@scripts/audit-dependencies $(ARGS)
 
 dashboards: ## write grafana/dashboards/*.json from their Python
 	@scripts/venv dev

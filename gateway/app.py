@@ -33,11 +33,13 @@ from gateway.http.problems import problems
 from gateway.http.public_path import PublicPath, redirect
 from gateway.http.sse import EventStreams
 from gateway.http.tracing import TracedPublisher, traced
-from gateway.identity import create_identity, identified
+from gateway.identity import caller_of, create_identity, identified
 from gateway.intake.accept_order import IntakeParts, OrderIntake
 from gateway.intake.earlier_attempts import EarlierAttempts
 from gateway.intake.queue_room import QueueRoom
 from gateway.intake.retry_after import RetryAfter
+from gateway.limits.client_limits import ClientLimits
+from gateway.limits.limited import limited
 from gateway.operators.control_changes import ControlChanges
 from gateway.routes import add_routes
 from gateway.routes.order_events import tell_progress
@@ -47,6 +49,7 @@ from gateway.server.lifecycle import Lifecycle
 from gateway.server.serving import retire as retire
 from gateway.server.serving import serving as serving
 from gateway.server.supervisor import run_workers
+from gateway.server.tls import server_tls
 from gateway.state.announcements import AnnouncedState, Announcements
 from gateway.state.arrivals import ArrivalsBySecond, OtherGateways
 from gateway.state.backlog import SAMPLE_SECONDS, Backlog
@@ -79,6 +82,8 @@ def create_app(
         app.middlewares.insert(0, traced(stack.tracing))
     if context.identity and context.identity.callers:
         app.middlewares.append(identified(context.identity.callers))
+    if context.client_limits is not None:
+        app.middlewares.append(limited(context.client_limits, metrics))
     add_routes(app)
     if settings.public_path:
         app.add_routes([redirect(settings.public_path)])
@@ -99,11 +104,19 @@ def create_context(
     sales = KnownSales(stack.ledger, changes, drain.now)
     arrivals = ArrivalsBySecond()
     other_gateways = OtherGateways()
+    client_limits = (
+        ClientLimits(settings, settings.trusted_proxies, caller_of)
+        if settings.limits_clients
+        else None
+    )
     ledger_lookup = LedgerLookup(stack.ledger, settings.status_queries, metrics)
     announcements = Announcements(
         stack.broker,
         stack.topology.outcomes,
-        AnnouncedState(orders, sales, backlog, drain, controls, arrivals, other_gateways, changes),
+        AnnouncedState(
+            *(orders, sales, backlog, drain, controls, arrivals, other_gateways, changes),
+            client_limits,
+        ),
         lookup=ledger_lookup,
         metrics=metrics,
     )
@@ -148,6 +161,7 @@ def create_context(
         cors=Cors(parse_origins(settings.cors_origins)),
         public_path=PublicPath(settings.public_path, parse_networks(settings.trusted_proxies)),
         identity=create_identity(settings),
+        client_limits=client_limits,
         drain=drain,
         controls=controls,
         queue_position=queue_position,
@@ -230,6 +244,9 @@ async def _gauge(context: Context) -> None:
         metrics.backlog.set(context.backlog.ready)
         metrics.intake_paused.set(context.controls.current.intake_paused)
         metrics.remembered.set(len(context.orders))
+        if context.client_limits is not None:
+            context.client_limits.expire()
+            metrics.clients.set(len(context.client_limits))
         await asyncio.sleep(SAMPLE_SECONDS)
 
 
@@ -262,6 +279,7 @@ async def run_gateway(settings: Settings, stop: asyncio.Event) -> None:
     Raises the errors of `open_stack`, and `OSError`.
     """
     require_shared_broker(settings, "gateway")
+    server_tls(settings)  # one error line, and not one from each worker
     port = METRICS_PORT if settings.metrics_port is None else settings.metrics_port
     if settings.gateway_workers > 1:
         await run_workers(settings, port, stop)

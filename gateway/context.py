@@ -15,6 +15,7 @@ from gateway.http.public_path import PublicPath
 from gateway.http.sse import EventStreams
 from gateway.identity import Identity
 from gateway.intake.accept_order import OrderIntake
+from gateway.limits.client_limits import ClientLimits
 from gateway.operators.control_changes import ControlChanges
 from gateway.server.lifecycle import Lifecycle
 from gateway.state.announcements import Announcements
@@ -45,6 +46,8 @@ class Context:
     public_path: PublicPath
     identity: Identity | None
     """None if no keys are set, so that no token can be checked."""
+    client_limits: ClientLimits | None
+    """None if no limit of clients is set."""
     # What the gateway knows.
     drain: KnownDrain
     controls: KnownControls

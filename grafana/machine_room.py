@@ -112,6 +112,19 @@ def the_machine_room() -> Dashboard:
                 ],
             ),
             Graph(
+                "Limits of clients",
+                "Requests refused with 429 a second by route, and the clients that are remembered.",
+                "short",
+                [
+                    Query(
+                        "sum by (route) (rate(flashsale_http_requests_total"
+                        '{instance=~"$instance",status="429"}[$__rate_interval]))',
+                        "429: {{route}}",
+                    ),
+                    Query(f"max(flashsale_limited_clients{_HERE})", "clients remembered"),
+                ],
+            ),
+            Graph(
                 "Time of a transaction",
                 "Time of a batch's transaction, commit included.",
                 "s",

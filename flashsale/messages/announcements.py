@@ -102,7 +102,17 @@ class TermsChanged(msgspec.Struct, frozen=True, array_like=True, tag="terms"):
     """An operator has changed the controls of the drain or a sale: read them again."""
 
 
-Announcement = OrdersTaken | Arrivals | BatchDecided | TermsChanged
+class ClientsSeen(msgspec.Struct, frozen=True, array_like=True, tag="clients"):
+    """How many requests of each client a gateway has allowed: orders, and reads.
+
+    The clients are the keys that the gateways make of addresses and customers.
+    """
+
+    orders: dict[bytes, int]
+    reads: dict[bytes, int]
+
+
+Announcement = OrdersTaken | Arrivals | BatchDecided | TermsChanged | ClientsSeen
 
 encode_announcement = msgspec.msgpack.Encoder().encode
 decode_announcement = decoder(msgspec.msgpack.Decoder(Announcement))

@@ -133,6 +133,11 @@ class GatewayMetrics(ProcessMetrics):
         self.remembered = Gauge(
             "flashsale_status_orders", "Orders with their status in memory", registry=self.registry
         )
+        self.clients = Gauge(
+            "flashsale_limited_clients",
+            "Clients whose requests the limits of clients remember",
+            registry=self.registry,
+        )
         self.missing = Gauge(
             "flashsale_missing_orders",
             "Orders with a 202 that are neither decided nor in the queue, a minute after it was"

@@ -8,6 +8,7 @@ from sqlalchemy.engine import make_url
 from flashsale.broker.registry import adapter_of
 from flashsale.ledger import OWN_SCHEMA, postgres_address
 from flashsale.runtime.addresses import Host, Networks, Origins, PublicPath
+from flashsale.runtime.client_settings import ClientSettings
 from flashsale.runtime.environment import PREFIX as PREFIX
 from flashsale.runtime.errors import SettingsError as SettingsError
 from flashsale.runtime.settings_reader import installed_settings, load
@@ -16,7 +17,7 @@ from flashsale.runtime.token_settings import TokenSettings
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class Settings(TokenSettings):
+class Settings(TokenSettings, ClientSettings):
     """The settings of the gateway itself, from variables `FLASHSALE_...`."""
 
     broker_url: str = Field(
@@ -174,7 +175,9 @@ class Settings(TokenSettings):
         " without it in the requests of the proxy",
     )
     trusted_proxies: Networks = Field(
-        "", description="networks of proxies whose `X-Forwarded-Prefix` counts, commas between"
+        "",
+        description="networks of proxies whose `X-Forwarded-Prefix` and"
+        " `FLASHSALE_CLIENT_HEADER` count, commas between",
     )
     services: str = Field(
         "all",

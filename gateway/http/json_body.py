@@ -51,7 +51,7 @@ async def read_json_body(request: web.Request, also: str = "application/json") -
 
 def _close_after_answer(request: web.Request) -> None:
     # Nobody knows where the next request begins.
-    cast("Connection", request.protocol).close_after_answer()
+    cast("Connection", request.protocol).end_after_answer()
 
 
 def _is_json(request: web.Request, also: str) -> bool:

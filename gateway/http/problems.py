@@ -26,6 +26,7 @@ from gateway.intake.refusals import (
     NotJson,
     OtherCustomer,
     OutcomeUnknown,
+    OverClientLimit,
     PassRefused,
     PassRequired,
     PassUsed,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from gateway.server.connection import Connection
 
 log = structlog.get_logger()
-
 _encode = msgspec.json.Encoder().encode
 
 # The kind and the detail of each refusal; the detail may name the refusal's own attributes.
@@ -57,6 +57,7 @@ _REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
     PassRequired: ("pass-required", "Send a pass of the shop as Purchase-Pass."),
     PassRefused: ("invalid-pass", "{detail}"),
     PassUsed: ("pass-used", "A pass is for one order. Send the same order again, or another pass."),
+    OverClientLimit: ("client-rate", "This client has sent too many requests. Come back."),
     KeyReused: ("key-reused", "Use a new key for a new order."),
     QueueIsFull: ("queue-full", "This attempt was not taken. Come back."),
     OutcomeUnknown: (
@@ -69,7 +70,6 @@ _REFUSALS: Mapping[type[Refusal], tuple[ProblemKind, str]] = {
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of the request line and all headers together."""
-
 _EARLIER_UNKNOWN = (
     " It is not known what became of an earlier attempt with this key: look it up by its order_id."
 )

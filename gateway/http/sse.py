@@ -57,6 +57,7 @@ class EventStream(web.StreamResponse):
                 self.end()
                 return
             self._transport = request.transport
+            connection.when_lost(self.end)
             self._transport.write(f"{self._head}\r\n".encode())
 
     @property

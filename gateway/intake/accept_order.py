@@ -60,6 +60,18 @@ def _same_order(order: KnownOrder, request: OrderRequest) -> KnownOrder:
     return order
 
 
+def admit_all() -> None:
+    """Refuse no order of an unlimited client."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Terms:
+    """On what terms an order is taken that is not known yet."""
+
+    admit: Callable[[], None]
+    purchase_pass: PurchasePass | None = None
+
+
 @dataclass(frozen=True)
 class IntakeParts:
     """What the intake works with. Orders are published to `exchange`.
@@ -99,32 +111,38 @@ class OrderIntake:
         self._publications: dict[OrderId, _Publication] = {}
 
     async def accept(
-        self, request: OrderRequest, key: str | None, purchase_pass: PurchasePass | None = None
+        self,
+        request: OrderRequest,
+        key: str | None,
+        purchase_pass: PurchasePass | None = None,
+        admit: Callable[[], None] = admit_all,
     ) -> KnownOrder:
         """Return the order once the broker has confirmed it. Raises `Refusal`.
 
         A retry under the same key is not refused: it gets the order of the first attempt. With a
-        pass, the pass is the key.
+        pass, the pass is the key. An order that is not known here is published only if `admit`
+        raises no `Refusal`.
         """
         if purchase_pass is not None:
-            return await self._accept_by_pass(request, purchase_pass)
+            return await self._accept_by_pass(request, purchase_pass, _Terms(admit, purchase_pass))
         if key is None:
+            admit()
             order_id = random_order_id()
             log_order_id(order_id)
             self._require_open(await self._sale(request.sku))
             await self._confirmed(order_id, self._publish(order_id, request))
             return self._taken(order_id, request)
         order_id = keyed_order_id(self._secret, request.customer_id, key)
-        return await self._accept_once(order_id, request)
+        return await self._accept_once(order_id, request, _Terms(admit))
 
     async def _accept_by_pass(
-        self, request: OrderRequest, purchase_pass: PurchasePass
+        self, request: OrderRequest, purchase_pass: PurchasePass, terms: _Terms
     ) -> KnownOrder:
         if mismatch := purchase_pass.mismatch(request):
             raise PassRefused(mismatch)
         order_id = pass_order_id(self._secret, purchase_pass.sku, purchase_pass.jti)
         try:
-            order = await self._accept_once(order_id, request, purchase_pass)
+            order = await self._accept_once(order_id, request, terms)
             if order.customer_id is None:
                 order = await self._earlier_attempts.with_owner(order)
         except AttemptUnknown as error:
@@ -137,25 +155,26 @@ class OrderIntake:
         return order
 
     async def _accept_once(
-        self, order_id: OrderId, request: OrderRequest, purchase_pass: PurchasePass | None = None
+        self, order_id: OrderId, request: OrderRequest, terms: _Terms
     ) -> KnownOrder:
         log_order_id(order_id)
         try:
-            return _same_order(await self._accept_keyed(order_id, request, purchase_pass), request)
+            return _same_order(await self._accept_keyed(order_id, request, terms), request)
         except KeyReused:
             raise
         except Refusal as refusal:
             return await self._first_attempt(order_id, request, refusal)
 
     async def _accept_keyed(
-        self, order_id: OrderId, request: OrderRequest, purchase_pass: PurchasePass | None
+        self, order_id: OrderId, request: OrderRequest, terms: _Terms
     ) -> KnownOrder:
         order = self._orders.get(order_id)
         if order is not None:
             return await self._earlier_attempts.latest(order)
         publication = self._publications.get(order_id)
         if publication is None:
-            self._require_open(await self._sale(request.sku), purchase_pass)
+            terms.admit()
+            self._require_open(await self._sale(request.sku), terms.purchase_pass)
             # The same order may have come again while the sale was looked up.
             publication = self._publications.get(order_id)
         if publication is None:

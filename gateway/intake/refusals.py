@@ -92,6 +92,15 @@ class PassUsed(Refusal):
     """The pass belongs to an order with other contents, or of another customer."""
 
 
+class OverClientLimit(Refusal):
+    """The client sends more than the limit of each client allows."""
+
+    def __init__(self, retry_after: float) -> None:
+        """`retry_after` is in seconds."""
+        super().__init__()
+        self.retry_after = retry_after
+
+
 class KeyReused(Refusal):
     """The Idempotency-Key belongs to an order with other contents."""
 

@@ -9,8 +9,10 @@ from gateway.http.idempotency_key import idempotency_key
 from gateway.http.json_body import read_json_body
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem, kind_of
+from gateway.intake.accept_order import admit_all
 from gateway.intake.order_request import parse_order
 from gateway.intake.refusals import Refusal
+from gateway.limits.client_limits import ADMIT
 from gateway.routes.order_status import encode_receipt
 
 
@@ -30,7 +32,8 @@ async def post_order(request: web.Request) -> JsonResponse:
             casefold=context.settings.customer_id_casefold,
             caller=caller,
         )
-        order = await context.intake.accept(order_request, key, purchase_pass)
+        admit = admit_all if context.client_limits is None else request.get(ADMIT, admit_all)
+        order = await context.intake.accept(order_request, key, purchase_pass, admit)
     except Refusal as refusal:
         metrics.orders.add(kind_of(refusal))
         raise

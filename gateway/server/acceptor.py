@@ -12,6 +12,7 @@ import asyncio
 import ctypes
 import errno
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -23,6 +24,7 @@ log = structlog.get_logger()
 _BACKLOG = 4096  # connections that the kernel queues
 _ACCEPTED_A_TURN = 256  # so that open connections have their turn, too
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_TLS_END_SECONDS = 1.0
 _PAUSE_SECONDS = 1.0  # the same as in asyncio's own server
 
 # A classic BPF program (https://docs.kernel.org/networking/filter.html) that drops each packet with
@@ -50,11 +52,14 @@ async def accept_connections(
     *,
     reuse_port: bool = False,
     handshake_seconds: float = 0.0,
+    tls: Callable[[], ssl.SSLContext] | None = None,
+    tls_seconds: float = 60.0,
 ) -> AsyncIterator[tuple[str, int]]:
     """Give each new connection a protocol, and yield the first address that is listened on.
 
     At the end the connections whose handshake has begun are accepted if it takes no longer than
-    `handshake_seconds`, and no others; open ones stay open. Raises `OSError` if the port is taken.
+    `handshake_seconds`, and no others; open ones stay open. Each new connection asks `tls` for its
+    context, and has `tls_seconds` for the handshake of TLS. Raises `OSError` if the port is taken.
     """
     listeners: list[_Listener] = []
     try:
@@ -63,7 +68,7 @@ async def accept_connections(
             server = socket.create_server(
                 address[:2], family=family, backlog=_BACKLOG, reuse_port=reuse_port
             )
-            listeners.append(_Listener(server, protocol))
+            listeners.append(_Listener(server, _Starting(protocol, tls, tls_seconds)))
         yield listeners[0].address
     finally:
         for listener in listeners:
@@ -78,12 +83,39 @@ class _NoDescriptor(Exception):
     """This process, or the machine, has no file descriptor left for a connection."""
 
 
+class _Starting:
+    """Gives accepted sockets their protocols, after the handshake of TLS if there is one."""
+
+    def __init__(
+        self, protocol: _Factory, tls: Callable[[], ssl.SSLContext] | None, tls_seconds: float
+    ) -> None:
+        self._protocol = protocol
+        self._tls = tls
+        self._tls_seconds = tls_seconds
+
+    async def start(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            if self._tls is None:
+                await loop.connect_accepted_socket(self._protocol, connection)
+            else:
+                await loop.connect_accepted_socket(
+                    self._protocol,
+                    connection,
+                    ssl=self._tls(),
+                    ssl_handshake_timeout=self._tls_seconds,
+                    ssl_shutdown_timeout=_TLS_END_SECONDS,
+                )
+        except OSError:
+            connection.close()  # the client reset it, or did not agree on TLS
+
+
 class _Listener:
     """A listening socket, and the connections that are being set up."""
 
-    def __init__(self, server: socket.socket, protocol: _Factory) -> None:
+    def __init__(self, server: socket.socket, start: _Starting) -> None:
         self._server = server
-        self._protocol = protocol
+        self._start = start
         self._loop = asyncio.get_running_loop()
         self._starting: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
@@ -143,13 +175,7 @@ class _Listener:
                 if error.errno not in _NO_DESCRIPTOR:
                     raise
                 raise _NoDescriptor(str(error)) from error
-            starting = self._loop.create_task(self._start(connection))
+            starting = self._loop.create_task(self._start.start(connection))
             self._starting.add(starting)
             starting.add_done_callback(self._starting.discard)
         return True
-
-    async def _start(self, connection: socket.socket) -> None:
-        try:
-            await self._loop.connect_accepted_socket(self._protocol, connection)
-        except OSError:
-            connection.close()  # the client reset it

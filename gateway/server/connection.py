@@ -4,7 +4,7 @@ import array
 import asyncio
 import fcntl
 import termios
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 _LINGER_SECONDS = 1.0
+_MOST_REFUSED = 10
 _Finished = tuple[web.StreamResponse, bool]
 
 _STREAM_PATH = "/events"
@@ -33,6 +34,7 @@ class Connection(web.RequestHandler):
     """A connection. Every answer that it sends by itself is a problem, too."""
 
     __slots__ = (
+        "_client",
         "_connections",
         "_cors_headers",
         "_head_bytes",
@@ -41,6 +43,7 @@ class Connection(web.RequestHandler):
         "_lifecycle",
         "_lingers",
         "_lost",
+        "_when_lost",
         "head_may_be_large",
     )
 
@@ -48,6 +51,8 @@ class Connection(web.RequestHandler):
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self._connections = connections
         self._lifecycle = connections.lifecycle
+        # Whose connection is counted, if those of each client are limited.
+        self._client: bytes | None = None
         # For the answer to a request that could not be read.
         self._cors_headers: Mapping[str, str] = {}
         self._latest_body: StreamReader = EMPTY_PAYLOAD
@@ -58,6 +63,7 @@ class Connection(web.RequestHandler):
         self._last = False
         self._lingers = False
         self._lost: asyncio.Future[None] | None = None
+        self._when_lost: Callable[[], None] | None = None
 
     @property
     def closes(self) -> bool:
@@ -73,6 +79,14 @@ class Connection(web.RequestHandler):
         """Close the connection after the next answer: the rest of the request can't be read."""
         self._last = True
 
+    def end_after_answer(self) -> None:
+        """Close the connection after the next answer, and do not wait for the rest of its body."""
+        self._last = self._lingers = True
+
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """Call this once the connection is gone."""
+        self._when_lost = call
+
     @property
     def requests(self) -> int:
         """The number of requests that have come, those that could not be read included."""
@@ -87,7 +101,10 @@ class Connection(web.RequestHandler):
     @property
     def waits(self) -> bool:
         """Whether every request that has come is answered, and the next one is not whole yet."""
-        return self._waiter is not None and not self._waiter.done()
+        if self._waiter is not None:
+            return not self._waiter.done()
+        # The first bytes may come, as after a handshake of TLS, before the task has begun to wait.
+        return not self._request_count and not self._close
 
     @property
     def unread(self) -> bool:
@@ -101,6 +118,20 @@ class Connection(web.RequestHandler):
             return False  # it is closed
         return count[0] > 0
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to read; refuse the connection if its client has too many."""
+        super().connection_made(transport)
+        of_clients = self._connections.of_clients
+        if of_clients is None or (client := of_clients.client(self.peer)) is None:
+            return
+        self._client = client
+        excess = of_clients.opened(client) - of_clients.most
+        if excess > _MOST_REFUSED:
+            # The refused ones linger until their clients have read why.
+            self.force_close()
+        elif excess > 0:
+            self._connections.refuse_one_more(self, of_clients.most)
+
     def data_received(self, data: bytes) -> None:
         """Read what has come, and remember since when a part of a request is here."""
         super().data_received(data)
@@ -113,7 +144,7 @@ class Connection(web.RequestHandler):
             self._cors_headers = cors.headers_of_unreadable(data) if unread else {}
         waiter = self._waiter
         # A whole request has ended the wait.
-        if waiter is not None and not waiter.done() and data.strip(_LINE_ENDS):
+        if (self.waits if waiter is None else not waiter.done()) and data.strip(_LINE_ENDS):
             self._connections.part_came(self)
 
     def _count_head(self, came: int) -> None:
@@ -127,8 +158,11 @@ class Connection(web.RequestHandler):
     def eof_received(self) -> bool:  # type: ignore[override]
         """Answer a whole request though its client sends nothing more; then the connection ends.
 
-        A stream ends at once, as its reader is most likely gone.
+        A stream ends at once, as its reader is most likely gone, and so does a connection by TLS:
+        that has no half that goes on.
         """
+        if self.transport is None or self.transport.get_extra_info("sslcontext") is not None:
+            return False
         request = self._current_request
         streams = request is not None and request.path.endswith(_STREAM_PATH)
         if self.waits or streams or not self._latest_body.is_eof():
@@ -204,11 +238,17 @@ class Connection(web.RequestHandler):
         if self.connected:
             self._lost = self._loop.create_future()
             await asyncio.wait((self._lost,), timeout=_LINGER_SECONDS)
+            self.force_close()
         return finished
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Note that the connection is gone."""
         super().connection_lost(exc)
+        if self._when_lost is not None:
+            self._when_lost()
+        if self._client is not None and self._connections.of_clients is not None:
+            self._connections.of_clients.closed(self._client)
+            self._client = None
         if self._lost is not None and not self._lost.done():
             self._lost.set_result(None)
 
@@ -218,5 +258,7 @@ class Connection(web.RequestHandler):
         To close at once with bytes unread is a reset, by which the client may lose the answer.
         """
         self.close()
-        if self.transport is not None and not self.transport.is_closing():
-            self.transport.write_eof()
+        transport = self.transport
+        # TLS has no half of a connection that ends before the other one.
+        if transport is not None and not transport.is_closing() and transport.can_write_eof():
+            transport.write_eof()

@@ -14,6 +14,8 @@ from gateway.http.unreadable import (
     MAX_HEADERS,
     MAX_REQUEST_LINE_BYTES,
 )
+from gateway.limits.client_connections import ClientConnections
+from gateway.limits.problems import connections_problem
 from gateway.server.connection import Connection
 from gateway.server.lifecycle import Lifecycle
 
@@ -33,6 +35,7 @@ class Connections:
         requests: RequestCounts,
         cors: Cors,
         *,
+        of_clients: ClientConnections | None = None,
         keep_alive_seconds: float,
         header_seconds: float,
     ) -> None:
@@ -45,6 +48,8 @@ class Connections:
         """Whether each answer from now on is the last one of its connection."""
         self._requests = requests
         self.cors = cors
+        self.of_clients = of_clients
+        """How many connections each client has, if that is limited."""
         self._header_seconds = header_seconds
         self._options: dict[str, Any] = {
             "access_log": None,
@@ -100,6 +105,11 @@ class Connections:
         self.unreadable("LargeHead", connection.peer)
         self.answered("other", 431)
         connection.refuse(large_head_problem())
+
+    def refuse_one_more(self, connection: Connection, most: int) -> None:
+        """Refuse a new connection of a client that has `most` open."""
+        self.answered("other", 429)
+        connection.refuse(connections_problem(most))
 
     def _refuse_slow(self, connection: Connection) -> None:
         self.unreadable("SlowHeaders", connection.peer)

@@ -11,8 +11,10 @@ from aiohttp import web
 from flashsale.runtime.background import cancelled
 from gateway.context import CONTEXT
 from gateway.http.public_path import without_prefix
+from gateway.limits.client_connections import client_connections
 from gateway.server.acceptor import accept_connections
 from gateway.server.connections import Connections
+from gateway.server.tls import server_tls
 
 log = structlog.get_logger()
 
@@ -25,10 +27,11 @@ _CANCELLED_SECONDS = 1.0
 async def serving(app: web.Application) -> AsyncIterator[str]:
     """Serve the application, and yield its URL. At the end, answer the requests that have come.
 
-    Raises `OSError` if the port is taken.
+    Raises `SettingsError` if the certificate can't be used, `OSError` if the port is taken.
     """
     context = app[CONTEXT]
     settings = context.settings
+    tls = server_tls(settings)
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_CANCELLED_SECONDS)
     await runner.setup()
     server = cast("web.Server", runner.server)  # set by setup()
@@ -39,10 +42,13 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
         context.lifecycle,
         context.metrics.requests,
         context.cors,
+        of_clients=client_connections(settings),
         keep_alive_seconds=settings.keep_alive_seconds,
         header_seconds=settings.header_seconds,
     )
-    watching = context.background.start("slow connections", connections.watch)
+    watching = [context.background.start("slow connections", connections.watch)]
+    if tls is not None:
+        watching.append(context.background.start("certificate", tls.follow))
     try:
         async with accept_connections(
             settings.gateway_host,
@@ -50,14 +56,16 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
             connections,
             reuse_port=settings.gateway_workers > 1,
             handshake_seconds=min(_HANDSHAKE_SECONDS, settings.shutdown_seconds),
+            tls=None if tls is None else lambda: tls.context,
+            tls_seconds=settings.header_seconds,
         ) as (host, port):
-            url = f"http://{host}:{port}"
+            url = f"{'http' if tls is None else 'https'}://{host}:{port}"
             log.info("gateway listens", url=url)
             yield url
     finally:
         context.lifecycle.stop()
         await connections.close(_LAST_ANSWERS_SECONDS)
-        await cancelled(watching)
+        await cancelled(*watching)
         await runner.cleanup()
 
 

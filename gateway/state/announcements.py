@@ -15,6 +15,7 @@ from flashsale.messages.announcements import (
     Announcement,
     Arrivals,
     BatchDecided,
+    ClientsSeen,
     OrdersTaken,
     Taken,
     TermsChanged,
@@ -24,6 +25,7 @@ from flashsale.messages.announcements import (
 )
 from flashsale.messages.codec import MessageError
 from flashsale.observability.gateway_metrics import GatewayMetrics
+from gateway.limits.client_limits import ClientLimits
 from gateway.state.arrivals import ArrivalsBySecond, OtherGateways
 from gateway.state.backlog import Backlog
 from gateway.state.drain.known_controls import KnownControls
@@ -56,6 +58,7 @@ class AnnouncedState:
     arrivals: ArrivalsBySecond
     other_gateways: OtherGateways
     changes: StreamChanges
+    client_limits: ClientLimits | None = None
 
 
 class Announcements:
@@ -140,6 +143,10 @@ class Announcements:
             if self._taken:
                 taken, self._taken = self._taken, []
                 await self._publish(OrdersTaken(taken))
+            if self._state.client_limits is not None:
+                seen = self._state.client_limits.news()
+                if seen is not None:
+                    await self._publish(seen)
 
     async def _publish(self, announcement: Announcement) -> None:
         body = encode_announcement(announcement)
@@ -179,6 +186,9 @@ class Announcements:
                     state.drain.clock_skew.heard(told_at, time.time(), time.monotonic())
                 if decisions or sales:
                     state.changes.queue_changed()
+            case ClientsSeen():
+                if state.client_limits is not None:
+                    state.client_limits.hear(announcement)
             case TermsChanged():
                 state.controls.read_soon()
                 state.sales.read_soon()

@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from flashsale.observability import unreadable_requests
+from gateway.http import json_body
 from tests.integration.gateway.embedded_gateway import EmbeddedGateway, open_gateway
 
 ORDER = b'{"sku": "tv", "customer_id": "c-1"}'
@@ -165,6 +166,22 @@ async def test_headers_that_do_not_end_are_408(sqlite_url: str, before: bytes) -
             await asyncio.sleep(0.1)
         assert 0.5 <= time.monotonic() - began < 2
         assert (await answer).rpartition(b"HTTP/1.1 ")[2].startswith(b"408 ")
+
+
+async def test_a_body_that_trickles_ends_its_connection(
+    gateway: EmbeddedGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_body, "BODY_SECONDS", 0.5)
+    async with connected(gateway) as client:
+        began = time.monotonic()
+        client.send(POST.replace(b"Content-Length: %d" % len(ORDER), b"Content-Length: 10000"))
+        answer = asyncio.create_task(client.rest())
+        while not answer.done() and time.monotonic() < began + 8:
+            client.send(b" ")
+            await asyncio.sleep(0.1)
+        # Half a second for the body, and one for the client to read the answer.
+        assert time.monotonic() - began < 5
+        assert (await answer).startswith(b"HTTP/1.1 408 ")
 
 
 async def test_a_line_end_after_a_request_is_no_slow_request(sqlite_url: str) -> None:

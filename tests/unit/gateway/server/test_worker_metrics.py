@@ -17,7 +17,7 @@ SHARED = {
     *("flashsale_backlog_orders", "flashsale_backlog_limit_orders", "flashsale_status_orders"),
     *("flashsale_sale_stock_items", "flashsale_sale_sold_items", "flashsale_sale_oversold_items"),
     *("flashsale_build_info", "flashsale_broker_blocked", "process_max_fds", "python_info"),
-    *("flashsale_missing_orders", "flashsale_intake_paused"),
+    *("flashsale_missing_orders", "flashsale_intake_paused", "flashsale_limited_clients"),
 }
 
 
