@@ -12,9 +12,10 @@ from aiohttp.typedefs import Handler, Middleware
 from gateway.http.json_response import JsonResponse
 
 # What shoppers need, and nothing that is for operators.
-_PATHS = re.compile(r"/(orders|sales)(/|\Z)")
+_PATHS = re.compile(r"/(orders|sales)(/|\Z)|/client\.js\Z")
 _ALLOWED = (
-    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, X-Request-ID, traceparent"
+    "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, Purchase-Pass,"
+    " X-Request-ID, traceparent"
 )
 _EXPOSED = "Location, Retry-After, RateLimit, RateLimit-Policy"
 _PREFLIGHT_SECONDS = 7200  # Chromium keeps a preflight's answer no longer
