@@ -8,7 +8,7 @@ from typing import Self
 import aiohttp
 
 from flashsale.client.errors import Refused, Undecided, UnknownOrder
-from flashsale.client.exchanges import Gateways, Observer, order_path
+from flashsale.client.exchanges import Gateways, Observer, checked_addresses, order_path
 from flashsale.client.following import follow
 from flashsale.client.orders import Intention, OrderState
 from flashsale.client.pauses import Patience, Pauses
@@ -45,7 +45,7 @@ class SaleClient:
         """
         self._session = session
         self._own_session: aiohttp.ClientSession | None = None
-        self._addresses = [gateways] if isinstance(gateways, str) else list(gateways)
+        self._addresses = checked_addresses([gateways] if isinstance(gateways, str) else gateways)
         self._token = token
         self._attempt_seconds = attempt_seconds
         self._observer = observer

@@ -72,9 +72,7 @@ class Gateways:
         observer: Observer | None = None,
         attempt_seconds: float,
     ) -> None:
-        self._addresses = [_address(each) for each in addresses]
-        if not self._addresses:
-            raise ValueError("no address of a gateway is given")
+        self._addresses = addresses
         self._session = session
         self._observer = observer
         self.token = token
@@ -175,8 +173,13 @@ def _decoded(told: bytes, kind: type[_T]) -> _T | None:
         return None
 
 
-def _address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is not the http or https address of a gateway")
-    return url.rstrip("/")
+def checked_addresses(addresses: Sequence[str]) -> Sequence[str]:
+    """Return addresses of gateways without the slash at their end. Raises `ValueError`."""
+    if not addresses:
+        raise ValueError("no address of a gateway is given")
+    for url in addresses:
+        parts = urlsplit(url)
+        strange = parts.query or parts.fragment
+        if parts.scheme not in ("http", "https") or not parts.hostname or strange:
+            raise ValueError(f"{url!r} is not the http or https address of a gateway")
+    return [url.rstrip("/") for url in addresses]
