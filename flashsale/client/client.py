@@ -7,7 +7,7 @@ from typing import Self
 
 import aiohttp
 
-from flashsale.client.errors import Refused, Undecided, UnknownOrder
+from flashsale.client.errors import Undecided, UnknownOrder
 from flashsale.client.exchanges import Gateways, Observer, checked_addresses, order_path
 from flashsale.client.following import follow
 from flashsale.client.orders import Intention, OrderState
@@ -115,15 +115,15 @@ class SaleClient:
     async def follow(self, order_id: str, *, patience: float = _PATIENCE_SECONDS) -> OrderState:
         """Wait until an order is decided; return its state then.
 
-        Raises `UnknownOrder`, `Refused`, or `Undecided` after `patience` seconds.
+        Raises `UnknownOrder`, or `Undecided` after `patience` seconds, or if a gateway refuses to
+        tell, as the token has expired.
         """
         return await follow(self._opened, order_id, Patience(patience))
 
     async def look(self, order_id: str, *, patience: float = _PATIENCE_SECONDS) -> OrderState:
         """Return the state of an order now.
 
-        Raises `UnknownOrder`, `Refused`, or `Undecided` if no gateway tells it for `patience`
-        seconds.
+        Raises `UnknownOrder`, or `Undecided` if no gateway tells it within `patience` seconds.
         """
         time_left, pauses, door = Patience(patience), Pauses(), self._opened.door()
         while True:
@@ -137,10 +137,8 @@ class SaleClient:
                 return looked.order
             if is_unknown(looked):
                 raise UnknownOrder(order_id, looked.problem)
-            if looked.refused and looked.problem is not None:
-                raise Refused(looked.problem)
             pause = pauses.next(looked.retry_after)
-            if not time_left.allows(pause):
+            if looked.refused or not time_left.allows(pause):
                 raise Undecided(order_id, looked.problem)
             await asyncio.sleep(pause)
 

@@ -78,7 +78,10 @@ class OutcomeUnknown(ClientError):
 
 
 class Undecided(ClientError):
-    """The patience ran out while the order waits. Follow it again by its `order_id`."""
+    """No decision is told. The order still waits, or `problem` says why nobody tells it.
+
+    Follow it again by its `order_id`.
+    """
 
     order_id: str
 

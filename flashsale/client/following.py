@@ -2,7 +2,7 @@
 
 import asyncio
 
-from flashsale.client.errors import Refused, Undecided, UnknownOrder
+from flashsale.client.errors import Undecided, UnknownOrder
 from flashsale.client.exchanges import Gateways, order_path
 from flashsale.client.orders import OrderState
 from flashsale.client.pauses import Patience, Pauses
@@ -15,8 +15,8 @@ _LOOKS = 3
 async def follow(gateways: Gateways, order_id: str, patience: Patience) -> OrderState:
     """Return the state of the order once it is decided.
 
-    Raises `UnknownOrder` if three answers in a row say that no such order is known, `Undecided` if
-    the patience runs out, and `Refused` if the order may not be looked at.
+    Raises `UnknownOrder` if three answers in a row say that no such order is known, and `Undecided`
+    if the patience runs out, or if a gateway refuses to tell.
     """
     door = gateways.door()
     pauses = Pauses()
@@ -35,8 +35,8 @@ async def follow(gateways: Gateways, order_id: str, patience: Patience) -> Order
             unknown += 1
             if unknown == _LOOKS:
                 raise UnknownOrder(order_id, looked.problem)
-        elif looked.refused and looked.problem is not None:
-            raise Refused(looked.problem)
+        elif looked.refused:
+            raise Undecided(order_id, looked.problem)
         if looked.order is not None:
             unknown, pauses = 0, Pauses()
         # Also after an answer: a gateway may allow shorter waits, or none.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flashsale.client import Exchange, Intention, Refused, SaleClient, Undecided, UnknownOrder
+from flashsale.client import Exchange, Intention, SaleClient, Undecided, UnknownOrder
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.background import Background
 from gateway.app import create_app, serving
@@ -155,5 +155,5 @@ async def test_long_polls_of_a_gateway_that_allows_none_are_not_a_tight_loop(
 async def test_an_id_that_is_none_is_an_error(gateway: EmbeddedGateway, order_id: str) -> None:
     async with SaleClient(gateway.url) as client:
         for call in (client.look, client.follow):
-            with pytest.raises((UnknownOrder, Refused)):
+            with pytest.raises((UnknownOrder, Undecided)):
                 await call(order_id, patience=10)
