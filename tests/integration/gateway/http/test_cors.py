@@ -54,7 +54,7 @@ async def test_a_preflight_of_the_shop_is_answered_and_may_be_kept(
         "Access-Control-Allow-Origin": SHOP,
         "Access-Control-Allow-Methods": methods,
         "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key,"
-        " Last-Event-ID, Prefer, X-Request-ID, traceparent",
+        " Last-Event-ID, Prefer, Purchase-Pass, X-Request-ID, traceparent",
         "Access-Control-Max-Age": "7200",
         "Access-Control-Expose-Headers": EXPOSED,
     }
