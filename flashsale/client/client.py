@@ -8,7 +8,7 @@ from typing import Self
 import aiohttp
 
 from flashsale.client.errors import Undecided, UnknownOrder
-from flashsale.client.exchanges import Gateways, Observer, checked_addresses, order_path
+from flashsale.client.exchanges import Gateways, Observer, checked_addresses
 from flashsale.client.following import follow
 from flashsale.client.orders import Intention, OrderState
 from flashsale.client.pauses import Patience, Pauses
@@ -127,12 +127,8 @@ class SaleClient:
         """
         time_left, pauses, door = Patience(patience), Pauses(), self._opened.door()
         while True:
-            looked = await door.send(
-                "GET",
-                order_path(order_id),
-                headers={},
-                seconds=min(self._attempt_seconds, time_left.left),
-            )
+            seconds = min(self._attempt_seconds, time_left.left)
+            looked = await door.look(order_id, seconds=seconds)
             if looked.order is not None:
                 return looked.order
             if is_unknown(looked):

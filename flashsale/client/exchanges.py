@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 
 from flashsale.client.errors import Problem
-from flashsale.client.orders import OrderState
+from flashsale.client.orders import Intention, OrderState
 from flashsale.client.pauses import retry_after_seconds
 
 _LARGEST_BODY = 64 * 1024
@@ -40,6 +40,10 @@ class Exchange:
     """The state of the order, in an answer that tells it."""
     problem: Problem | None = None
     """The gateway's problem. An error page of a proxy is none."""
+    intention: Intention | None = None
+    """What was to be bought, in a request that buys."""
+    order_id: str | None = None
+    """The order that was looked at, in a request that looks."""
 
     @property
     def refused(self) -> bool:
@@ -94,9 +98,13 @@ class Gateways:
         *,
         headers: Mapping[str, str],
         seconds: float,
-        body: bytes | None = None,
+        intention: Intention | None = None,
+        order_id: str | None = None,
     ) -> Exchange:
-        """Send a request; wait for the whole answer for `seconds` at most. Never raise."""
+        """Send a request; wait for the whole answer for `seconds` at most.
+
+        It buys what the `intention` says, or looks at the order of this id.
+        """
         own = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
         started = time.monotonic()
         status, retry_after, told = None, None, b""
@@ -104,7 +112,7 @@ class Gateways:
             async with self._session.request(
                 method,
                 address + path,
-                data=body,
+                data=None if intention is None else intention.body(),
                 headers={**own, **headers},
                 timeout=aiohttp.ClientTimeout(total=max(seconds, _SHORTEST_SECONDS)),
                 allow_redirects=False,  # a token must not go to another address
@@ -123,6 +131,8 @@ class Gateways:
             retry_after,
             order=_decoded(told, OrderState) if status in (200, 202) else None,
             problem=_problem(told, status) if status is not None and status >= 400 else None,
+            intention=intention,
+            order_id=order_id,
         )
         if self._observer is not None:
             self._observer(exchange)
@@ -136,18 +146,31 @@ class Door:
         self._gateways = gateways
         self._number = number
 
-    async def send(self, method: str, path: str, *, seconds: float, **arguments: Any) -> Exchange:
-        """Send a request, and take the next gateway for the next one if this answer is no use."""
+    async def post(self, intention: Intention, *, seconds: float) -> Exchange:
+        """Send an intention."""
+        headers = {"Content-Type": "application/json", "Idempotency-Key": intention.key}
+        if intention.purchase_pass is not None:
+            headers["Purchase-Pass"] = intention.purchase_pass
+        return await self._send(
+            "POST", "/orders", headers=headers, seconds=seconds, intention=intention
+        )
+
+    async def look(self, order_id: str, *, seconds: float, wait: int = 0) -> Exchange:
+        """Look at an order; let the gateway wait for the decision, for `wait` seconds."""
+        return await self._send(
+            "GET",
+            f"/orders/{quote(order_id, safe='')}",
+            headers={"Prefer": f"wait={wait}"} if wait else {},
+            seconds=seconds,
+            order_id=order_id,
+        )
+
+    async def _send(self, method: str, path: str, **arguments: Any) -> Exchange:
         address = self._gateways.address(self._number)
-        exchange = await self._gateways.send(address, method, path, seconds=seconds, **arguments)
+        exchange = await self._gateways.send(address, method, path, **arguments)
         if exchange.order is None:
             self._number += 1
         return exchange
-
-
-def order_path(order_id: str) -> str:
-    """Return the path of an order, whatever the id holds."""
-    return f"/orders/{quote(order_id, safe='')}"
 
 
 async def _whole(answer: aiohttp.ClientResponse) -> bytes:

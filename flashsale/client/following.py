@@ -3,7 +3,7 @@
 import asyncio
 
 from flashsale.client.errors import Undecided, UnknownOrder
-from flashsale.client.exchanges import Gateways, order_path
+from flashsale.client.exchanges import Gateways
 from flashsale.client.orders import OrderState
 from flashsale.client.pauses import Patience, Pauses
 from flashsale.client.placing import is_unknown
@@ -23,12 +23,8 @@ async def follow(gateways: Gateways, order_id: str, patience: Patience) -> Order
     unknown = 0
     while True:
         wait = int(min(_WAIT_SECONDS, patience.left))
-        looked = await door.send(
-            "GET",
-            order_path(order_id),
-            headers={"Prefer": f"wait={wait}"},
-            seconds=min(wait + gateways.attempt_seconds, patience.left),
-        )
+        seconds = min(wait + gateways.attempt_seconds, patience.left)
+        looked = await door.look(order_id, seconds=seconds, wait=wait)
         if looked.order is not None and looked.order.decided:
             return looked.order
         if is_unknown(looked):

@@ -3,7 +3,7 @@
 import asyncio
 
 from flashsale.client.errors import NotTaken, OutcomeUnknown, Problem, Refused
-from flashsale.client.exchanges import Exchange, Gateways, order_path
+from flashsale.client.exchanges import Exchange, Gateways
 from flashsale.client.orders import Intention, OrderState
 from flashsale.client.pauses import Patience, Pauses
 
@@ -26,9 +26,7 @@ async def place(
     order_id = taken_as
     while True:
         seconds = min(gateways.attempt_seconds, patience.left)
-        answer = await door.send(
-            "POST", "/orders", seconds=seconds, headers=_headers(intention), body=intention.body()
-        )
+        answer = await door.post(intention, seconds=seconds)
         if answer.status == 202 and answer.order is not None:
             return answer.order
         problem = answer.problem
@@ -70,7 +68,7 @@ async def _refused(
             raise OutcomeUnknown(order_id, problem)
         await asyncio.sleep(pause)
         seconds = min(gateways.attempt_seconds, patience.left)
-        looked = await door.send("GET", order_path(order_id), seconds=seconds, headers={})
+        looked = await door.look(order_id, seconds=seconds)
         if looked.order is not None:
             return looked.order
         unknown += is_unknown(looked)
@@ -80,10 +78,3 @@ async def _refused(
 def is_unknown(looked: Exchange) -> bool:
     """Return whether a gateway says that it knows no such order."""
     return looked.problem is not None and looked.problem.kind == "unknown-order"
-
-
-def _headers(intention: Intention) -> dict[str, str]:
-    headers = {"Content-Type": "application/json", "Idempotency-Key": intention.key}
-    if intention.purchase_pass is not None:
-        headers["Purchase-Pass"] = intention.purchase_pass
-    return headers
