@@ -9,7 +9,7 @@ from flashsale.domain.backoff import Backoff
 
 _FIRST_SECONDS = 0.5
 _LONGEST_SECONDS = 10.0
-_NUMBER = re.compile(r"\d{1,9}(\.\d{1,9})?\Z")
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?\Z")
 _LATER_AT_MOST = 0.5
 """As a share of the pause that was asked for, so that clients do not come back as one wave."""
 
@@ -21,7 +21,8 @@ def retry_after_seconds(header: str | None, now: float) -> float | None:
     """
     if header is None:
         return None
-    if _NUMBER.match(header.strip()):
+    header = header.strip()
+    if _NUMBER.match(header):
         return float(header)
     try:
         return max(0.0, parsedate_to_datetime(header).timestamp() - now)
