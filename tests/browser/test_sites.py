@@ -295,11 +295,13 @@ def client_buys(
     shop: Site,
     options: dict[str, str] | None = None,
     patience: float = 60,
+    purchase_pass: str | None = None,
     **wanted: object,
 ) -> Any:
     """Buy by the module, from the page of another origin."""
     page.goto(shop.allowed)
-    return page.evaluate(CLIENT_BUYS, [shop.url, options or {}, wanted, patience])
+    order = {"pass": purchase_pass, **wanted}
+    return page.evaluate(CLIENT_BUYS, [shop.url, options or {}, order, patience])
 
 
 Trick = Callable[[Route], None]
@@ -391,7 +393,7 @@ def test_the_client_sends_token_and_pass_and_follows_without_a_stream(
         "request",
         lambda request: sent.append((f"{request.method} {request.url}", request.headers)),
     )
-    bought = client_buys(page, shop, {"token": "the-token"}, **{"pass": "the-pass"})
+    bought = client_buys(page, shop, {"token": "the-token"}, purchase_pass="the-pass")
     assert bought["seen"]["status"] == "confirmed"
     [posted] = [headers for what, headers in sent if what == f"POST {shop.url}/orders"]
     assert (posted["authorization"], posted["purchase-pass"]) == ("Bearer the-token", "the-pass")
