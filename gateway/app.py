@@ -33,12 +33,12 @@ from gateway.http.problems import problems
 from gateway.http.public_path import PublicPath, redirect
 from gateway.http.sse import EventStreams
 from gateway.http.tracing import TracedPublisher, traced
-from gateway.identity import caller_of, create_identity, identified
+from gateway.identity import create_identity, identified
 from gateway.intake.accept_order import IntakeParts, OrderIntake
 from gateway.intake.earlier_attempts import EarlierAttempts
 from gateway.intake.queue_room import QueueRoom
 from gateway.intake.retry_after import RetryAfter
-from gateway.limits.client_limits import ClientLimits
+from gateway.limits.client_limits import create_client_limits
 from gateway.limits.limited import limited
 from gateway.operators.control_changes import ControlChanges
 from gateway.routes import add_routes
@@ -104,11 +104,7 @@ def create_context(
     sales = KnownSales(stack.ledger, changes, drain.now)
     arrivals = ArrivalsBySecond()
     other_gateways = OtherGateways()
-    client_limits = (
-        ClientLimits(settings, settings.trusted_proxies, caller_of)
-        if settings.limits_clients
-        else None
-    )
+    client_limits = create_client_limits(settings)
     ledger_lookup = LedgerLookup(stack.ledger, settings.status_queries, metrics)
     announcements = Announcements(
         stack.broker,

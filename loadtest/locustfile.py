@@ -126,6 +126,7 @@ class HistoryFile:
 history = HistoryFile()
 
 
+# Not by flashsale.client: that is for asyncio, Locust runs on gevent, and this file may run alone.
 class Shopper(NamedTuple):
     """A shopper; `due` is the moment of the next attempt, in seconds on the monotonic clock."""
 

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from gateway.http.json_response import JsonResponse
 
 # What shoppers need, and nothing that is for operators.
-_PATHS = re.compile(r"/(orders|sales)(/|\Z)")
+_PATHS = re.compile(r"/(orders|sales)(/|\Z)|/client\.js\Z")
 _ALLOWED = (
     "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, Purchase-Pass,"
     " X-Request-ID, traceparent"

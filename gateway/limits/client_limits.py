@@ -9,6 +9,8 @@ from aiohttp import web
 from flashsale.messages.announcements import ClientsSeen
 from flashsale.runtime.addresses import parse_networks
 from flashsale.runtime.client_settings import ClientSettings
+from flashsale.runtime.settings import Settings
+from gateway.identity import caller_of
 from gateway.intake.refusals import OverClientLimit
 from gateway.limits.client_address import ClientKeys
 from gateway.limits.client_limit import ClientLimit, SharedLimit
@@ -117,3 +119,10 @@ def _add(limit: SharedLimit | None, counts: Mapping[bytes, int], now: float) -> 
     if limit is not None:
         for client, count in counts.items():
             limit.add_elsewhere(client, count, now)
+
+
+def create_client_limits(settings: Settings) -> ClientLimits | None:
+    """Return the limits that the settings name, None if they name none."""
+    if not settings.limits_clients:
+        return None
+    return ClientLimits(settings, settings.trusted_proxies, caller_of)

@@ -17,6 +17,8 @@ from gateway.pages.pictures import page_headers, picture_sites
 _FOLDER = Path(__file__).parent
 _SHOP_PAGE = ("shop.html", "text/html; charset=utf-8")
 _SHOP_FILES = {
+    # Not below /page, which may change: shops import it at this address.
+    "/client.js": ("client.js", "text/javascript; charset=utf-8"),
     "/page/shop.css": ("shop.css", "text/css; charset=utf-8"),
     "/page/shop.js": ("shop.js", "text/javascript; charset=utf-8"),
     "/page/shop.svg": ("shop.svg", "image/svg+xml"),

@@ -1,16 +1,13 @@
-// The shopper's page: shows the sale live, sends an order, and follows it to its decision.
+// The shopper's page: shows the sale live, and what becomes of an order. The client does the rest.
 // The browser stores the order before it is sent, so that a reload finds it again.
 
+import { newOrder, SaleClient } from "../client.js";
+
+const client = new SaleClient();
 const $ = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en");
-const POLL_MS = 2000;
+const AGAIN_MS = 2000;
 const OTHERS_MS = 30000;
-// An outcome that may change is looked at again, ever more seldom. Most of the refused orders for
-// which there may be an earlier attempt have none, so that this ends after a few minutes.
-const LOOK_AGAIN_MS = 2000;
-const LOOK_AGAIN_SLOWER = 1.5;
-const LOOK_AGAIN_LONGEST_MS = 60000;
-const LOOKS_FOR_AN_EARLIER_ATTEMPT = 10;
 
 const REASONS = {
   sold_out: "Everything was sold before it was your turn.",
@@ -23,15 +20,14 @@ const HEADLINES = { sold_out: "Sold out", not_enough_left: "Not enough left" };
 
 let sku = "";
 let sale = null;
-// {key, customer, sent, unsure, id, final}. `sent`: an answer is outstanding, or was lost. `unsure`:
-// an attempt before the latest one may have been taken, though nothing is known of it.
-let order = null;
-let ticket = null; // {number}
+let order = null; // as the client keeps it
+let leave = new AbortController(); // ends what is going on with the order
+let clock = null; // counts down to the next attempt
 
 // ---- the sale
 
 async function start() {
-  const { sales } = await json("sales");
+  const sales = await client.sales();
   sku = new URLSearchParams(location.search).get("sku") || sales.sort(byInterest)[0]?.sku || "";
   if (!sku) {
     $("sku").textContent = "No sale today";
@@ -41,18 +37,16 @@ async function start() {
   }
   showItem({ sku });
   showOthers(sales);
-  setInterval(() => json("sales").then((now) => showOthers(now.sales), () => {}), OTHERS_MS);
-  watchSale();
+  setInterval(() => client.sales().then(showOthers, () => {}), OTHERS_MS);
+  client.watchSale(sku, showSale, () => { $("state").textContent = "There is no such sale."; });
   resume(remembered(`order ${sku}`));
 }
 
 // Go on with an order where this page, or another one in this browser, left it.
 function resume(found) {
-  order = found;
+  order = found && { sku, ...found };
   $("customer").value ||= remembered("customer") ?? "";
-  if (order?.final) showEnd(order.final, false, 0);
-  else if (order?.id) follow();
-  else if (order) send();
+  if (order) buy();
 }
 
 // Sort sales: those that are open, then the next ones to open, then those that ended last.
@@ -85,22 +79,6 @@ function showOthers(sales) {
     return item;
   }));
   $("others").hidden = others.length === 0;
-}
-
-function watchSale() {
-  const path = `sales/${encodeURIComponent(sku)}`;
-  const poll = async () => {
-    try {
-      showSale(await json(path));
-    } catch (error) {
-      if (error.status === 404) {
-        $("state").textContent = "There is no such sale.";
-        return;
-      }
-    }
-    setTimeout(poll, POLL_MS);
-  };
-  listen(`${path}/events`, { sale: showSale }, poll);
 }
 
 function showItem({ sku: item, title, price, currency, picture_url: picture }) {
@@ -157,17 +135,15 @@ $("form").addEventListener("submit", (event) => {
   remember("customer", customer);
   const elsewhere = remembered(`order ${sku}`);
   if (elsewhere && !elsewhere.final) return resume(elsewhere);
-  // All attempts at this order have the same key: however often it is sent, it is one order.
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  const key = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  order = { key, customer };
+  order = newOrder({ sku, customer });
   remember(`order ${sku}`, order);
   show("Sending your order…", "");
   $("headline").focus();
-  send();
+  buy();
 });
 
 $("again").addEventListener("click", () => {
+  leave.abort();
   order = null;
   remember(`order ${sku}`, null);
   $("order").hidden = true;
@@ -175,117 +151,36 @@ $("again").addEventListener("click", () => {
   $("customer").focus();
 });
 
-async function send() {
-  keep({ ...order, sent: true, unsure: order.unsure || order.sent });
-  let answer;
-  try {
-    answer = await fetch("orders", {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "Idempotency-Key": order.key },
-      body: JSON.stringify({ sku, customer_id: order.customer }),
-    });
-  } catch {
-    return sendAgain(2, "The connection was lost.");
-  }
-  const body = await answer.json().catch(() => ({}));
-  if (answer.status === 202) {
-    keep({ ...order, sent: false, unsure: false, id: body.order_id });
-    return follow();
-  }
-  const unsure = order.unsure || body.earlier_attempt === "unknown";
-  const refused = answer.status >= 400 && answer.status < 500 && String(body.type).startsWith("/problems/");
-  // Whatever else answers, such as a proxy, does not know what became of the order.
-  if (!refused || answer.status === 408 || answer.status === 429) {
-    const seconds = Number(answer.headers.get("Retry-After")) || 2;
-    const full = body.type === "/problems/queue-full";
-    if (full || answer.status === 429) keep({ ...order, sent: false, unsure });
-    return sendAgain(seconds, full ? "Many people are ordering right now." : "The shop is busy.");
-  }
-  const reason = { "/problems/sold-out": "sold_out", "/problems/sale-closed": "sale_closed",
-    "/problems/sale-not-open": "sale_not_open" }[body.type];
-  keep({ ...order, sent: false, unsure, id: body.order_id });
-  showEnd({ status: "rejected", reason, detail: body.detail ?? body.title });
-}
-
-function sendAgain(seconds, why) {
-  // Wait a random time longer than asked, so that the clients do not come back as one wave.
-  const at = Date.now() + seconds * 1000 * (1 + Math.random() / 2);
-  const mine = order;
-  const tick = () => {
-    if (order !== mine) return;
-    const left = Math.ceil((at - Date.now()) / 1000);
-    if (left <= 0) return send();
-    const known = !order.sent && !order.unsure;
-    show(
-      known ? "Hold on: your order is not in line yet" : "Hold on: we ask for your order",
-      `${why} We try again by ourselves, you need not do anything.`,
-      `${left} s`,
-    );
-    setTimeout(tick, 250);
+function buy() {
+  leave.abort();
+  leave = new AbortController();
+  clearInterval(clock);
+  const { signal } = leave;
+  const told = (state) => {
+    clearInterval(clock);
+    if (state.status === "retrying") showPause(state);
+    else if (state.status === "queued") showPlace(state.position, state.eta_seconds);
+    else showEnd(state);
   };
-  tick();
-}
-
-function follow() {
-  const mine = order;
-  const path = `orders/${order.id}`;
-  const ended = (seen) => {
-    stop();
-    if (order === mine) showEnd(seen);
-  };
-  const poll = async () => {
-    if (order !== mine) return;
-    try {
-      const seen = await json(path, { headers: { Prefer: "wait=20" } });
-      if (seen.status !== "queued") return ended(seen);
-      showPlace(seen.position, seen.eta_seconds);
-    } catch (error) {
-      // No gateway knows the order: send it again. The same key makes it the same order.
-      if (error.status === 404) return send();
-    }
-    setTimeout(poll, POLL_MS);
-  };
-  const stop = listen(`${path}/events`, {
-    queued: (seen) => {
-      ticket = { number: seen.number };
-      showPlace(seen.position, seen.eta_seconds);
-    },
-    progress: ({ served, drained_per_second: speed }) => {
-      const place = Math.max(1, ticket.number - served);
-      showPlace(place, speed === null ? null : place / speed);
-    },
-    confirmed: ended,
-    rejected: ended,
-    failed: ended,
-  }, poll);
-}
-
-// What was told may not be the last word. A failed order may be tried again by the shop, and one that
-// was refused may have been taken at an earlier attempt, whose answer was lost.
-function lookAgain(wait, looks = 1) {
-  const { key, id, final } = order;
-  setTimeout(async () => {
-    if (order?.key !== key) return;
-    let seen = null;
-    try {
-      seen = await json(`orders/${id}`);
-    } catch {
-      // Not known, or no answer: it is asked for again.
-    }
-    if (order?.key !== key) return;
-    if (seen && (final.status !== "failed" || seen.status !== "failed")) {
-      keep({ ...order, unsure: false, final: null });
-      return seen.status === "queued" ? follow() : showEnd(seen);
-    }
-    if (final.status !== "failed" && looks >= LOOKS_FOR_AN_EARLIER_ATTEMPT) {
-      keep({ ...order, unsure: false });
-      return showEnd(final, false);
-    }
-    lookAgain(Math.min(Math.max(wait, LOOK_AGAIN_MS) * LOOK_AGAIN_SLOWER, LOOK_AGAIN_LONGEST_MS), looks + 1);
-  }, wait);
+  client.buy(order, { keep, tell: told, signal, patience: Infinity, replays: true }).catch((error) => {
+    if (!signal.aborted) showError(error);
+  });
 }
 
 // ---- what is shown
+
+function showPause({ at, known, problem, answered }) {
+  const full = problem?.type === "/problems/queue-full";
+  const why = full ? "Many people are ordering right now."
+    : answered ? "The shop is busy." : "The connection was lost.";
+  const tick = () => show(
+    known ? "Hold on: your order is not in line yet" : "Hold on: we ask for your order",
+    `${why} We try again by ourselves, you need not do anything.`,
+    `${Math.max(0, Math.ceil((at - Date.now()) / 1000))} s`,
+  );
+  clock = setInterval(tick, 250);
+  tick();
+}
 
 function showPlace(place, eta) {
   show(
@@ -297,9 +192,7 @@ function showPlace(place, eta) {
   );
 }
 
-function showEnd(seen, fresh = true, wait = LOOK_AGAIN_MS) {
-  if (order) keep({ ...order, final: seen });
-  const unsure = seen.status === "rejected" && order?.unsure && order.id;
+function showEnd(seen) {
   if (seen.status === "confirmed") {
     show("It is yours!", `Your order ${order.id.slice(0, 8)} is confirmed.`, "", "good");
   } else if (seen.status === "failed") {
@@ -314,12 +207,23 @@ function showEnd(seen, fresh = true, wait = LOOK_AGAIN_MS) {
     const why = seen.reason === "not_enough_left"
       ? `You ordered ${seen.quantity}, and ${seen.remaining ?? "fewer"} were left. A smaller order may still work.`
       : REASONS[seen.reason] ?? seen.detail ?? "";
-    const more = unsure ? " We are still checking whether an earlier attempt of yours came through." : "";
+    const more = seen.checking ? " We are still checking whether an earlier attempt of yours came through." : "";
     show(HEADLINES[seen.reason] ?? "No order was made", why + more, "", "bad");
   }
-  if (unsure || (seen.status === "failed" && order?.id)) lookAgain(wait);
   $("again").hidden = false;
-  if (fresh) $("headline").focus();
+  if (!seen.again) $("headline").focus();
+}
+
+function showError({ kind, message }) {
+  clearInterval(clock);
+  const refused = kind && kind !== "outcome-unknown";
+  show(
+    refused ? "The shop does not answer you" : "We do not know about your order",
+    refused ? message : "It may have come through. Load this page again to ask for it.",
+    "",
+    "bad",
+  );
+  $("headline").focus();
 }
 
 function show(headline, detail, place = "", mood = "") {
@@ -346,9 +250,10 @@ function duration(seconds) {
   return `${Math.round(seconds / 60)} minutes`;
 }
 
-// ---- the browser's memory, streams and requests
+// ---- the browser's memory
 
 function keep(changed) {
+  if (changed.key !== order?.key) return;
   order = changed;
   const latest = remembered(`order ${sku}`);
   // Another tab may have made a later order: a reload shows that one.
@@ -376,43 +281,11 @@ function remembered(name) {
   }
 }
 
-// Hear the events of a stream until the returned function is called, or the stream is lost for good. A
-// browser opens few connections to a site for all of its tabs, so a hidden page holds none.
-function listen(path, hear, lost) {
-  let stream = null;
-  const stop = () => {
-    document.removeEventListener("visibilitychange", turn);
-    stream?.close();
-  };
-  const turn = () => {
-    stream?.close();
-    if (document.hidden) return;
-    const opened = stream = new EventSource(path);
-    for (const [name, heard] of Object.entries(hear)) {
-      opened.addEventListener(name, (event) => heard(JSON.parse(event.data)));
-    }
-    opened.onerror = () => {
-      if (opened !== stream || opened.readyState !== EventSource.CLOSED) return;
-      stop();
-      lost();
-    };
-  };
-  document.addEventListener("visibilitychange", turn);
-  turn();
-  return stop;
-}
-
-async function json(path, options) {
-  const answer = await fetch(path, options);
-  if (!answer.ok) throw Object.assign(new Error(path), { status: answer.status });
-  return answer.json();
-}
-
 function begin() {
   $("sku").textContent ||= "Loading…";
   start().catch(() => {
     $("state").textContent = "The shop does not answer. Trying again…";
-    setTimeout(begin, POLL_MS * (1 + Math.random()));
+    setTimeout(begin, AGAIN_MS * (1 + Math.random()));
   });
 }
 begin();

@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
@@ -17,6 +20,7 @@ from loadtest.servers import ServerNotFound, free_port, nginx
 from tests.browser.test_shop import SECONDS, Shop, buy
 from tests.processes import process
 
+CLIENT_PAGE = Path(__file__).parents[2] / "docs" / "client.md"
 SITE = """
 server {{
     listen LISTEN;
@@ -245,3 +249,171 @@ def test_a_browser_without_scripts_is_told_what_is_missing(browser: Browser, sho
 def test_the_link_to_a_sale_without_a_sku_shows_the_open_one(page: Page, shop: Site) -> None:
     page.goto(f"{shop.url}/?sku=")
     expect(page.locator("#sku")).to_have_text("tv")
+
+
+def test_a_shop_imports_the_client_from_another_origin_as_documented(
+    page: Page, shop: Site
+) -> None:
+    [code] = re.findall(r"^```javascript\n(.*?)^```", CLIENT_PAGE.read_text(), re.M | re.S)
+    code = code.replace("https://shop.example/flash", shop.url).replace("tv-55", "tv")
+    page.goto(shop.allowed)
+    page.add_script_tag(type="module", content=code)
+    expect(page.locator("body")).to_have_text("confirmed ", timeout=20 * SECONDS)
+    stored = json.loads(page.evaluate("localStorage.getItem('order')"))
+    assert stored["final"]["order_id"] == stored["id"]
+    # After a reload it is the same order, and not sent again.
+    page.goto(shop.allowed)
+    page.route("**/orders", lambda route: route.abort())
+    page.add_script_tag(type="module", content=code)
+    expect(page.locator("body")).to_have_text("confirmed ", timeout=20 * SECONDS)
+
+
+def test_the_page_of_a_stranger_cannot_import_the_client(page: Page, shop: Site) -> None:
+    page.goto(shop.stranger)
+    with pytest.raises(Error, match="Failed to fetch dynamically imported module"):
+        page.evaluate("(url) => import(`${url}/client.js`)", shop.url)
+
+
+CLIENT_BUYS = """async ([url, options, wanted, patience]) => {
+    const { SaleClient, newOrder } = await import(`${url}/client.js`);
+    const told = [];
+    const tell = ({ status, known }) => told.push([status, known ?? null]);
+    const order = newOrder({ sku: "tv", customer: crypto.randomUUID(), ...wanted });
+    const started = performance.now();
+    const client = new SaleClient(options);
+    try {
+        const seen = await client.buy(order, { tell, patience });
+        return { seen, told, ms: performance.now() - started };
+    } catch (error) {
+        return { error: error.kind, problem: error.problem, told, ms: performance.now() - started };
+    }
+}"""
+
+
+def client_buys(
+    page: Page,
+    shop: Site,
+    options: dict[str, str] | None = None,
+    patience: float = 60,
+    purchase_pass: str | None = None,
+    **wanted: object,
+) -> Any:
+    """Buy by the module, from the page of another origin."""
+    page.goto(shop.allowed)
+    order = {"pass": purchase_pass, **wanted}
+    return page.evaluate(CLIENT_BUYS, [shop.url, options or {}, order, patience])
+
+
+Trick = Callable[[Route], None]
+
+
+def lose(route: Route) -> None:
+    route.abort("connectionreset")
+
+
+def lose_the_answer(route: Route) -> None:
+    route.fetch()
+    route.abort("connectionreset")
+
+
+def an_error_page(route: Route) -> None:
+    route.fulfill(status=502, body="<p>bad gateway", headers=READABLE)
+
+
+def too_often(route: Route) -> None:
+    body = json.dumps({"type": "/problems/client-rate", "title": "Too often", "status": 429})
+    route.fulfill(status=429, body=body, headers={"Retry-After": "2", **READABLE})
+
+
+READABLE = {"Access-Control-Allow-Origin": "*", "Access-Control-Expose-Headers": "Retry-After"}
+
+
+def keys_of_orders(page: Page, tricks: list[Trick]) -> list[str]:
+    """Play a trick on each of the next orders; the keys that are sent, as they come."""
+    keys: list[str] = []
+
+    def handle(route: Route) -> None:
+        if route.request.method == "POST":
+            keys.append(route.request.headers["idempotency-key"])
+            if tricks:
+                tricks.pop(0)(route)
+                return
+        route.continue_()
+
+    page.route("**/orders", handle)
+    return keys
+
+
+@pytest.mark.parametrize("trick", [lose, lose_the_answer, an_error_page])
+def test_the_client_sends_an_order_without_an_answer_again_under_its_key(
+    page: Page, shop: Site, trick: Trick
+) -> None:
+    keys = keys_of_orders(page, [trick])
+    bought = client_buys(page, shop)
+    assert bought["seen"]["status"] == "confirmed"
+    assert bought["told"][0] == ["retrying", False]
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+
+
+def test_the_client_waits_as_long_as_a_429_asks_for(page: Page, shop: Site) -> None:
+    keys = keys_of_orders(page, [too_often])
+    bought = client_buys(page, shop)
+    assert bought["seen"]["status"] == "confirmed"
+    assert bought["told"][0] == ["retrying", True]
+    assert bought["ms"] >= 2000
+    assert len(keys) == 2
+
+
+def test_the_client_tells_at_once_that_it_has_no_patience_for_a_429(page: Page, shop: Site) -> None:
+    keys_of_orders(page, [too_often])
+    bought = client_buys(page, shop, patience=1.9)
+    assert (bought["error"], bought["problem"]["type"]) == ("not-taken", "/problems/client-rate")
+    assert bought["ms"] < 1900
+
+
+def test_the_client_tells_that_an_outcome_is_unknown(page: Page, shop: Site) -> None:
+    keys_of_orders(page, [lose_the_answer] * 5)
+    assert client_buys(page, shop, patience=1)["error"] == "outcome-unknown"
+
+
+def test_the_client_tells_a_refusal_with_its_problem(page: Page, shop: Site) -> None:
+    gone = client_buys(page, shop, sku="e-gone")["seen"]
+    assert (gone["status"], gone["reason"]) == ("rejected", "sold_out")
+    unknown = client_buys(page, shop, sku="nothing")["seen"]
+    assert unknown["problem"]["type"] == "/problems/unknown-sku"
+    assert client_buys(page, shop, quantity=1000)["seen"]["reason"] == "not_enough_left"
+
+
+def test_the_client_sends_token_and_pass_and_follows_without_a_stream(
+    page: Page, shop: Site
+) -> None:
+    sent: list[tuple[str, Mapping[str, str]]] = []
+    page.on(
+        "request",
+        lambda request: sent.append((f"{request.method} {request.url}", request.headers)),
+    )
+    bought = client_buys(page, shop, {"token": "the-token"}, purchase_pass="the-pass")
+    assert bought["seen"]["status"] == "confirmed"
+    [posted] = [headers for what, headers in sent if what == f"POST {shop.url}/orders"]
+    assert (posted["authorization"], posted["purchase-pass"]) == ("Bearer the-token", "the-pass")
+    looked = {what: headers for what, headers in sent if what.startswith(f"GET {shop.url}/orders/")}
+    assert {headers["authorization"] for headers in looked.values()} == {"Bearer the-token"}
+    assert not any(what.endswith("/events") for what in looked)
+
+
+def test_the_client_stops_when_it_is_told_to(page: Page, shop: Site) -> None:
+    keys_of_orders(page, [too_often])
+    page.goto(shop.allowed)
+    stopped = page.evaluate(
+        """async (url) => {
+            const { SaleClient, newOrder } = await import(`${url}/client.js`);
+            const stop = new AbortController();
+            const tell = () => stop.abort(new Error("enough"));
+            const order = newOrder({ sku: "tv", customer: "c" });
+            return new SaleClient().buy(order, { tell, signal: stop.signal })
+                .then(() => "bought", (error) => error.message);
+        }""",
+        shop.url,
+    )
+    assert stopped == "enough"

@@ -5,15 +5,22 @@ import math
 import random
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import aiohttp
-import msgspec
 
 from flashsale.audit.history import NO_ANSWER, Observation, OrderAttempt, StatusPoll, body_hash
+from flashsale.client import (
+    ClientError,
+    Exchange,
+    Intention,
+    Refused,
+    SaleClient,
+    Undecided,
+    UnknownOrder,
+)
 
-_RETRY_SECONDS = (0.2, 1.0)
-_LONGEST_RETRY_SECONDS = 3.0
 _MOST_WAITING = 300
 _LOOK_SECONDS = 0.25
 _POLL_SECONDS = 0.05
@@ -50,13 +57,18 @@ class Crowd:
 
     async def come(self, until: asyncio.Event, give_up_after: float = 240.0) -> None:
         """Come until that event, and then wait until each has gone."""
-        connector = aiohttp.TCPConnector(limit=0)
-        timeout = aiohttp.ClientTimeout(total=_PATIENCE_SECONDS)
         started, number = time.monotonic(), 0
         async with (
-            aiohttp.ClientSession(connector=connector, timeout=timeout) as client,
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+            self._client(self.gateways, session) as client,
+            AsyncExitStack() as lookers,
             asyncio.TaskGroup() as shoppers,
         ):
+            # One shopper asks one gateway: what another has not heard yet is not a step back.
+            looking = [
+                await lookers.enter_async_context(self._client([gateway], session))
+                for gateway in self.gateways
+            ]
             while not until.is_set():
                 # In the open loop: nobody waits outside for the answer of somebody else.
                 due = started + number / self.rate
@@ -65,7 +77,10 @@ class Crowd:
                 if self.waiting < _MOST_WAITING:  # a long fault is not to end in a storm of ours
                     self.offered += 1
                     self.waiting += 1
-                    shoppers.create_task(self._shop(client, f"key-{self.offered}", give_up_after))
+                    key = f"key-{self.offered}"
+                    shoppers.create_task(
+                        self._shop(client, self.dice.choice(looking), key, give_up_after)
+                    )
             while self.waiting:
                 await asyncio.sleep(_POLL_SECONDS)
             self.answered.set()
@@ -74,84 +89,73 @@ class Crowd:
         """Have all go soon: every order is decided, or gone with the queue that it was in."""
         self._watch_until = time.monotonic() + _LAST_WATCH_SECONDS
 
-    async def _shop(self, client: aiohttp.ClientSession, key: str, give_up_after: float) -> None:
+    def _client(self, gateways: list[str], session: aiohttp.ClientSession) -> SaleClient:
+        return SaleClient(
+            gateways, session=session, attempt_seconds=_PATIENCE_SECONDS, observer=self._told
+        )
+
+    async def _shop(
+        self, client: SaleClient, looker: SaleClient, key: str, give_up_after: float
+    ) -> None:
+        intention = Intention(
+            self.dice.choice(self.skus),
+            f"c-{self.dice.randrange(self.customers)}",
+            self.dice.choice((1, 1, 1, 2)),
+            key=key,
+        )
         try:
-            order_id = await self._taken(client, key, give_up_after)
+            order = await client.place(intention, patience=give_up_after)
+        except Refused:
+            return
+        except ClientError:
+            self.given_up += 1
+            return
         finally:
             self.waiting -= 1
-        if order_id and self.dice.random() < self.follow:
-            await self._watch(client, order_id, time.monotonic() + _WATCH_SECONDS)
+        if self.dice.random() < self.follow:
+            await self._watch(looker, order.order_id, time.monotonic() + _WATCH_SECONDS)
 
-    async def _taken(
-        self, client: aiohttp.ClientSession, key: str, give_up_after: float
-    ) -> str | None:
-        """Order until it is taken or refused for good; the order's id if it is taken."""
-        order: dict[str, object] = {
-            "sku": self.dice.choice(self.skus),
-            "customer_id": f"c-{self.dice.randrange(self.customers)}",
-            "quantity": self.dice.choice((1, 1, 1, 2)),
-        }
-        body = msgspec.json.encode(order)
-        deadline = time.monotonic() + give_up_after
-        while True:
-            asked, pause = await self._ask(client, order, key, body)
-            self.statuses[asked.status] = self.statuses.get(asked.status, 0) + 1
-            if asked.status == 202:
-                self.accepted.setdefault(asked.order_id, asked)
-                return asked.order_id
-            if asked.status not in (NO_ANSWER, 503):
-                return None
-            if time.monotonic() > deadline:
-                self.given_up += 1
-                return None
-            await asyncio.sleep(pause)
-
-    async def _ask(
-        self, client: aiohttp.ClientSession, order: dict[str, object], key: str, body: bytes
-    ) -> tuple[OrderAttempt, float]:
-        """Order once; the answer, and when to come back if that is of use."""
-        gateway = self.dice.choice(self.gateways)
-        status, told, pause = NO_ANSWER, {}, self.dice.uniform(*_RETRY_SECONDS)
-        at = time.monotonic()
-        try:
-            async with client.post(
-                f"{gateway}/orders",
-                data=body,
-                headers={"Content-Type": "application/json", "Idempotency-Key": key},
-            ) as answer:
-                told = msgspec.json.decode(await answer.read())
-                status = answer.status
-                pause = float(answer.headers.get("Retry-After", pause))
-        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
-            pass  # not known whether it was taken
-        asked = OrderAttempt(
-            at,
-            time.monotonic() - at,
-            str(order["sku"]),
-            str(order["customer_id"]),
-            key,
-            body_hash(body),
-            status,
-            told.get("order_id", ""),
-            told.get("type", "").rpartition("/")[2],
-            gateway,
-        )
-        self.write(asked)
-        return asked, min(pause, _LONGEST_RETRY_SECONDS)
-
-    async def _watch(self, client: aiohttp.ClientSession, order_id: str, deadline: float) -> None:
-        # One shopper asks one gateway: what another has not heard yet is not a step back.
-        gateway = self.dice.choice(self.gateways)
+    async def _watch(self, looker: SaleClient, order_id: str, deadline: float) -> None:
         state = ""
         while state not in _SETTLED and time.monotonic() < min(deadline, self._watch_until):
-            status, state = NO_ANSWER, ""
-            at = time.monotonic()
             try:
-                async with client.get(f"{gateway}/orders/{order_id}") as answer:
-                    told = msgspec.json.decode(await answer.read())
-                    status = answer.status
-                    state = str(told["status"]) if status == 200 else ""
-            except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError):
-                pass
-            self.write(StatusPoll(at, time.monotonic() - at, order_id, status, state, gateway))
+                state = (await looker.look(order_id, patience=_PATIENCE_SECONDS)).status
+            except (UnknownOrder, Undecided):
+                state = ""
             await asyncio.sleep(_LOOK_SECONDS)
+
+    def _told(self, exchange: Exchange) -> None:
+        """Write down what a shopper is told."""
+        if exchange.intention is not None:
+            self._asked(exchange, exchange.intention)
+        elif exchange.order_id is not None:
+            self.write(
+                StatusPoll(
+                    exchange.started,
+                    exchange.seconds,
+                    exchange.order_id,
+                    exchange.status or NO_ANSWER,
+                    "" if exchange.order is None else exchange.order.status,
+                    exchange.gateway,
+                )
+            )
+
+    def _asked(self, exchange: Exchange, intention: Intention) -> None:
+        order, problem = exchange.order, exchange.problem
+        order_id = order.order_id if order is not None else problem and problem.order_id
+        asked = OrderAttempt(
+            exchange.started,
+            exchange.seconds,
+            intention.sku,
+            intention.customer_id or "",
+            intention.key,
+            body_hash(intention.body()),
+            exchange.status or NO_ANSWER,
+            order_id or "",
+            "" if problem is None else problem.kind,
+            exchange.gateway,
+        )
+        self.write(asked)
+        self.statuses[asked.status] = self.statuses.get(asked.status, 0) + 1
+        if asked.status == 202:
+            self.accepted.setdefault(asked.order_id, asked)

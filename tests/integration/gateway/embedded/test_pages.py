@@ -10,6 +10,7 @@ from tests.integration.gateway.embedded_gateway import EmbeddedGateway
     ("path", "content_type"),
     [
         ("/", "text/html; charset=utf-8"),
+        ("/client.js", "text/javascript; charset=utf-8"),
         ("/page/shop.js", "text/javascript; charset=utf-8"),
         ("/page/shop.css", "text/css; charset=utf-8"),
         ("/page/shop.svg", "image/svg+xml"),
