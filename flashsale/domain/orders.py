@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from flashsale.domain.customers import LONGEST_ID
+from flashsale.domain.customers import INVISIBLE, LONGEST_ID
 from flashsale.domain.order_ids import ORDER_ID_PATTERN
 from flashsale.domain.order_states import Status
 
@@ -15,9 +15,18 @@ Sku = Annotated[str, Meta(pattern=SKU_PATTERN)]
 """The id of an item for sale. It is part of routing keys and paths, so few characters are valid."""
 
 # PostgreSQL's text holds no NUL, UTF-8 no surrogate. Other control characters can forge log lines.
+_CONTROL = r"\x00-\x1f\x7f-\x9f"
 CustomerId = Annotated[
     str,
-    Meta(min_length=1, max_length=LONGEST_ID, pattern=r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"),
+    Meta(
+        min_length=1,
+        max_length=LONGEST_ID,
+        pattern=rf"^[^{_CONTROL}\ud800-\udfff]*\Z",
+        # An id in its normal form has a character that is seen.
+        extra_json_schema={
+            "pattern": rf"^[^{_CONTROL}]*[^{_CONTROL}\s{INVISIBLE}][^{_CONTROL}]*\Z"
+        },
+    ),
 ]
 
 Quantity = Annotated[int, Meta(ge=1, le=1_000)]

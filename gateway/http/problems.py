@@ -15,6 +15,7 @@ from flashsale.domain.errors import FlashsaleError
 from flashsale.observability.gateway_metrics import RequestCounts
 from gateway.http.json_response import JsonResponse
 from gateway.http.options import allow, options_response
+from gateway.http.problem_details import ProblemDetails
 from gateway.http.request_log import log_request, route_of
 from gateway.intake.refusals import (
     IntakePaused,
@@ -183,6 +184,11 @@ class Problem(FlashsaleError):
         """The status of the response."""
         return _KINDS[self.kind][0]
 
+    @property
+    def title(self) -> str:
+        """The title of all problems of this kind."""
+        return _KINDS[self.kind][1]
+
     def response(self) -> JsonResponse:
         """Return the problem as an HTTP response."""
         return _response(self.kind, self.detail, self.headers, self.members)
@@ -203,9 +209,8 @@ def refusal_response(refusal: Refusal) -> JsonResponse:
         members["earlier_attempt"] = "unknown"
     if isinstance(refusal, InvalidOrder):
         members["errors"] = refusal.errors
-    headers = None
-    if refusal.retry_after is not None:
-        headers = {"Retry-After": _retry_after(refusal.retry_after)}
+    wait = refusal.retry_after
+    headers = None if wait is None else {"Retry-After": _retry_after(wait)}
     detail = detail.format_map(vars(refusal))
     if refusal.earlier_unknown:
         detail += _EARLIER_UNKNOWN
@@ -218,12 +223,11 @@ def _response(
     headers: Mapping[str, str] | None,
     members: Mapping[str, Any],
 ) -> JsonResponse:
-    body = _extended_body(kind, detail, members) if members else _body(kind, detail)
+    if members:
+        body = _encode(ProblemDetails(**_basic_members(kind, detail), **members))
+    else:
+        body = _body(kind, detail)
     return JsonResponse(body, _KINDS[kind][0], headers, "application/problem+json")
-
-
-def _extended_body(kind: ProblemKind, detail: str, members: Mapping[str, Any]) -> bytes:
-    return _encode({**_basic_members(kind, detail), **members})
 
 
 @lru_cache(maxsize=256)

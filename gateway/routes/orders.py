@@ -4,6 +4,7 @@ import time
 
 from aiohttp import web
 
+from flashsale.domain.orders import OrderRequest
 from gateway.context import CONTEXT
 from gateway.http.idempotency_key import idempotency_key
 from gateway.http.json_body import read_json_body
@@ -11,7 +12,9 @@ from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem, kind_of
 from gateway.intake.order_request import parse_order
 from gateway.intake.refusals import Refusal
-from gateway.routes.order_status import encode_receipt
+from gateway.openapi.operation import Answer, Body, Operation
+from gateway.openapi.parameters import IDEMPOTENCY_KEY
+from gateway.routes.order_status import DecidedReceipt, QueuedView, encode_receipt
 
 
 async def post_order(request: web.Request) -> JsonResponse:
@@ -38,3 +41,41 @@ async def post_order(request: web.Request) -> JsonResponse:
 
 
 ROUTES = [web.post("/orders", post_order)]
+
+_FOLLOW_UP = {"order_id": "$response.body#/order_id"}
+
+OPERATIONS = {
+    "POST /orders": Operation(
+        "postOrder",
+        "Take an order",
+        {
+            202: Answer(
+                "The broker has confirmed the order. A retry is told what became of the first.",
+                (QueuedView, DecidedReceipt),
+                headers={"Location": "The address of the order's state."},
+                links={
+                    "state": ("getOrder", _FOLLOW_UP),
+                    "events": ("getOrderEvents", _FOLLOW_UP),
+                },
+            )
+        },
+        (
+            "bad-json",
+            "bad-idempotency-key",
+            "unknown-sku",
+            "sale-not-open",
+            "sale-closed",
+            "sold-out",
+            "body-too-large",
+            "unsupported-media-type",
+            "invalid-order",
+            "key-reused",
+            "intake-paused",
+            "queue-full",
+            "broker-unavailable",
+            "ledger-unavailable",
+        ),
+        parameters=(IDEMPOTENCY_KEY,),
+        body=Body(OrderRequest),
+    )
+}

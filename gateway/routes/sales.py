@@ -11,6 +11,7 @@ from flashsale.ledger import LedgerError
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
+from gateway.openapi.operation import Answer, Operation
 
 _encode = msgspec.json.Encoder().encode
 
@@ -41,12 +42,18 @@ class SaleView(msgspec.Struct):
     """What the operator tells shoppers while the intake is paused."""
 
 
+class SalesView(msgspec.Struct):
+    """All sales."""
+
+    sales: list[SaleView]
+
+
 async def get_sales(request: web.Request) -> JsonResponse:
     """Answer with all sales."""
     context = request.app[CONTEXT]
     body = context.sales_listing.read(
         time.monotonic(),
-        lambda: _encode({"sales": [sale_view(context, sale) for sale in context.sales]}),
+        lambda: _encode(SalesView([sale_view(context, sale) for sale in context.sales])),
     )
     return JsonResponse(body)
 
@@ -99,3 +106,15 @@ def _moment(seconds: float | None) -> datetime | None:
 
 
 ROUTES = [web.get("/sales", get_sales), web.get("/sales/{sku}", get_sale)]
+
+OPERATIONS = {
+    "GET /sales": Operation(
+        "listSales", "List all sales", {200: Answer("All sales.", (SalesView,))}
+    ),
+    "GET /sales/{sku}": Operation(
+        "getSale",
+        "Tell how far a sale is sold",
+        {200: Answer("The sale.", (SaleView,))},
+        ("unknown-sku", "ledger-unavailable"),
+    ),
+}

@@ -20,7 +20,8 @@ from flashsale.ledger import (
     SaleUnknown,
 )
 from gateway.http.json_body import read_json_body
-from gateway.http.problems import Problem
+from gateway.http.problems import Problem, ProblemKind
+from gateway.openapi.operation import Body
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -111,3 +112,20 @@ def _sentence(text: str) -> str:
 def _invalid(field: str, detail: str) -> Problem:
     errors = [{"field": field, "detail": detail}]
     return Problem("invalid-change", f"{field}: {detail}" if field else detail, errors=errors)
+
+
+OF_BODIES: tuple[ProblemKind, ...] = (
+    "bad-json",
+    "body-too-large",
+    "unsupported-media-type",
+    "invalid-change",
+)
+"""The problems of a change in a body."""
+
+OF_VERSIONS: tuple[ProblemKind, ...] = ("precondition-failed", "precondition-required")
+"""The problems of a change to a version that the operator has seen."""
+
+
+def patch_of(kind: type) -> Body:
+    """Return the body of a merge patch of that kind."""
+    return Body(kind, (MERGE_PATCH, "application/json"))

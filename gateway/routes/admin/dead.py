@@ -1,6 +1,6 @@
 """`/admin/dead`: the dead letters of orders and services; replay them, or drop them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -16,10 +16,12 @@ from gateway.context import CONTEXT
 from gateway.http.idempotency_key import idempotency_key
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
+from gateway.openapi.operation import Answer, Body, Operation, Parameter
+from gateway.openapi.parameters import IDEMPOTENCY_KEY
 from gateway.operators.dead_letters import Action, Interrupted, QueueUnknown
 from gateway.routes.admin.access import author, operators, viewers
-from gateway.routes.admin.changes import change_problems, read_change
-from gateway.routes.admin.pages import page_size
+from gateway.routes.admin.changes import OF_BODIES, change_problems, read_change
+from gateway.routes.admin.pages import LIMIT, page_size
 
 _encode = msgspec.json.Encoder().encode
 
@@ -59,6 +61,14 @@ class SettleWish(msgspec.Struct, forbid_unknown_fields=True):
     reason: str | None = None
 
 
+class SettledView(msgspec.Struct):
+    """How many letters were replayed or dropped, and the ids of at most 100 of them."""
+
+    queue: str
+    count: int
+    ids: Sequence[str]
+
+
 async def get_dead(request: web.Request) -> JsonResponse:
     """Answer with the dead letters of all queues, or of `?queue=`; `?limit=` letters at most."""
     limit = page_size(request)
@@ -86,7 +96,7 @@ def _post(action: Action) -> Handler:
                 None if wish.all else set(wish.ids or ()),
                 author(request, wish.reason, key),
             )
-        return JsonResponse(_encode({"queue": dead.name, **after}))
+        return JsonResponse(_encode(SettledView(queue=dead.name, **after)))
 
     return post
 
@@ -131,3 +141,37 @@ ROUTES = [
     web.post("/admin/dead/replay", operators(_post("dead.replay"))),
     web.post("/admin/dead/drop", operators(_post("dead.drop"))),
 ]
+
+
+def _settling(operation_id: str, summary: str) -> Operation:
+    return Operation(
+        operation_id,
+        summary,
+        {200: Answer("What was done.", (SettledView,))},
+        (
+            *OF_BODIES,
+            "bad-idempotency-key",
+            "unknown-queue",
+            "key-reused",
+            "queue-full",
+            "broker-unreachable",
+            "ledger-unavailable",
+        ),
+        parameters=(IDEMPOTENCY_KEY,),
+        body=Body(SettleWish),
+        access="operator",
+    )
+
+
+OPERATIONS = {
+    "GET /admin/dead": Operation(
+        "listDeadLetters",
+        "List dead letters",
+        {200: Answer("The queues, and the oldest letters.", (DeadView,))},
+        ("unknown-queue", "broker-unreachable", "ledger-unavailable"),
+        parameters=(Parameter("queue", "query", "Only of this queue."), LIMIT),
+        access="viewer",
+    ),
+    "POST /admin/dead/replay": _settling("replayDeadLetters", "Publish dead letters again"),
+    "POST /admin/dead/drop": _settling("dropDeadLetters", "Drop dead letters"),
+}

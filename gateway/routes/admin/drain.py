@@ -10,11 +10,16 @@ from msgspec import UNSET, UnsetType
 from flashsale.domain.controls import Controls, DrainChange
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
+from gateway.openapi.operation import ENTITY_TAG, Answer, Operation
+from gateway.openapi.parameters import IF_MATCH
 from gateway.routes.admin.access import author, operators, viewers
 from gateway.routes.admin.changes import (
+    OF_BODIES,
+    OF_VERSIONS,
     change_problems,
     entity_tag,
     moment_of,
+    patch_of,
     read_change,
     seen_version,
 )
@@ -111,3 +116,24 @@ ROUTES = [
     web.get("/admin/drain", viewers(get_drain)),
     web.patch("/admin/drain", operators(patch_drain)),
 ]
+
+_ANSWERS = {200: Answer("The controls.", (DrainView,), headers=ENTITY_TAG)}
+
+OPERATIONS = {
+    "GET /admin/drain": Operation(
+        "getDrain",
+        "Tell the controls of the drain",
+        _ANSWERS,
+        ("ledger-unavailable",),
+        access="viewer",
+    ),
+    "PATCH /admin/drain": Operation(
+        "patchDrain",
+        "Pause the drain, or change its rate",
+        _ANSWERS,
+        (*OF_BODIES, *OF_VERSIONS, "ledger-unavailable"),
+        parameters=(IF_MATCH,),
+        body=patch_of(DrainPatch),
+        access="operator",
+    ),
+}

@@ -7,8 +7,18 @@ from msgspec import UNSET, UnsetType
 from flashsale.domain.controls import IntakeChange
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
+from gateway.openapi.operation import ENTITY_TAG, Answer, Operation
+from gateway.openapi.parameters import IF_MATCH
 from gateway.routes.admin.access import author, operators, viewers
-from gateway.routes.admin.changes import change_problems, entity_tag, read_change, seen_version
+from gateway.routes.admin.changes import (
+    OF_BODIES,
+    OF_VERSIONS,
+    change_problems,
+    entity_tag,
+    patch_of,
+    read_change,
+    seen_version,
+)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -66,3 +76,24 @@ ROUTES = [
     web.get("/admin/intake", viewers(get_intake)),
     web.patch("/admin/intake", operators(patch_intake)),
 ]
+
+_ANSWERS = {200: Answer("The controls.", (IntakeView,), headers=ENTITY_TAG)}
+
+OPERATIONS = {
+    "GET /admin/intake": Operation(
+        "getIntake",
+        "Tell whether orders are taken",
+        _ANSWERS,
+        ("ledger-unavailable",),
+        access="viewer",
+    ),
+    "PATCH /admin/intake": Operation(
+        "patchIntake",
+        "Pause the intake, or go on",
+        _ANSWERS,
+        (*OF_BODIES, *OF_VERSIONS, "ledger-unavailable"),
+        parameters=(IF_MATCH,),
+        body=patch_of(IntakePatch),
+        access="operator",
+    ),
+}

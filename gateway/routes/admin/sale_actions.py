@@ -7,9 +7,12 @@ from flashsale.domain.sale_changes import CloseNow, OpenNow, SaleChange, StockCh
 from gateway.context import CONTEXT
 from gateway.http.idempotency_key import idempotency_key
 from gateway.http.json_response import JsonResponse
+from gateway.http.problems import ProblemKind
+from gateway.openapi.operation import Body, Operation
+from gateway.openapi.parameters import IDEMPOTENCY_KEY, IF_MATCH_OR_ANY
 from gateway.routes.admin.access import author, operators
-from gateway.routes.admin.changes import change_problems, read_change, seen_version
-from gateway.routes.admin.sale_view import sale_response, tell_change
+from gateway.routes.admin.changes import OF_BODIES, change_problems, read_change, seen_version
+from gateway.routes.admin.sale_view import ONE_SALE, sale_response, tell_change
 from gateway.routes.admin.sales import sku_of
 
 
@@ -64,3 +67,39 @@ ROUTES = [
     web.post("/admin/sales/{sku}/open", operators(post_open)),
     web.post("/admin/sales/{sku}/close", operators(post_close)),
 ]
+
+
+def _action(
+    operation_id: str, summary: str, body: Body, problems: tuple[ProblemKind, ...] = ()
+) -> Operation:
+    return Operation(
+        operation_id,
+        summary,
+        {200: ONE_SALE},
+        (
+            *OF_BODIES,
+            *problems,
+            "bad-idempotency-key",
+            "unknown-sku",
+            "conflict",
+            "precondition-failed",
+            "key-reused",
+            "ledger-unavailable",
+        ),
+        parameters=(IDEMPOTENCY_KEY, IF_MATCH_OR_ANY),
+        body=body,
+        access="operator",
+    )
+
+
+OPERATIONS = {
+    "POST /admin/sales/{sku}/stock": _action(
+        "changeStock", "Add items, or take some away", Body(StockDifference), ("stock-below-sold",)
+    ),
+    "POST /admin/sales/{sku}/open": _action(
+        "openSale", "Open a sale now", Body(Action, required=False)
+    ),
+    "POST /admin/sales/{sku}/close": _action(
+        "closeSale", "Close a sale now", Body(Action, required=False)
+    ),
+}

@@ -7,6 +7,7 @@ import msgspec
 from flashsale.domain.sales import Sale, SaleState, sale_state
 from gateway.context import Context
 from gateway.http.json_response import JsonResponse
+from gateway.openapi.operation import ENTITY_TAG, Answer
 from gateway.routes.admin.changes import entity_tag
 
 _encode = msgspec.json.Encoder().encode
@@ -28,6 +29,12 @@ class ManagedSaleView(msgspec.Struct):
     opens_at: datetime | None
     closes_at: datetime | None
     version: int
+
+
+class ManagedSalesView(msgspec.Struct):
+    """All sales."""
+
+    sales: list[ManagedSaleView]
 
 
 def managed_view(context: Context, sale: Sale) -> ManagedSaleView:
@@ -65,3 +72,6 @@ async def tell_change(context: Context) -> None:
 
 def _moment(seconds: float | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+ONE_SALE = Answer("The sale as it is now.", (ManagedSaleView,), headers=ENTITY_TAG)

@@ -1,0 +1,187 @@
+"""The OpenAPI document of a gateway, made from its operations and their structs."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from flashsale import __version__
+from flashsale.runtime.settings import Settings
+from gateway.http.problem_details import ProblemDetails
+from gateway.http.problems import ProblemKind
+from gateway.openapi.access import GUARDS, SCHEMES, is_shown
+from gateway.openapi.operation import Answer, Operation, Operations, Parameter
+from gateway.openapi.parameters import IN_PATHS
+from gateway.openapi.problem_responses import (
+    OF_ANY_REQUEST,
+    OF_NO_OPERATION,
+    problem_components,
+    problem_responses,
+    problem_schemas,
+)
+from gateway.openapi.schemas import component_schemas, portable
+
+_PART = re.compile(r"\{(\w+)\}")
+
+_DESCRIPTION = """\
+Takes orders for flash sales, and tells every shopper what becomes of them.
+
+Every error is a problem document (RFC 9457) whose `type` is stable. `HEAD` is answered wherever
+`GET` is, and `OPTIONS` with the methods of an address."""
+
+_TAGS = {
+    "orders": "Take an order, and tell what becomes of it.",
+    "sales": "What is sold, and how far.",
+    "admin": "For operators, with a token.",
+    "ops": "The operator's page and its files, with a token.",
+    "health": "For load balancers and orchestrators.",
+    "pages": "Pages, their files, and this document.",
+}
+_TAG_OF = {"healthz": "health", "readyz": "health"}
+
+
+def openapi_document(operations: Operations, settings: Settings, prefix: str = "") -> Any:
+    """Return the document of the operations that these settings have.
+
+    `prefix` is the path at which clients find the gateway.
+    """
+    shown = {
+        address: operation
+        for address, operation in operations.items()
+        if is_shown(operation.access, settings)
+    }
+    schemas, components = component_schemas(_types(shown.values()))
+    kinds = _kinds(shown)
+    paths: dict[str, dict[str, Any]] = {}
+    for address, operation in shown.items():
+        method, path = address.split(" ")
+        item = paths.setdefault(path, _path_item(path))
+        item[method.lower()] = _operation(path, operation, schemas)
+    used = {_tag(path) for path in paths}
+    guarded = any(GUARDS[operation.access].schemes for operation in shown.values())
+    return {
+        "openapi": "3.1.1",
+        "info": {
+            "title": "Flash sale gateway",
+            "version": __version__,
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": prefix or "/"}],
+        "tags": [
+            {"name": name, "description": text} for name, text in _TAGS.items() if name in used
+        ],
+        "paths": paths,
+        "components": {
+            "schemas": components | problem_schemas(kinds),
+            "responses": problem_components(kinds),
+            **({"securitySchemes": dict(SCHEMES)} if guarded else {}),
+        },
+    }
+
+
+def problems_of(operation: Operation) -> tuple[ProblemKind, ...]:
+    """Return every kind of problem that an operation may answer with."""
+    return (*OF_ANY_REQUEST, *GUARDS[operation.access].problems, *operation.problems)
+
+
+def _kinds(operations: Operations) -> list[ProblemKind]:
+    kinds: dict[ProblemKind, None] = dict.fromkeys(OF_NO_OPERATION)
+    for operation in operations.values():
+        kinds |= dict.fromkeys(problems_of(operation))
+    return list(kinds)
+
+
+def _types(operations: Iterable[Operation]) -> Iterator[type]:
+    yield ProblemDetails
+    for operation in operations:
+        if operation.body is not None:
+            yield operation.body.struct
+        for answer in operation.answers.values():
+            yield from answer.structs
+            yield from answer.events.values()
+
+
+def _path_item(path: str) -> dict[str, Any]:
+    names = _PART.findall(path)
+    if not names:
+        return {}
+    return {
+        "parameters": [
+            {
+                "name": name,
+                "in": "path",
+                "required": True,
+                "description": IN_PATHS[name][0],
+                "schema": portable(IN_PATHS[name][1]),
+            }
+            for name in names
+        ]
+    }
+
+
+def _operation(
+    path: str, operation: Operation, schemas: Mapping[type, Mapping[str, Any]]
+) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.id,
+        "summary": operation.summary,
+        "tags": [_tag(path)],
+    }
+    if operation.parameters:
+        described["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
+    if (body := operation.body) is not None:
+        content = {"schema": schemas[body.struct]}
+        described["requestBody"] = {
+            "required": body.required,
+            "content": {content_type: content for content_type in body.content_types},
+        }
+    answers = {
+        str(status): _answer(answer, schemas) for status, answer in operation.answers.items()
+    }
+    described["responses"] = answers | problem_responses(problems_of(operation))
+    if schemes := GUARDS[operation.access].schemes:
+        described["security"] = [{scheme: []} for scheme in schemes]
+    return described
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "in": parameter.place,
+        "description": parameter.description,
+        "required": parameter.required,
+        "schema": portable(parameter.schema),
+    }
+
+
+def _answer(answer: Answer, schemas: Mapping[type, Mapping[str, Any]]) -> dict[str, Any]:
+    described: dict[str, Any] = {"description": answer.description}
+    if answer.headers:
+        described["headers"] = {
+            name: {"description": text, "schema": {"type": "string"}, "required": True}
+            for name, text in answer.headers.items()
+        }
+    if answer.content_type is not None:
+        described["content"] = {answer.content_type: _content(answer, schemas)}
+    if answer.links:
+        described["links"] = {
+            name: {"operationId": operation_id, "parameters": dict(parameters)}
+            for name, (operation_id, parameters) in answer.links.items()
+        }
+    return described
+
+
+def _content(answer: Answer, schemas: Mapping[type, Mapping[str, Any]]) -> dict[str, Any]:
+    if answer.structs:
+        found = [schemas[struct] for struct in answer.structs]
+        return {"schema": found[0] if len(found) == 1 else {"anyOf": found}}
+    if answer.events:
+        # OpenAPI 3.1 has no way of its own to tell the events of a stream.
+        events = {name: schemas[struct] for name, struct in answer.events.items()}
+        return {"schema": {"type": "string"}, "x-events": events}
+    return {}
+
+
+def _tag(path: str) -> str:
+    first = path.split("/")[1]
+    return first if first in _TAGS else _TAG_OF.get(first, "pages")
