@@ -35,6 +35,10 @@ _SLOW_FIRST = ("faults", "integration", "browser")
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+# `make fuzz` asks for it, by `--hypothesis-profile`.
+hypothesis.settings.register_profile(
+    "fuzz", hypothesis.settings.get_profile("any machine"), max_examples=2_000
+)
 hypothesis.settings.load_profile("any machine")
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from flashsale.domain.customers import LONGEST_ID, normal_customer_id
 from flashsale.domain.orders import OrderRequest
+from gateway.http.whole_numbers import with_whole_numbers
 from gateway.intake.refusals import InvalidOrder, NotJson
 
 _decode = msgspec.json.Decoder(OrderRequest).decode
@@ -41,7 +42,7 @@ def parse_order(body: bytes, *, casefold: bool = False) -> OrderRequest:
     try:
         order = _decode(body)
     except msgspec.ValidationError:
-        order = _with_short_id(body)
+        order = _less_plain(body)
     except UnicodeDecodeError as error:
         raise NotJson("The body is not UTF-8.") from error
     except msgspec.DecodeError as error:
@@ -58,13 +59,13 @@ def parse_order(body: bytes, *, casefold: bool = False) -> OrderRequest:
     return order
 
 
-def _with_short_id(body: bytes) -> OrderRequest:
-    """Return the order of a body that is valid once its customer id is in the normal form.
+def _less_plain(body: bytes) -> OrderRequest:
+    """Return the order of a body that is valid once its values are in their normal form.
 
-    An id of more characters than the limit may have fewer in NFC, and without what does not count.
-    Raises `NotJson` or `InvalidOrder`.
+    A customer id of more characters than the limit may have fewer in NFC, and without what does not
+    count. A quantity may be 2.0. Raises `NotJson` or `InvalidOrder`.
     """
-    value = _parse_strictly(body)
+    value = with_whole_numbers(_parse_strictly(body))
     typed = value.get("customer_id") if isinstance(value, dict) else None
     if isinstance(typed, str) and LONGEST_ID < len(typed) <= _LONGEST_TYPED and _is_plain(typed):
         value["customer_id"] = normal_customer_id(typed)

@@ -176,10 +176,19 @@ def _content(answer: Answer, schemas: Mapping[type, Mapping[str, Any]]) -> dict[
         found = [schemas[struct] for struct in answer.structs]
         return {"schema": found[0] if len(found) == 1 else {"anyOf": found}}
     if answer.events:
-        # OpenAPI 3.1 has no way of its own to tell the events of a stream.
-        events = {name: schemas[struct] for name, struct in answer.events.items()}
-        return {"schema": {"type": "string"}, "x-events": events}
+        events = [_event(name, schemas[struct]) for name, struct in answer.events.items()]
+        return {"schema": events[0] if len(events) == 1 else {"oneOf": events}}
     return {}
+
+
+def _event(name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of an event of a stream: OpenAPI 3.2 describes each one so, too."""
+    data = {"type": "string", "contentMediaType": "application/json", "contentSchema": schema}
+    return {
+        "type": "object",
+        "properties": {"event": {"const": name}, "data": data, "id": {"type": "string"}},
+        "required": ["event", "data"],
+    }
 
 
 def _tag(path: str) -> str:

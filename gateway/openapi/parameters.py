@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from flashsale.domain.controls import MAX_NOTICE
 from flashsale.domain.order_ids import ORDER_ID_PATTERN
 from flashsale.domain.orders import SKU_PATTERN
 from gateway.openapi.operation import Parameter
@@ -29,7 +30,7 @@ IF_MATCH = Parameter(
     "If-Match",
     "header",
     "The `ETag` of the version to change, or `*` for any.",
-    {"type": "string", "pattern": r'^(?:"[0-9]{1,10}"|\*)\Z'},
+    {"anyOf": [{"const": "*"}, {"type": "string", "pattern": r'^(?:W/)?"[!#-~]*"\Z'}]},
     required=True,
 )
 
@@ -37,7 +38,9 @@ IF_MATCH_OR_ANY = Parameter(
     "If-Match", "header", "The `ETag` of the version to change; any without it.", IF_MATCH.schema
 )
 
-REASON = Parameter("reason", "query", "Why, for the audit.", {"type": "string", "maxLength": 500})
+REASON = Parameter(
+    "reason", "query", "Why, for the audit.", {"type": "string", "maxLength": MAX_NOTICE}
+)
 
 
 def limit(largest: int, default: int, what: str) -> Parameter:

@@ -27,8 +27,9 @@ def component_schemas(
 def portable(schema: Any) -> Any:
     r"""Return a schema whose patterns any reader of JSON Schema understands.
 
-    Its regular expressions are those of ECMA 262, in which the end of the text is `$`, not `\Z`.
-    Descriptions lose the indentation that docstrings have.
+    Its regular expressions are those of ECMA 262, in which the end of the text is `$`, not `\Z`,
+    and name no surrogates, as no text in UTF-8 has one. Descriptions lose the indentation that
+    docstrings have.
     """
     if isinstance(schema, dict):
         return {name: _portable_member(name, value) for name, value in schema.items()}
@@ -38,7 +39,7 @@ def portable(schema: Any) -> Any:
 def _portable_member(name: str, value: Any) -> Any:
     if isinstance(value, str):
         if name == "pattern":
-            return value.replace(r"\Z", "$")
+            return value.replace(r"\Z", "$").replace(r"\ud800-\udfff", "")
         if name == "description":
             return inspect.cleandoc(value)
     return portable(value)

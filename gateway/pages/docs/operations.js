@@ -80,20 +80,22 @@ function answerTable(openapi, responses) {
 
 function bodies(content) {
   // The types of content of one body have the same schema.
-  const [[, { schema, "x-events": events } = {}] = []] = Object.entries(content);
+  const [[, { schema } = {}] = []] = Object.entries(content);
   const types = Object.keys(content).join(" or ");
   if (!types) return ["none"];
-  const named = events
-    ? Object.entries(events).flatMap(([name, of]) => [
-        element("br"),
-        element("code", {}, name),
-        ": ",
-        ...shortType(of),
-      ])
-    : schema
-      ? [": ", ...shortType(schema)]
-      : [];
-  return [element("small", {}, types), ...named];
+  if (!schema) return [element("small", {}, types)];
+  const shown = types === "text/event-stream" ? events(schema) : [": ", ...shortType(schema)];
+  return [element("small", {}, types), ...shown];
+}
+
+// A stream has one schema for each event, with the name of the event and what its data is.
+function events(schema) {
+  return (schema.oneOf ?? [schema]).flatMap(({ properties: { event, data } }) => [
+    element("br"),
+    element("code", {}, event.const),
+    ": ",
+    ...shortType(data.contentSchema),
+  ]);
 }
 
 function joinedCodes(names) {

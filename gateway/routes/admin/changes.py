@@ -21,6 +21,8 @@ from flashsale.ledger import (
 )
 from gateway.http.json_body import read_json_body
 from gateway.http.problems import Problem, ProblemKind
+from gateway.http.validators import strong_tags
+from gateway.http.whole_numbers import with_whole_numbers
 from gateway.openapi.operation import Body
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -28,7 +30,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 MERGE_PATCH = "application/merge-patch+json"
 """RFC 7396. Plain JSON is taken, too."""
 
-_TAG = re.compile(r'\s*"(\d{1,10})"\s*\Z')
+_VERSION = re.compile(r'"([0-9]{1,10})"\Z')
 _FIELD = re.compile(r"`\$\.([^`]*)`")
 
 
@@ -36,13 +38,20 @@ async def read_change(request: web.Request, kind: type[T]) -> T:
     """Return the body as a change of that kind. Raises `Problem`."""
     body = await read_json_body(request, also=MERGE_PATCH)
     try:
-        return msgspec.json.decode(body or b"{}", type=kind)
+        return _decode(body or b"{}", kind)
     except msgspec.ValidationError as error:
         found = _FIELD.search(str(error))
         detail = str(error).partition(" - at ")[0]
         raise _invalid(found[1] if found else "", detail) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem("bad-json", str(error)) from error
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError:
+        return msgspec.convert(with_whole_numbers(msgspec.json.decode(body)), kind)
 
 
 def entity_tag(version: int) -> dict[str, str]:
@@ -61,10 +70,13 @@ def seen_version(request: web.Request, *, required: bool = True) -> int | None:
         if required:
             raise Problem("precondition-required", "Send the ETag of what you saw as If-Match.")
         return None
-    tags = ",".join(given).split(",")
-    if any(tag.strip() == "*" for tag in tags):
+    joined = ",".join(given).strip(" \t")
+    if joined == "*":
         return None
-    versions = [int(match[1]) for tag in tags if (match := _TAG.match(tag))]
+    tags = strong_tags(joined)
+    if tags is None:
+        raise Problem("bad-request", "If-Match is a list of ETags, or *.")
+    versions = [int(match[1]) for tag in tags if (match := _VERSION.match(tag))]
     if len(versions) != 1:
         raise Problem("precondition-failed", "If-Match names no version that was ever here.")
     return versions[0]

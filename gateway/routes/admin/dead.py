@@ -18,6 +18,7 @@ from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
 from gateway.openapi.operation import Answer, Body, Operation, Parameter
 from gateway.openapi.parameters import IDEMPOTENCY_KEY
+from gateway.openapi.terms import Text
 from gateway.operators.dead_letters import Action, Interrupted, QueueUnknown
 from gateway.routes.admin.access import author, operators, viewers
 from gateway.routes.admin.changes import OF_BODIES, change_problems, read_change
@@ -58,7 +59,7 @@ class SettleWish(msgspec.Struct, forbid_unknown_fields=True):
     queue: str
     ids: list[str] | None = None
     all: bool = False
-    reason: str | None = None
+    reason: Text | None = None
 
 
 class SettledView(msgspec.Struct):

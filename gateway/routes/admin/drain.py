@@ -12,6 +12,7 @@ from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
 from gateway.openapi.operation import ENTITY_TAG, Answer, Operation
 from gateway.openapi.parameters import IF_MATCH
+from gateway.openapi.terms import Moment, Rate, Text
 from gateway.routes.admin.access import author, operators, viewers
 from gateway.routes.admin.changes import (
     OF_BODIES,
@@ -31,10 +32,10 @@ class DrainPatch(msgspec.Struct, forbid_unknown_fields=True):
     """A change. `rate: null` goes back to the rate of the environment."""
 
     paused: bool | UnsetType = UNSET
-    rate: int | UnsetType | None = UNSET
+    rate: Rate | UnsetType | None = UNSET
     for_seconds: float | None = None
-    until: str | None = None
-    reason: str | None = None
+    until: Moment | None = None
+    reason: Text | None = None
 
 
 class DrainView(msgspec.Struct):

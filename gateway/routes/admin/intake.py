@@ -9,6 +9,7 @@ from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
 from gateway.openapi.operation import ENTITY_TAG, Answer, Operation
 from gateway.openapi.parameters import IF_MATCH
+from gateway.openapi.terms import Text
 from gateway.routes.admin.access import author, operators, viewers
 from gateway.routes.admin.changes import (
     OF_BODIES,
@@ -27,8 +28,8 @@ class IntakePatch(msgspec.Struct, forbid_unknown_fields=True):
     """A change. The notice is for shoppers, the reason for operators."""
 
     paused: bool | UnsetType = UNSET
-    notice: str | None = None
-    reason: str | None = None
+    notice: Text | None = None
+    reason: Text | None = None
 
 
 class IntakeView(msgspec.Struct):

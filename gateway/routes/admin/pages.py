@@ -33,4 +33,9 @@ def cursor(request: web.Request) -> int | None:
 
 LIMIT = limit(_LARGEST, _DEFAULT, "items")
 
-CURSOR = Parameter("cursor", "query", "The `next` of the page before; none for the first page.")
+CURSOR = Parameter(
+    "cursor",
+    "query",
+    "The `next` of the page before; none for the first page.",
+    {"type": "string", "minLength": 1},
+)

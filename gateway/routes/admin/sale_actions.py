@@ -10,6 +10,7 @@ from gateway.http.json_response import JsonResponse
 from gateway.http.problems import ProblemKind
 from gateway.openapi.operation import Body, Operation
 from gateway.openapi.parameters import IDEMPOTENCY_KEY, IF_MATCH_OR_ANY
+from gateway.openapi.terms import ItemsMore, Text
 from gateway.routes.admin.access import author, operators
 from gateway.routes.admin.changes import OF_BODIES, change_problems, read_change, seen_version
 from gateway.routes.admin.sale_view import ONE_SALE, sale_response, tell_change
@@ -19,14 +20,14 @@ from gateway.routes.admin.sales import sku_of
 class StockDifference(msgspec.Struct, forbid_unknown_fields=True):
     """The items to add, or to take away if the number is negative."""
 
-    add: int
-    reason: str | None = None
+    add: ItemsMore
+    reason: Text | None = None
 
 
 class Action(msgspec.Struct, forbid_unknown_fields=True):
     """An action that needs no more than the reason of the operator."""
 
-    reason: str | None = None
+    reason: Text | None = None
 
 
 async def post_stock(request: web.Request) -> JsonResponse:

@@ -17,6 +17,17 @@ from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
 from gateway.openapi.operation import ENTITY_TAG, Answer, Body, Operation
 from gateway.openapi.parameters import IDEMPOTENCY_KEY, IF_MATCH, REASON
+from gateway.openapi.terms import (
+    Address,
+    Currency,
+    Items,
+    ItemsEach,
+    Moment,
+    Price,
+    SaleSku,
+    Text,
+    Title,
+)
 from gateway.routes.admin.access import author, operators, viewers
 from gateway.routes.admin.changes import (
     OF_BODIES,
@@ -43,29 +54,29 @@ _encode = msgspec.json.Encoder().encode
 class NewSale(msgspec.Struct, forbid_unknown_fields=True):
     """A sale to create. Without `opens_at` it is open at once, without `closes_at` for good."""
 
-    sku: str
-    stock: int
-    customer_limit: int | None = None
-    opens_at: str | None = None
-    closes_at: str | None = None
-    title: str | None = None
-    price: str | None = None
-    currency: str | None = None
-    picture_url: str | None = None
-    reason: str | None = None
+    sku: SaleSku
+    stock: Items
+    customer_limit: ItemsEach | None = None
+    opens_at: Moment | None = None
+    closes_at: Moment | None = None
+    title: Title | None = None
+    price: Price | None = None
+    currency: Currency | None = None
+    picture_url: Address | None = None
+    reason: Text | None = None
 
 
 class SalePatch(msgspec.Struct, forbid_unknown_fields=True):
     """A change of terms (RFC 7396): null removes a term, a term that is absent stays."""
 
-    customer_limit: int | UnsetType | None = UNSET
-    opens_at: str | UnsetType | None = UNSET
-    closes_at: str | UnsetType | None = UNSET
-    title: str | UnsetType | None = UNSET
-    price: str | UnsetType | None = UNSET
-    currency: str | UnsetType | None = UNSET
-    picture_url: str | UnsetType | None = UNSET
-    reason: str | None = None
+    customer_limit: ItemsEach | UnsetType | None = UNSET
+    opens_at: Moment | UnsetType | None = UNSET
+    closes_at: Moment | UnsetType | None = UNSET
+    title: Title | UnsetType | None = UNSET
+    price: Price | UnsetType | None = UNSET
+    currency: Currency | UnsetType | None = UNSET
+    picture_url: Address | UnsetType | None = UNSET
+    reason: Text | None = None
 
 
 async def get_sales(request: web.Request) -> JsonResponse:
