@@ -13,6 +13,7 @@ from flashsale.broker import AccessRefused, BrokerUnavailable, QueueInUse, upgra
 from flashsale.broker.topology_diagram import mermaid, tables
 from flashsale.cli import run
 from flashsale.cli.advise import advise_on_queue
+from flashsale.cli.asyncapi import asyncapi
 from flashsale.cli.audit import audit
 from flashsale.cli.check import check
 from flashsale.cli.controls import drain_app, intake_app
@@ -136,6 +137,7 @@ def topology(
         Console().print(table)
 
 
+app.command()(asyncapi)
 app.command("advise")(advise_on_queue)
 app.command()(check)
 app.command()(demo)

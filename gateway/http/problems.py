@@ -15,7 +15,6 @@ from flashsale.domain.errors import FlashsaleError
 from flashsale.observability.gateway_metrics import RequestCounts
 from gateway.http.json_response import JsonResponse
 from gateway.http.options import allow, options_response
-from gateway.http.problem_details import ProblemDetails
 from gateway.http.request_log import log_request, route_of
 from gateway.intake.refusals import (
     IntakePaused,
@@ -31,6 +30,7 @@ from gateway.intake.refusals import (
     SoldOut,
     UnknownSku,
 )
+from gateway.openapi.problem_details import ProblemDetails
 
 if TYPE_CHECKING:
     from gateway.server.connection import Connection

@@ -9,8 +9,8 @@ import msgspec
 
 from flashsale.domain.customers import LONGEST_ID, normal_customer_id
 from flashsale.domain.orders import OrderRequest
-from gateway.http.whole_numbers import with_whole_numbers
 from gateway.intake.refusals import InvalidOrder, NotJson
+from gateway.intake.whole_numbers import with_whole_numbers
 
 _decode = msgspec.json.Decoder(OrderRequest).decode
 

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from flashsale import __version__
+from flashsale.messages.json_schemas import component_schemas, portable
 from flashsale.runtime.settings import Settings
-from gateway.http.problem_details import ProblemDetails
 from gateway.http.problems import ProblemKind
 from gateway.openapi.access import GUARDS, SCHEMES, is_shown
 from gateway.openapi.operation import Answer, Operation, Operations, Parameter
 from gateway.openapi.parameters import IN_PATHS
+from gateway.openapi.problem_details import ProblemDetails
 from gateway.openapi.problem_responses import (
     OF_ANY_REQUEST,
     OF_NO_OPERATION,
@@ -18,7 +19,6 @@ from gateway.openapi.problem_responses import (
     problem_responses,
     problem_schemas,
 )
-from gateway.openapi.schemas import component_schemas, portable
 
 _PART = re.compile(r"\{(\w+)\}")
 

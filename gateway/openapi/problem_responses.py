@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
-from gateway.http.problem_details import ProblemDetails
+from flashsale.messages.json_schemas import reference
 from gateway.http.problems import Problem, ProblemKind
-from gateway.openapi.schemas import reference
+from gateway.openapi.problem_details import ProblemDetails
 
 OF_ANY_REQUEST: tuple[ProblemKind, ...] = (
     "bad-request",

@@ -22,7 +22,7 @@ from flashsale.ledger import (
 from gateway.http.json_body import read_json_body
 from gateway.http.problems import Problem, ProblemKind
 from gateway.http.validators import strong_tags
-from gateway.http.whole_numbers import with_whole_numbers
+from gateway.intake.whole_numbers import with_whole_numbers
 from gateway.openapi.operation import Body
 
 T = TypeVar("T", bound=msgspec.Struct)
