@@ -28,7 +28,7 @@ from loadtest.servers import (
 
 _numbers = itertools.count(1)
 _HERE = Path(__file__).parent
-_SLOW_FIRST = ("faults", "integration", "browser")
+_SLOW_FIRST = ("faults", "integration", "contract", "browser")
 """The folders of tests that take long, the slowest first."""
 
 # How fast a machine is proves nothing.
