@@ -35,7 +35,7 @@ FILES = r"/(page|ops|docs)/.*\.(js|css|svg)"
 OPERATORS = r"/(admin|ops)\b.*"
 # All files are served by the same few lines, and a wrong token waits for a second.
 SHORT = ("--max-examples", "2", "--exclude-checks", "ignored_auth")
-LONG = ("--max-examples", "100")
+LONG = ("--max-examples", "250")
 
 
 async def prepare(database_url: str) -> None:
