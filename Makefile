@@ -30,7 +30,7 @@ faults: ## play every fault that a sale meets, three times each, and print a tab
 	@FAULTS_SEEDS=3 MODEL_SALES=400 $(bin)/python -m pytest --numprocesses 4 \
 	    -o faulthandler_timeout=900 tests/faults tests/model $(ARGS)
 
-fuzz: ## try thousands of random inputs: rules, parsers, and the API on both stacks; 10 minutes
+fuzz: ## try thousands of random inputs: rules, parsers, and the API; 20 minutes
 	@scripts/venv dev
 	@scripts/test-needs
 	@$(bin)/python -m pytest --numprocesses 2 --dist loadfile -m hypothesis --hypothesis-profile fuzz \

@@ -37,7 +37,7 @@ hypothesis.settings.register_profile(
 )
 # `make fuzz` asks for it, by `--hypothesis-profile`.
 hypothesis.settings.register_profile(
-    "fuzz", hypothesis.settings.get_profile("any machine"), max_examples=2_000
+    "fuzz", hypothesis.settings.get_profile("any machine"), max_examples=1_000
 )
 hypothesis.settings.load_profile("any machine")
 
