@@ -1,5 +1,5 @@
 # Every target uses the .venv of the checkout, and makes it if it is missing or out of date.
-.PHONY: help demo test test-pythons test-image test-compose test-rabbitmq4 faults lint bench bench-status bench-services bench-peers bench-scale bench-brokers bench-limits audit-dependencies spike soak dashboards lock clean
+.PHONY: help demo test test-pythons test-image test-compose test-rabbitmq4 faults fuzz lint bench bench-status bench-services bench-peers bench-scale bench-brokers bench-limits audit-dependencies spike soak dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -29,6 +29,12 @@ faults: ## play every fault that a sale meets, three times each, and print a tab
 	@scripts/test-needs
 	@FAULTS_SEEDS=3 MODEL_SALES=400 $(bin)/python -m pytest --numprocesses 4 \
 	    -o faulthandler_timeout=900 tests/faults tests/model $(ARGS)
+
+fuzz: ## try thousands of random inputs: rules, parsers, and the API; 20 minutes
+	@scripts/venv dev
+	@scripts/test-needs
+	@$(bin)/python -m pytest --numprocesses 2 --dist loadfile -m hypothesis --hypothesis-profile fuzz \
+	    -o faulthandler_timeout=900 $(ARGS)
 
 test-image: ## build the Dockerfile without a registry and start the image; as root on Debian
 	@scripts/venv dev

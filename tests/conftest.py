@@ -28,12 +28,16 @@ from loadtest.servers import (
 
 _numbers = itertools.count(1)
 _HERE = Path(__file__).parent
-_SLOW_FIRST = ("faults", "integration", "browser")
+_SLOW_FIRST = ("faults", "integration", "contract", "browser")
 """The folders of tests that take long, the slowest first."""
 
 # How fast a machine is proves nothing.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+# `make fuzz` asks for it, by `--hypothesis-profile`.
+hypothesis.settings.register_profile(
+    "fuzz", hypothesis.settings.get_profile("any machine"), max_examples=1_000
 )
 hypothesis.settings.load_profile("any machine")
 

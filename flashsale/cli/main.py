@@ -13,6 +13,7 @@ from flashsale.broker import AccessRefused, BrokerUnavailable, QueueInUse, upgra
 from flashsale.broker.topology_diagram import mermaid, tables, topology_fields
 from flashsale.cli import run
 from flashsale.cli.advise import advise_on_queue
+from flashsale.cli.asyncapi import asyncapi
 from flashsale.cli.audit import audit
 from flashsale.cli.check import check
 from flashsale.cli.controls import drain_app, intake_app
@@ -147,6 +148,7 @@ def topology(
         Console().print(table)
 
 
+app.command()(asyncapi)
 app.command("advise")(advise_on_queue)
 app.command(cls=OptionalJsonFile)(check)
 app.command()(demo)

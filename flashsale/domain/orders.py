@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from flashsale.domain.customers import LONGEST_ID
+from flashsale.domain.customers import INVISIBLE, LONGEST_ID
 from flashsale.domain.order_ids import ORDER_ID_PATTERN
 from flashsale.domain.order_states import Status
 
@@ -17,7 +17,13 @@ Sku = Annotated[str, Meta(pattern=SKU_PATTERN)]
 # PostgreSQL's text holds no NUL, UTF-8 no surrogate. Other control characters can forge log lines.
 CustomerId = Annotated[
     str,
-    Meta(min_length=1, max_length=LONGEST_ID, pattern=r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z"),
+    Meta(
+        min_length=1,
+        max_length=LONGEST_ID,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f\ud800-\udfff]*\Z",
+        # For those who read the schema: an id in its normal form has a character that is seen.
+        extra_json_schema={"allOf": [{"pattern": rf"[^\s{INVISIBLE}]"}]},
+    ),
 ]
 
 Quantity = Annotated[int, Meta(ge=1, le=1_000)]

@@ -37,6 +37,7 @@ from gateway.intake.refusals import (
     SoldOut,
     UnknownSku,
 )
+from gateway.openapi.problem_details import ProblemDetails
 
 if TYPE_CHECKING:
     from gateway.server.connection import Connection
@@ -111,6 +112,11 @@ class Problem(FlashsaleError):
         """The status of the response."""
         return KINDS[self.kind][0]
 
+    @property
+    def title(self) -> str:
+        """The title of all problems of this kind."""
+        return KINDS[self.kind][1]
+
     def response(self) -> JsonResponse:
         """Return the problem as an HTTP response."""
         return _response(self.kind, self.detail, self.headers, self.members)
@@ -131,9 +137,8 @@ def refusal_response(refusal: Refusal) -> JsonResponse:
         members["earlier_attempt"] = "unknown"
     if isinstance(refusal, InvalidOrder):
         members["errors"] = refusal.errors
-    headers = None
-    if refusal.retry_after is not None:
-        headers = {"Retry-After": _retry_after(refusal.retry_after)}
+    wait = refusal.retry_after
+    headers = None if wait is None else {"Retry-After": _retry_after(wait)}
     detail = detail.format_map(vars(refusal))
     if refusal.earlier_unknown:
         detail += _EARLIER_UNKNOWN
@@ -146,12 +151,11 @@ def _response(
     headers: Mapping[str, str] | None,
     members: Mapping[str, Any],
 ) -> JsonResponse:
-    body = _extended_body(kind, detail, members) if members else _body(kind, detail)
+    if members:
+        body = _encode(ProblemDetails(**_basic_members(kind, detail), **members))
+    else:
+        body = _body(kind, detail)
     return JsonResponse(body, KINDS[kind][0], headers, "application/problem+json")
-
-
-def _extended_body(kind: ProblemKind, detail: str, members: Mapping[str, Any]) -> bytes:
-    return _encode({**_basic_members(kind, detail), **members})
 
 
 @lru_cache(maxsize=256)

@@ -1,4 +1,7 @@
-"""Does the client already have this version? `If-None-Match`, RFC 9110 13.1.2."""
+"""Entity tags: which version has the client (`If-None-Match`), which does it change (`If-Match`)?
+
+RFC 9110 8.8.3, 13.1.1 and 13.1.2.
+"""
 
 import re
 
@@ -18,3 +21,10 @@ def has_version(request: web.Request, etag: str) -> bool:
     if given == "*":
         return True
     return bool(_LIST.match(given)) and etag in _TAG.findall(given)
+
+
+def strong_tags(given: str) -> list[str] | None:
+    """Return the strong entity tags of a list, with their quotes; None if it is not well-formed."""
+    if not _LIST.match(given):
+        return None
+    return [tag[0] for tag in _TAG.finditer(given) if not tag[0].startswith("W/")]

@@ -11,9 +11,10 @@ from msgspec import UNSET, UnsetType
 from flashsale.domain.customers import LONGEST_ID, normal_customer_id
 from flashsale.domain.orders import CustomerId, OrderRequest, Quantity, Sku
 from gateway.intake.refusals import InvalidOrder, NotJson, OtherCustomer
+from gateway.intake.whole_numbers import with_whole_numbers
 
 
-class _CallersOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class CallersOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The body of `POST /orders` if a token says who orders."""
 
     sku: Sku
@@ -22,7 +23,7 @@ class _CallersOrder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _decode = msgspec.json.Decoder(OrderRequest).decode
-_decode_callers_order = msgspec.json.Decoder(_CallersOrder).decode
+_decode_callers_order = msgspec.json.Decoder(CallersOrder).decode
 
 # An order with three fields and two texts has ten quotes. More of them mean an escape or a field
 # that appears twice.
@@ -55,7 +56,7 @@ def parse_order(body: bytes, *, casefold: bool = False, caller: str | None = Non
     try:
         order = _decode(body) if caller is None else _of_caller(_decode_callers_order(body), caller)
     except msgspec.ValidationError:
-        order = _with_short_id(body, caller)
+        order = _less_plain(body, caller)
     except UnicodeDecodeError as error:
         raise NotJson("The body is not UTF-8.") from error
     except msgspec.DecodeError as error:
@@ -75,27 +76,27 @@ def parse_order(body: bytes, *, casefold: bool = False, caller: str | None = Non
     return order
 
 
-def _of_caller(order: _CallersOrder, caller: str) -> OrderRequest:
+def _of_caller(order: CallersOrder, caller: str) -> OrderRequest:
     customer_id = caller if order.customer_id is UNSET else order.customer_id
     return OrderRequest(order.sku, customer_id, order.quantity)
 
 
-def _with_short_id(body: bytes, caller: str | None) -> OrderRequest:
-    """Return the order of a body that is valid once its customer id is in the normal form.
+def _less_plain(body: bytes, caller: str | None) -> OrderRequest:
+    """Return the order of a body that is valid once its values are in their normal form.
 
-    An id of more characters than the limit may have fewer in NFC, and without what does not count.
-    Raises `NotJson` or `InvalidOrder`.
+    A customer id of more characters than the limit may have fewer in NFC, and without what does not
+    count. A quantity may be 2.0. Raises `NotJson` or `InvalidOrder`.
     """
-    value = _parse_strictly(body)
+    value = with_whole_numbers(_parse_strictly(body))
     typed = value.get("customer_id") if isinstance(value, dict) else None
     if isinstance(typed, str) and LONGEST_ID < len(typed) <= _LONGEST_TYPED and _is_plain(typed):
         value["customer_id"] = normal_customer_id(typed)
     try:
         if caller is not None:
-            return _of_caller(msgspec.convert(value, _CallersOrder), caller)
+            return _of_caller(msgspec.convert(value, CallersOrder), caller)
         return msgspec.convert(value, OrderRequest)
     except (msgspec.ValidationError, UnicodeEncodeError):
-        _raise_invalid_order(value, OrderRequest if caller is None else _CallersOrder)
+        _raise_invalid_order(value, OrderRequest if caller is None else CallersOrder)
 
 
 def _is_plain(text: str) -> bool:

@@ -47,7 +47,24 @@ _OPS_FILES = {
     "/ops/uplot.css": ("uplot/uPlot.min.css", "text/css; charset=utf-8"),
     "/ops/uplot.js": ("uplot/uPlot.iife.min.js", "text/javascript; charset=utf-8"),
 }
+_DOCS_FILES = {
+    "/docs": ("docs/docs.html", "text/html; charset=utf-8"),
+    "/docs/docs.css": ("docs/docs.css", "text/css; charset=utf-8"),
+    **{
+        f"/docs/{name}.js": (f"docs/{name}.js", "text/javascript; charset=utf-8")
+        for name in ("docs", "elements", "operations", "schemas")
+    },
+}
 _COMMON = header_lines(PAGE)
+
+SHOP_TYPES = {"/": _SHOP_PAGE[1], **{path: of for path, (_, of) in _SHOP_FILES.items()}}
+"""The content types of the shopper's page and its assets, by path."""
+
+OPS_TYPES = {path: content_type for path, (_, content_type) in _OPS_FILES.items()}
+"""The content types of the operator's page and its assets, by path."""
+
+DOCS_TYPES = {path: content_type for path, (_, content_type) in _DOCS_FILES.items()}
+"""The content types of the page that shows the API, and its assets, by path."""
 
 
 def shop_files() -> Iterator[tuple[str, Handler]]:
@@ -59,6 +76,11 @@ def shop_files() -> Iterator[tuple[str, Handler]]:
 def ops_files() -> Iterator[tuple[str, Handler]]:
     """Yield the paths and handlers of the operator's page and its assets."""
     return _handlers(_OPS_FILES)
+
+
+def docs_files() -> Iterator[tuple[str, Handler]]:
+    """Yield the paths and handlers of the page that shows the API, and its assets."""
+    return _handlers(_DOCS_FILES)
 
 
 def _handlers(files: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, Handler]]:

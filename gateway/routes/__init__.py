@@ -1,9 +1,12 @@
-"""The HTTP addresses: one file each, with a list of routes named `ROUTES`."""
+"""The HTTP addresses: one file each, with its `ROUTES`, and `OPERATIONS`, which describe them."""
 
 from aiohttp import web
 
+from gateway.context import CONTEXT
+from gateway.openapi.operation import Operations
 from gateway.routes import (
     admin,
+    description,
     health,
     ops,
     order_events,
@@ -15,16 +18,30 @@ from gateway.routes import (
     sales,
 )
 
+_ADDRESSES = (
+    orders,
+    order_status,
+    order_events,
+    sales,
+    sale_events,
+    ranking,
+    pages,
+    ops,
+    admin,
+    health,
+    description,
+)
+
+OPERATIONS: Operations = {
+    address: operation
+    for addresses in _ADDRESSES
+    for address, operation in addresses.OPERATIONS.items()
+}
+"""All operations, in the order in which the document lists them."""
+
 
 def add_routes(app: web.Application) -> None:
     """Add every route of the gateway."""
-    app.add_routes(orders.ROUTES)
-    app.add_routes(order_status.ROUTES)
-    app.add_routes(order_events.ROUTES)
-    app.add_routes(sales.ROUTES)
-    app.add_routes(sale_events.ROUTES)
-    app.add_routes(ranking.ROUTES)
-    app.add_routes(pages.ROUTES)
-    app.add_routes(ops.ROUTES)
-    app.add_routes(admin.ROUTES)
-    app.add_routes(health.ROUTES)
+    for addresses in _ADDRESSES:
+        app.add_routes(addresses.ROUTES)
+    app[description.DOCUMENTS] = description.Documents(OPERATIONS, app[CONTEXT].settings)

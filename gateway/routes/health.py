@@ -1,15 +1,29 @@
 """`GET /healthz`: is the process alive? `GET /readyz`: should it get requests?"""
 
+import msgspec
 from aiohttp import web
 
 from gateway.context import CONTEXT
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
+from gateway.openapi.operation import Answer, Operation
+
+_encode = msgspec.json.Encoder().encode
+
+
+class HealthView(msgspec.Struct):
+    """That the process is `alive`, or that the gateway is `ready`."""
+
+    status: str
+
+
+_ALIVE = _encode(HealthView("alive"))
+_READY = _encode(HealthView("ready"))
 
 
 async def healthz(_: web.Request) -> JsonResponse:
     """Answer as long as the event loop turns."""
-    return JsonResponse(b'{"status":"alive"}')
+    return JsonResponse(_ALIVE)
 
 
 async def readyz(request: web.Request) -> JsonResponse:
@@ -33,7 +47,19 @@ async def readyz(request: web.Request) -> JsonResponse:
     if troubles:
         detail = "; ".join(f"{part}: {trouble}" for part, trouble in troubles.items())
         raise Problem("not-ready", detail, checks=troubles, retry_after=1)
-    return JsonResponse(b'{"status":"ready"}')
+    return JsonResponse(_READY)
 
 
 ROUTES = [web.get("/healthz", healthz), web.get("/readyz", readyz)]
+
+OPERATIONS = {
+    "GET /healthz": Operation(
+        "getHealth", "Is the process alive?", {200: Answer("It is.", (HealthView,))}
+    ),
+    "GET /readyz": Operation(
+        "getReadiness",
+        "Should the gateway get requests?",
+        {200: Answer("Orders can be taken and looked up.", (HealthView,))},
+        ("not-ready",),
+    ),
+}

@@ -8,7 +8,8 @@ from aiohttp import web
 from gateway.context import CONTEXT
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
-from gateway.pages import ops_files
+from gateway.openapi.operation import Answer, Operation, Parameter, files
+from gateway.pages import OPS_TYPES, ops_files
 from gateway.routes.admin.access import ROLE, viewers
 from gateway.state.ops_samples import OpsSample
 
@@ -48,3 +49,21 @@ ROUTES = [
     *(web.get(path, viewers(handler)) for path, handler in ops_files()),
     web.get("/ops/samples", viewers(get_samples)),
 ]
+
+OPERATIONS = {
+    **files(OPS_TYPES, "viewer"),
+    "GET /ops/samples": Operation(
+        "getSamples",
+        "Tell what happened second by second",
+        {200: Answer("The samples, the oldest first.", (OpsView,))},
+        parameters=(
+            Parameter(
+                "after",
+                "query",
+                "Only samples after this moment, in Unix seconds.",
+                {"type": "integer", "minimum": 0, "maximum": 10**12 - 1, "default": 0},
+            ),
+        ),
+        access="viewer",
+    ),
+}

@@ -7,7 +7,8 @@ from flashsale.domain.order_states import Status
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
 from gateway.http.sse import event
-from gateway.routes.order_status import QueuedView, find_order, order_view
+from gateway.openapi.operation import Answer, Operation, Parameter
+from gateway.routes.order_status import DecidedView, QueuedView, find_order, order_view
 from gateway.routes.streams import listen, open_stream
 from gateway.state.orders import KnownOrder
 
@@ -19,7 +20,7 @@ class TicketView(msgspec.Struct, omit_defaults=True):
     """An order that waits: its position is its `number` less the count of `served` orders."""
 
     order_id: str
-    status: str
+    status: Status
     position: int
     eta_seconds: float | None
     number: int
@@ -47,6 +48,8 @@ async def get_order_events(request: web.Request) -> web.StreamResponse:
         # The browser reconnects when the stream ends; a 204 tells it to stop that.
         return JsonResponse(b"", 204)
     stream = await open_stream(request)
+    if request.method == "HEAD":
+        return stream
     if order.status is Status.QUEUED:
         stream.send(_ticket_event(context, order))
         await listen(context, _TOPIC, stream, order.decision())
@@ -96,4 +99,30 @@ def _final_id(order: KnownOrder) -> str:
     return f"final-{order.status}"
 
 
-ROUTES = [web.get("/orders/{order_id}/events", get_order_events, allow_head=False)]
+ROUTES = [web.get("/orders/{order_id}/events", get_order_events)]
+
+OPERATIONS = {
+    "GET /orders/{order_id}/events": Operation(
+        "getOrderEvents",
+        "Stream what becomes of an order",
+        {
+            200: Answer(
+                "Server-sent events, until the order is decided.",
+                content_type="text/event-stream",
+                events={
+                    "queued": TicketView,
+                    "progress": ProgressView,
+                    "confirmed": DecidedView,
+                    "rejected": DecidedView,
+                    "failed": DecidedView,
+                },
+            ),
+            204: Answer("The client has had the last event.", content_type=None),
+        },
+        ("unknown-order", "too-many-streams", "ledger-unavailable"),
+        parameters=(
+            Parameter("Last-Event-ID", "header", "The last event that the client has had."),
+        ),
+        access="shopper",
+    )
+}

@@ -15,6 +15,7 @@ from flashsale.messages.announcements import decision_on
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
+from gateway.openapi.operation import Answer, Operation, Parameter
 from gateway.state.announcements import ANNOUNCE_SECONDS
 from gateway.state.orders import KnownOrder
 
@@ -33,7 +34,7 @@ class QueuedView(msgspec.Struct, omit_defaults=True):
     """
 
     order_id: str
-    status: str
+    status: Status
     position: int
     eta_seconds: float | None
     paused: bool = False
@@ -43,7 +44,7 @@ class DecidedView(msgspec.Struct, omit_defaults=True):
     """An order that is decided."""
 
     order_id: str
-    status: str
+    status: Status
     reason: str | None = None
     sku: str | None = None
     quantity: int | None = None
@@ -147,3 +148,20 @@ def _preferred_wait(request: web.Request) -> int | None:
 
 
 ROUTES = [web.get("/orders/{order_id}", get_order)]
+
+OPERATIONS = {
+    "GET /orders/{order_id}": Operation(
+        "getOrder",
+        "Tell the state of an order",
+        {200: Answer("The state of the order.", (QueuedView, DecidedView))},
+        ("unknown-order", "ledger-unavailable"),
+        parameters=(
+            Parameter(
+                "Prefer",
+                "header",
+                "`wait=20` answers once the order is decided, or after 20 s (RFC 7240).",
+            ),
+        ),
+        access="shopper",
+    )
+}

@@ -4,16 +4,19 @@ import time
 
 from aiohttp import web
 
+from flashsale.domain.orders import OrderRequest
 from gateway.context import CONTEXT
 from gateway.http.idempotency_key import idempotency_key
 from gateway.http.json_body import read_json_body
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem, kind_of
 from gateway.intake.accept_order import admit_all
-from gateway.intake.order_request import parse_order
+from gateway.intake.order_request import CallersOrder, parse_order
 from gateway.intake.refusals import Refusal
 from gateway.limits.client_limits import ADMIT
-from gateway.routes.order_status import encode_receipt
+from gateway.openapi.operation import Answer, Body, Operation
+from gateway.openapi.parameters import IDEMPOTENCY_KEY, PURCHASE_PASS
+from gateway.routes.order_status import DecidedReceipt, QueuedView, encode_receipt
 
 
 async def post_order(request: web.Request) -> JsonResponse:
@@ -47,3 +50,46 @@ async def post_order(request: web.Request) -> JsonResponse:
 
 
 ROUTES = [web.post("/orders", post_order)]
+
+_FOLLOW_UP = {"order_id": "$response.body#/order_id"}
+
+OPERATIONS = {
+    "POST /orders": Operation(
+        "postOrder",
+        "Take an order",
+        {
+            202: Answer(
+                "The broker has confirmed the order. A retry is told what became of the first.",
+                (QueuedView, DecidedReceipt),
+                headers={"Location": "The address of the order's state."},
+                links={
+                    "state": ("getOrder", _FOLLOW_UP),
+                    "events": ("getOrderEvents", _FOLLOW_UP),
+                },
+            )
+        },
+        (
+            "bad-json",
+            "bad-idempotency-key",
+            "other-customer",
+            "pass-required",
+            "invalid-pass",
+            "unknown-sku",
+            "sale-not-open",
+            "sale-closed",
+            "sold-out",
+            "pass-used",
+            "body-too-large",
+            "unsupported-media-type",
+            "invalid-order",
+            "key-reused",
+            "intake-paused",
+            "queue-full",
+            "broker-unavailable",
+            "ledger-unavailable",
+        ),
+        parameters=(IDEMPOTENCY_KEY, PURCHASE_PASS),
+        body=Body(OrderRequest, struct_with_token=CallersOrder),
+        access="shopper",
+    )
+}

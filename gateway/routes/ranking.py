@@ -9,6 +9,8 @@ from flashsale.ledger import LedgerError
 from gateway.context import CONTEXT
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
+from gateway.openapi.operation import Answer, Operation
+from gateway.openapi.parameters import limit as limited_to
 from gateway.routes.sales import find_sale
 from gateway.state.rankings import MOST_RANKED
 
@@ -22,6 +24,13 @@ class RankedBuyerView(msgspec.Struct):
     rank: int
     customer_id: str
     items: int
+
+
+class RankingView(msgspec.Struct):
+    """The customers who bought the most of a sale, the best first."""
+
+    sku: str
+    ranking: list[RankedBuyerView]
 
 
 async def get_ranking(request: web.Request) -> JsonResponse:
@@ -38,8 +47,17 @@ async def get_ranking(request: web.Request) -> JsonResponse:
         RankedBuyerView(rank, buyer.customer_id, buyer.bought)
         for rank, buyer in enumerate(buyers[: int(limit)], start=1)
     ]
-    body = _encode({"sku": sale.sku, "ranking": ranked})
-    return JsonResponse(body)
+    return JsonResponse(_encode(RankingView(sale.sku, ranked)))
 
 
 ROUTES = [web.get("/sales/{sku}/ranking", get_ranking)]
+
+OPERATIONS = {
+    "GET /sales/{sku}/ranking": Operation(
+        "getRanking",
+        "List the customers who bought the most",
+        {200: Answer("The ranking, at most a second old.", (RankingView,))},
+        ("unknown-sku", "ledger-unavailable"),
+        parameters=(limited_to(MOST_RANKED, 10, "customers"),),
+    )
+}

@@ -5,7 +5,8 @@ from aiohttp import web
 
 from gateway.context import CONTEXT, Context
 from gateway.http.sse import event
-from gateway.routes.sales import find_sale, sale_view
+from gateway.openapi.operation import Answer, Operation
+from gateway.routes.sales import SaleView, find_sale, sale_view
 from gateway.routes.streams import listen, open_stream
 from gateway.state.stream_changes import EVERY_SALE
 
@@ -18,6 +19,8 @@ async def get_sale_events(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     sale = await find_sale(request)
     stream = await open_stream(request)
+    if request.method == "HEAD":
+        return stream
     stream.send(event("sale", _encode(sale_view(context, sale))))
     await listen(context, _TOPIC_PREFIX + sale.sku, stream)
     return stream
@@ -43,4 +46,19 @@ async def tell_sales(context: Context) -> None:
     await context.changes.sales.follow(tell)
 
 
-ROUTES = [web.get("/sales/{sku}/events", get_sale_events, allow_head=False)]
+ROUTES = [web.get("/sales/{sku}/events", get_sale_events)]
+
+OPERATIONS = {
+    "GET /sales/{sku}/events": Operation(
+        "getSaleEvents",
+        "Stream a sale and its changes",
+        {
+            200: Answer(
+                "Server-sent events, one for each change.",
+                content_type="text/event-stream",
+                events={"sale": SaleView},
+            )
+        },
+        ("unknown-sku", "too-many-streams", "ledger-unavailable"),
+    )
+}

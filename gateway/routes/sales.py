@@ -10,6 +10,7 @@ from flashsale.ledger import LedgerError
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
+from gateway.openapi.operation import Answer, Operation
 from gateway.routes.sale_terms import SaleTerms, shown_terms
 
 _encode = msgspec.json.Encoder().encode
@@ -29,12 +30,18 @@ class SaleView(SaleTerms):
     """What the operator tells shoppers while the intake is paused."""
 
 
+class SalesView(msgspec.Struct):
+    """All sales."""
+
+    sales: list[SaleView]
+
+
 async def get_sales(request: web.Request) -> JsonResponse:
     """Answer with all sales."""
     context = request.app[CONTEXT]
     body = context.sales_listing.read(
         time.monotonic(),
-        lambda: _encode({"sales": [sale_view(context, sale) for sale in context.sales]}),
+        lambda: _encode(SalesView([sale_view(context, sale) for sale in context.sales])),
     )
     return JsonResponse(body)
 
@@ -72,3 +79,15 @@ def sale_view(context: Context, sale: Sale) -> SaleView:
 
 
 ROUTES = [web.get("/sales", get_sales), web.get("/sales/{sku}", get_sale)]
+
+OPERATIONS = {
+    "GET /sales": Operation(
+        "listSales", "List all sales", {200: Answer("All sales.", (SalesView,))}
+    ),
+    "GET /sales/{sku}": Operation(
+        "getSale",
+        "Tell how far a sale is sold",
+        {200: Answer("The sale.", (SaleView,))},
+        ("unknown-sku", "ledger-unavailable"),
+    ),
+}

@@ -15,13 +15,14 @@ _RETRY = b"retry: 2000\n\n"
 
 
 async def open_stream(request: web.Request) -> EventStream:
-    """Return a new stream. Raises `Problem` if too many are open."""
+    """Return a new stream, for a HEAD only its head. Raises `Problem` if too many are open."""
     context = request.app[CONTEXT]
     if context.streams.full:
         raise Problem("too-many-streams", "Poll, or come back.", retry_after=5)
     stream = EventStream(context.cors.headers(request))
     await stream.prepare(request)
-    stream.send(_RETRY)
+    if request.method != "HEAD":
+        stream.send(_RETRY)
     return stream
 
 

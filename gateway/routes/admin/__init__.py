@@ -11,3 +11,13 @@ ROUTES = [
     *orders.ROUTES,
     *dead.ROUTES,
 ]
+
+OPERATIONS = {
+    **drain.OPERATIONS,
+    **intake.OPERATIONS,
+    **audit.OPERATIONS,
+    **sales.OPERATIONS,
+    **sale_actions.OPERATIONS,
+    **orders.OPERATIONS,
+    **dead.OPERATIONS,
+}

@@ -11,9 +11,10 @@ from flashsale.domain.audit_entries import AuditEntry
 from flashsale.domain.moments import moment_at
 from gateway.context import CONTEXT
 from gateway.http.json_response import JsonResponse
+from gateway.openapi.operation import Answer, Operation
 from gateway.routes.admin.access import viewers
 from gateway.routes.admin.changes import change_problems
-from gateway.routes.admin.pages import cursor, page_size
+from gateway.routes.admin.pages import CURSOR, LIMIT, cursor, page_size
 
 _encode = msgspec.json.Encoder().encode
 
@@ -56,3 +57,14 @@ def _view(entry: AuditEntry) -> EntryView:
 
 
 ROUTES = [web.get("/admin/audit", viewers(get_audit))]
+
+OPERATIONS = {
+    "GET /admin/audit": Operation(
+        "listAudit",
+        "List who changed what",
+        {200: Answer("A page, the newest entry first.", (AuditPage,))},
+        ("ledger-unavailable",),
+        parameters=(LIMIT, CURSOR),
+        access="viewer",
+    )
+}

@@ -20,14 +20,17 @@ from flashsale.ledger import (
     SaleUnknown,
 )
 from gateway.http.json_body import read_json_body
-from gateway.http.problems import Problem
+from gateway.http.problems import Problem, ProblemKind
+from gateway.http.validators import strong_tags
+from gateway.intake.whole_numbers import with_whole_numbers
+from gateway.openapi.operation import Body
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 MERGE_PATCH = "application/merge-patch+json"
 """RFC 7396. Plain JSON is taken, too."""
 
-_TAG = re.compile(r'\s*"(\d{1,10})"\s*\Z')
+_VERSION = re.compile(r'"([0-9]{1,10})"\Z')
 _FIELD = re.compile(r"`\$\.([^`]*)`")
 
 
@@ -35,13 +38,20 @@ async def read_change(request: web.Request, kind: type[T]) -> T:
     """Return the body as a change of that kind. Raises `Problem`."""
     body = await read_json_body(request, also=MERGE_PATCH)
     try:
-        return msgspec.json.decode(body or b"{}", type=kind)
+        return _decode(body or b"{}", kind)
     except msgspec.ValidationError as error:
         found = _FIELD.search(str(error))
         detail = str(error).partition(" - at ")[0]
         raise _invalid(found[1] if found else "", detail) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Problem("bad-json", str(error)) from error
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError:
+        return msgspec.convert(with_whole_numbers(msgspec.json.decode(body)), kind)
 
 
 def entity_tag(version: int) -> dict[str, str]:
@@ -60,10 +70,13 @@ def seen_version(request: web.Request, *, required: bool = True) -> int | None:
         if required:
             raise Problem("precondition-required", "Send the ETag of what you saw as If-Match.")
         return None
-    tags = ",".join(given).split(",")
-    if any(tag.strip() == "*" for tag in tags):
+    joined = ",".join(given).strip(" \t")
+    if joined == "*":
         return None
-    versions = [int(match[1]) for tag in tags if (match := _TAG.match(tag))]
+    tags = strong_tags(joined)
+    if tags is None:
+        raise Problem("bad-request", "If-Match is a list of ETags, or *.")
+    versions = [int(match[1]) for tag in tags if (match := _VERSION.match(tag))]
     if len(versions) != 1:
         raise Problem("precondition-failed", "If-Match names no version that was ever here.")
     return versions[0]
@@ -111,3 +124,20 @@ def _sentence(text: str) -> str:
 def _invalid(field: str, detail: str) -> Problem:
     errors = [{"field": field, "detail": detail}]
     return Problem("invalid-change", f"{field}: {detail}" if field else detail, errors=errors)
+
+
+OF_BODIES: tuple[ProblemKind, ...] = (
+    "bad-json",
+    "body-too-large",
+    "unsupported-media-type",
+    "invalid-change",
+)
+"""The problems of a change in a body."""
+
+OF_VERSIONS: tuple[ProblemKind, ...] = ("precondition-failed", "precondition-required")
+"""The problems of a change to a version that the operator has seen."""
+
+
+def patch_of(kind: type) -> Body:
+    """Return the body of a merge patch of that kind."""
+    return Body(kind, (MERGE_PATCH, "application/json"))

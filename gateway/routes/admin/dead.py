@@ -1,6 +1,6 @@
 """`/admin/dead`: the dead letters of orders and services; replay them, or drop them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
@@ -18,9 +18,12 @@ from gateway.context import CONTEXT
 from gateway.http.idempotency_key import idempotency_key
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
+from gateway.openapi.operation import Answer, Body, Operation, Parameter
+from gateway.openapi.parameters import IDEMPOTENCY_KEY
+from gateway.openapi.terms import Text
 from gateway.routes.admin.access import author, operators, viewers
-from gateway.routes.admin.changes import change_problems, read_change
-from gateway.routes.admin.pages import page_size
+from gateway.routes.admin.changes import OF_BODIES, change_problems, read_change
+from gateway.routes.admin.pages import LIMIT, page_size
 
 _encode = msgspec.json.Encoder().encode
 
@@ -57,7 +60,15 @@ class SettleWish(msgspec.Struct, forbid_unknown_fields=True):
     queue: str
     ids: list[str] | None = None
     all: bool = False
-    reason: str | None = None
+    reason: Text | None = None
+
+
+class SettledView(msgspec.Struct):
+    """How many letters were replayed or dropped, and the ids of at most 100 of them."""
+
+    queue: str
+    count: int
+    ids: Sequence[str]
 
 
 async def get_dead(request: web.Request) -> JsonResponse:
@@ -87,7 +98,7 @@ def _post(action: Action) -> Handler:
                 None if wish.all else set(wish.ids or ()),
                 author(request, wish.reason, key),
             )
-        return JsonResponse(_encode({"queue": dead.name, **after}))
+        return JsonResponse(_encode(SettledView(queue=dead.name, **after)))
 
     return post
 
@@ -131,3 +142,37 @@ ROUTES = [
     web.post("/admin/dead/replay", operators(_post("dead.replay"))),
     web.post("/admin/dead/drop", operators(_post("dead.drop"))),
 ]
+
+
+def _settling(operation_id: str, summary: str) -> Operation:
+    return Operation(
+        operation_id,
+        summary,
+        {200: Answer("What was done.", (SettledView,))},
+        (
+            *OF_BODIES,
+            "bad-idempotency-key",
+            "unknown-queue",
+            "key-reused",
+            "queue-full",
+            "broker-unreachable",
+            "ledger-unavailable",
+        ),
+        parameters=(IDEMPOTENCY_KEY,),
+        body=Body(SettleWish),
+        access="operator",
+    )
+
+
+OPERATIONS = {
+    "GET /admin/dead": Operation(
+        "listDeadLetters",
+        "List dead letters",
+        {200: Answer("The queues, and the oldest letters.", (DeadView,))},
+        ("unknown-queue", "broker-unreachable", "ledger-unavailable"),
+        parameters=(Parameter("queue", "query", "Only of this queue."), LIMIT),
+        access="viewer",
+    ),
+    "POST /admin/dead/replay": _settling("replayDeadLetters", "Publish dead letters again"),
+    "POST /admin/dead/drop": _settling("dropDeadLetters", "Drop dead letters"),
+}

@@ -11,8 +11,18 @@ from flashsale.domain.controls import Controls, DrainChange
 from flashsale.domain.moments import moment_at
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
+from gateway.openapi.operation import ENTITY_TAG, Answer, Operation
+from gateway.openapi.parameters import IF_MATCH
+from gateway.openapi.terms import Moment, Rate, Text
 from gateway.routes.admin.access import operators, viewers
-from gateway.routes.admin.changes import moment_of, read_change, seen_version
+from gateway.routes.admin.changes import (
+    OF_BODIES,
+    OF_VERSIONS,
+    moment_of,
+    patch_of,
+    read_change,
+    seen_version,
+)
 from gateway.routes.admin.controls import change_controls, controls_response, read_controls
 
 
@@ -20,10 +30,10 @@ class DrainPatch(msgspec.Struct, forbid_unknown_fields=True):
     """A change. `rate: null` goes back to the rate of the environment."""
 
     paused: bool | UnsetType = UNSET
-    rate: int | UnsetType | None = UNSET
+    rate: Rate | UnsetType | None = UNSET
     for_seconds: float | None = None
-    until: str | None = None
-    reason: str | None = None
+    until: Moment | None = None
+    reason: Text | None = None
 
 
 class DrainView(msgspec.Struct):
@@ -100,3 +110,24 @@ ROUTES = [
     web.get("/admin/drain", viewers(get_drain)),
     web.patch("/admin/drain", operators(patch_drain)),
 ]
+
+_ANSWERS = {200: Answer("The controls.", (DrainView,), headers=ENTITY_TAG)}
+
+OPERATIONS = {
+    "GET /admin/drain": Operation(
+        "getDrain",
+        "Tell the controls of the drain",
+        _ANSWERS,
+        ("ledger-unavailable",),
+        access="viewer",
+    ),
+    "PATCH /admin/drain": Operation(
+        "patchDrain",
+        "Pause the drain, or change its rate",
+        _ANSWERS,
+        (*OF_BODIES, *OF_VERSIONS, "ledger-unavailable"),
+        parameters=(IF_MATCH,),
+        body=patch_of(DrainPatch),
+        access="operator",
+    ),
+}

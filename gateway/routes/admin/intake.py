@@ -6,8 +6,11 @@ from msgspec import UNSET, UnsetType
 
 from flashsale.domain.controls import Controls, IntakeChange
 from gateway.http.json_response import JsonResponse
+from gateway.openapi.operation import ENTITY_TAG, Answer, Operation
+from gateway.openapi.parameters import IF_MATCH
+from gateway.openapi.terms import Text
 from gateway.routes.admin.access import operators, viewers
-from gateway.routes.admin.changes import read_change, seen_version
+from gateway.routes.admin.changes import OF_BODIES, OF_VERSIONS, patch_of, read_change, seen_version
 from gateway.routes.admin.controls import change_controls, controls_response, read_controls
 
 
@@ -15,8 +18,8 @@ class IntakePatch(msgspec.Struct, forbid_unknown_fields=True):
     """A change. The notice is for shoppers, the reason for operators."""
 
     paused: bool | UnsetType = UNSET
-    notice: str | None = None
-    reason: str | None = None
+    notice: Text | None = None
+    reason: Text | None = None
 
 
 class IntakeView(msgspec.Struct):
@@ -57,3 +60,24 @@ ROUTES = [
     web.get("/admin/intake", viewers(get_intake)),
     web.patch("/admin/intake", operators(patch_intake)),
 ]
+
+_ANSWERS = {200: Answer("The controls.", (IntakeView,), headers=ENTITY_TAG)}
+
+OPERATIONS = {
+    "GET /admin/intake": Operation(
+        "getIntake",
+        "Tell whether orders are taken",
+        _ANSWERS,
+        ("ledger-unavailable",),
+        access="viewer",
+    ),
+    "PATCH /admin/intake": Operation(
+        "patchIntake",
+        "Pause the intake, or go on",
+        _ANSWERS,
+        (*OF_BODIES, *OF_VERSIONS, "ledger-unavailable"),
+        parameters=(IF_MATCH,),
+        body=patch_of(IntakePatch),
+        access="operator",
+    ),
+}

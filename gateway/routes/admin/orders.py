@@ -10,14 +10,15 @@ from aiohttp import web
 from flashsale.domain.customers import normal_customer_id
 from flashsale.domain.moments import moment_at
 from flashsale.domain.order_states import DECIDED, Status
-from flashsale.domain.orders import CustomerId, Sku
+from flashsale.domain.orders import SKU_PATTERN, CustomerId, Sku
 from flashsale.ledger import DecidedOrder, OrderQuery
 from gateway.context import CONTEXT
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
+from gateway.openapi.operation import Answer, Operation, Parameter
 from gateway.routes.admin.access import viewers
 from gateway.routes.admin.changes import change_problems
-from gateway.routes.admin.pages import page_size
+from gateway.routes.admin.pages import CURSOR, LIMIT, page_size
 
 _LONGEST_CURSOR = 200
 _encode = msgspec.json.Encoder().encode
@@ -119,3 +120,29 @@ def _entry(order: DecidedOrder) -> OrderEntry:
 
 
 ROUTES = [web.get("/admin/orders", viewers(get_orders))]
+
+OPERATIONS = {
+    "GET /admin/orders": Operation(
+        "listOrders",
+        "List decided orders",
+        {200: Answer("A page, the newest decision first.", (OrderPage,))},
+        ("ledger-unavailable",),
+        parameters=(
+            Parameter(
+                "sku", "query", "Only of this sale.", {"type": "string", "pattern": SKU_PATTERN}
+            ),
+            Parameter(
+                "customer_id", "query", "Only of this customer.", msgspec.json.schema(CustomerId)
+            ),
+            Parameter(
+                "status",
+                "query",
+                "Only in this state.",
+                {"type": "string", "enum": list(map(str, DECIDED))},
+            ),
+            LIMIT,
+            CURSOR,
+        ),
+        access="viewer",
+    )
+}

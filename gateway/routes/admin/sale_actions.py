@@ -7,23 +7,27 @@ from flashsale.domain.operators.sale_changes import CloseNow, OpenNow, SaleChang
 from gateway.context import CONTEXT
 from gateway.http.idempotency_key import idempotency_key
 from gateway.http.json_response import JsonResponse
+from gateway.http.problems import ProblemKind
+from gateway.openapi.operation import Body, Operation
+from gateway.openapi.parameters import IDEMPOTENCY_KEY, IF_MATCH_OR_ANY
+from gateway.openapi.terms import ItemsMore, Text
 from gateway.routes.admin.access import author, operators
-from gateway.routes.admin.changes import change_problems, read_change, seen_version
-from gateway.routes.admin.sale_view import sale_response, tell_change
+from gateway.routes.admin.changes import OF_BODIES, change_problems, read_change, seen_version
+from gateway.routes.admin.sale_view import ONE_SALE, sale_response, tell_change
 from gateway.routes.admin.sales import sku_of
 
 
 class StockDifference(msgspec.Struct, forbid_unknown_fields=True):
     """The items to add, or to take away if the number is negative."""
 
-    add: int
-    reason: str | None = None
+    add: ItemsMore
+    reason: Text | None = None
 
 
 class Action(msgspec.Struct, forbid_unknown_fields=True):
     """An action that needs no more than the reason of the operator."""
 
-    reason: str | None = None
+    reason: Text | None = None
 
 
 async def post_stock(request: web.Request) -> JsonResponse:
@@ -64,3 +68,39 @@ ROUTES = [
     web.post("/admin/sales/{sku}/open", operators(post_open)),
     web.post("/admin/sales/{sku}/close", operators(post_close)),
 ]
+
+
+def _action(
+    operation_id: str, summary: str, body: Body, problems: tuple[ProblemKind, ...] = ()
+) -> Operation:
+    return Operation(
+        operation_id,
+        summary,
+        {200: ONE_SALE},
+        (
+            *OF_BODIES,
+            *problems,
+            "bad-idempotency-key",
+            "unknown-sku",
+            "conflict",
+            "precondition-failed",
+            "key-reused",
+            "ledger-unavailable",
+        ),
+        parameters=(IDEMPOTENCY_KEY, IF_MATCH_OR_ANY),
+        body=body,
+        access="operator",
+    )
+
+
+OPERATIONS = {
+    "POST /admin/sales/{sku}/stock": _action(
+        "changeStock", "Add items, or take some away", Body(StockDifference), ("stock-below-sold",)
+    ),
+    "POST /admin/sales/{sku}/open": _action(
+        "openSale", "Open a sale now", Body(Action, required=False)
+    ),
+    "POST /admin/sales/{sku}/close": _action(
+        "closeSale", "Close a sale now", Body(Action, required=False)
+    ),
+}

@@ -5,6 +5,7 @@ import msgspec
 from flashsale.domain.sales import Sale
 from gateway.context import Context
 from gateway.http.json_response import JsonResponse
+from gateway.openapi.operation import ENTITY_TAG, Answer
 from gateway.routes.admin.changes import entity_tag
 from gateway.routes.sale_terms import SaleTerms, shown_terms
 
@@ -15,6 +16,12 @@ class ManagedSaleView(SaleTerms):
     """A sale as operators see it."""
 
     version: int
+
+
+class ManagedSalesView(msgspec.Struct):
+    """All sales."""
+
+    sales: list[ManagedSaleView]
 
 
 def managed_view(context: Context, sale: Sale) -> ManagedSaleView:
@@ -34,3 +41,6 @@ async def tell_change(context: Context) -> None:
     """Have every gateway read the sales soon, this one too. Shoppers know within a second."""
     context.sales.read_soon()
     await context.announcements.announce_terms()
+
+
+ONE_SALE = Answer("The sale as it is now.", (ManagedSaleView,), headers=ENTITY_TAG)

@@ -15,9 +15,37 @@ from gateway.context import CONTEXT
 from gateway.http.idempotency_key import idempotency_key
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
+from gateway.openapi.operation import ENTITY_TAG, Answer, Body, Operation
+from gateway.openapi.parameters import IDEMPOTENCY_KEY, IF_MATCH, REASON
+from gateway.openapi.terms import (
+    Address,
+    Currency,
+    Items,
+    ItemsEach,
+    Moment,
+    Price,
+    SaleSku,
+    Text,
+    Title,
+)
 from gateway.routes.admin.access import author, operators, viewers
-from gateway.routes.admin.changes import change_problems, moment_of, read_change, seen_version
-from gateway.routes.admin.sale_view import managed_view, sale_response, tell_change
+from gateway.routes.admin.changes import (
+    OF_BODIES,
+    OF_VERSIONS,
+    change_problems,
+    moment_of,
+    patch_of,
+    read_change,
+    seen_version,
+)
+from gateway.routes.admin.sale_view import (
+    ONE_SALE,
+    ManagedSalesView,
+    ManagedSaleView,
+    managed_view,
+    sale_response,
+    tell_change,
+)
 
 _SKU = re.compile(SKU_PATTERN)
 _encode = msgspec.json.Encoder().encode
@@ -26,31 +54,31 @@ _encode = msgspec.json.Encoder().encode
 class NewSale(msgspec.Struct, forbid_unknown_fields=True):
     """A sale to create. Without `opens_at` it is open at once, without `closes_at` for good."""
 
-    sku: str
-    stock: int
-    customer_limit: int | None = None
-    opens_at: str | None = None
-    closes_at: str | None = None
-    title: str | None = None
-    price: str | None = None
-    currency: str | None = None
-    picture_url: str | None = None
+    sku: SaleSku
+    stock: Items
+    customer_limit: ItemsEach | None = None
+    opens_at: Moment | None = None
+    closes_at: Moment | None = None
+    title: Title | None = None
+    price: Price | None = None
+    currency: Currency | None = None
+    picture_url: Address | None = None
     needs_pass: bool = False
-    reason: str | None = None
+    reason: Text | None = None
 
 
 class SalePatch(msgspec.Struct, forbid_unknown_fields=True):
     """A change of terms (RFC 7396): null removes a term, a term that is absent stays."""
 
-    customer_limit: int | UnsetType | None = UNSET
-    opens_at: str | UnsetType | None = UNSET
-    closes_at: str | UnsetType | None = UNSET
-    title: str | UnsetType | None = UNSET
-    price: str | UnsetType | None = UNSET
-    currency: str | UnsetType | None = UNSET
-    picture_url: str | UnsetType | None = UNSET
+    customer_limit: ItemsEach | UnsetType | None = UNSET
+    opens_at: Moment | UnsetType | None = UNSET
+    closes_at: Moment | UnsetType | None = UNSET
+    title: Title | UnsetType | None = UNSET
+    price: Price | UnsetType | None = UNSET
+    currency: Currency | UnsetType | None = UNSET
+    picture_url: Address | UnsetType | None = UNSET
     needs_pass: bool | UnsetType | None = UNSET
-    reason: str | None = None
+    reason: Text | None = None
 
 
 async def get_sales(request: web.Request) -> JsonResponse:
@@ -58,7 +86,7 @@ async def get_sales(request: web.Request) -> JsonResponse:
     context = request.app[CONTEXT]
     with change_problems():
         sales = await context.managed_sales.sales()
-    return JsonResponse(_encode({"sales": [managed_view(context, sale) for sale in sales]}))
+    return JsonResponse(_encode(ManagedSalesView([managed_view(context, sale) for sale in sales])))
 
 
 async def get_sale(request: web.Request) -> JsonResponse:
@@ -156,3 +184,52 @@ ROUTES = [
     web.patch("/admin/sales/{sku}", operators(patch_sale)),
     web.delete("/admin/sales/{sku}", operators(delete_sale)),
 ]
+
+OPERATIONS = {
+    "GET /admin/sales": Operation(
+        "listManagedSales",
+        "List all sales as the database has them",
+        {200: Answer("All sales.", (ManagedSalesView,))},
+        ("ledger-unavailable",),
+        access="viewer",
+    ),
+    "POST /admin/sales": Operation(
+        "createSale",
+        "Create a sale",
+        {
+            201: Answer(
+                "The sale was created.",
+                (ManagedSaleView,),
+                headers={**ENTITY_TAG, "Location": "The address of the sale."},
+            )
+        },
+        (*OF_BODIES, "bad-idempotency-key", "conflict", "key-reused", "ledger-unavailable"),
+        parameters=(IDEMPOTENCY_KEY,),
+        body=Body(NewSale),
+        access="operator",
+    ),
+    "GET /admin/sales/{sku}": Operation(
+        "getManagedSale",
+        "Tell a sale as the database has it",
+        {200: ONE_SALE},
+        ("unknown-sku", "ledger-unavailable"),
+        access="viewer",
+    ),
+    "PATCH /admin/sales/{sku}": Operation(
+        "patchSale",
+        "Change the terms of a sale",
+        {200: ONE_SALE},
+        (*OF_BODIES, *OF_VERSIONS, "unknown-sku", "conflict", "ledger-unavailable"),
+        parameters=(IF_MATCH,),
+        body=patch_of(SalePatch),
+        access="operator",
+    ),
+    "DELETE /admin/sales/{sku}": Operation(
+        "deleteSale",
+        "Delete a sale that never sold",
+        {204: Answer("The sale is deleted.", content_type=None)},
+        (*OF_VERSIONS, "invalid-change", "unknown-sku", "sale-has-sold", "ledger-unavailable"),
+        parameters=(IF_MATCH, REASON),
+        access="operator",
+    ),
+}

@@ -36,7 +36,7 @@ def test_version_and_help() -> None:
     text = flashsale("--help").stdout
     for command in (
         *("demo", "run", "gateway", "consumer", "services", "migrate"),
-        *("sale", "dead", "check", "settings", "topology", "advise"),
+        *("sale", "dead", "check", "settings", "topology", "advise", "asyncapi"),
     ):
         assert command in text
 
@@ -127,6 +127,12 @@ def test_a_taken_port_is_one_line(sqlite_url: str, tmp_path: Path) -> None:
 def test_a_misspelt_setting_is_warned_about(sqlite_url: str) -> None:
     result = flashsale("migrate", database_url=sqlite_url, drain_rates="5")
     assert "FLASHSALE_DRAIN_RATES" in result.stderr
+
+
+def test_the_events_are_described_on_the_exchange_that_the_settings_name() -> None:
+    document = json.loads(flashsale("asyncapi", broker_prefix="a.").stdout)
+    [channel] = document["channels"].values()
+    assert channel["bindings"]["amqp"]["exchange"]["name"] == "a.sale.events"
 
 
 def test_the_topology_is_printed_as_it_is_declared() -> None:

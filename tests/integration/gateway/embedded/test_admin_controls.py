@@ -73,6 +73,9 @@ async def test_of_two_operators_at_once_one_is_told_to_look_again(sqlite_url: st
         assert (late.status, late.problem) == (412, "precondition-failed")
         weak = await change(gateway, "drain", seen='W/"1"', rate=900)
         assert weak.status == 412
+        for no_tag in ("0", '"0', "W/0", '"0", 1', '*, "0"', ""):
+            unclear = await change(gateway, "drain", seen=no_tag, rate=900)
+            assert (unclear.status, unclear.problem) == (400, "bad-request"), no_tag
         blind = await gateway.call("PATCH", "/admin/drain", json={"rate": 900}, headers=OPERATOR)
         assert (blind.status, blind.problem) == (428, "precondition-required")
         assert (await drain(gateway)).body["rate"] == 100

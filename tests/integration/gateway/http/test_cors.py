@@ -38,7 +38,7 @@ def cors_headers(answer: Answer) -> dict[str, str]:
     [
         ("/orders", "POST", "OPTIONS, POST"),
         ("/orders/x", "GET", "GET, HEAD, OPTIONS"),
-        ("/orders/x/events", "GET", "GET, OPTIONS"),
+        ("/orders/x/events", "GET", "GET, HEAD, OPTIONS"),
         ("/client.js", "GET", "GET, HEAD, OPTIONS"),
         ("/sales", "GET", "GET, HEAD, OPTIONS"),
     ],

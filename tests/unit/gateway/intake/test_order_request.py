@@ -34,6 +34,17 @@ def test_the_quantity_is_one_if_not_given() -> None:
     assert parse_order(b'{"sku": "tv-55", "customer_id": "c"}').quantity == 1
 
 
+@pytest.mark.parametrize("quantity", ["2.0", "2e0", "0.2e1"])
+def test_a_quantity_without_a_fraction_is_whole_however_it_is_written(quantity: str) -> None:
+    body = f'{{"sku": "tv-55", "customer_id": "c-123", "quantity": {quantity}}}'
+    assert parse_order(body.encode()).quantity == 2
+
+
+@pytest.mark.parametrize("quantity", ["2.5", "1e400", "1e308", "-1.0", "0.0", "NaN"])
+def test_other_numbers_are_no_quantity(quantity: str) -> None:
+    refusal_of(f'{{"sku": "tv-55", "customer_id": "c", "quantity": {quantity}}}'.encode())
+
+
 def test_the_customer_id_of_an_order_has_the_normal_form() -> None:
     body = '{"sku": "tv", "customer_id": " Zoe\u0308@x "}'.encode()
     assert parse_order(body).customer_id == "Zo\u00eb@x"
