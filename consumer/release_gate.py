@@ -62,8 +62,8 @@ class ReleaseGate:
     def release(self, wanted: int) -> int:
         """Release up to `wanted` orders now, and return how many.
 
-        Call `wait_to_commit` before the commit and `committed` after it. Until then they hold their
-        places in the pace.
+        Call `committed` after their transactions, and `wait_to_commit` before if these can wait.
+        Until then they hold their places in the pace.
         """
         now, wall = time.monotonic(), time.time()
         count = self._pacer.begin(now, wanted)

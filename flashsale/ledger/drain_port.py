@@ -67,7 +67,8 @@ class DrainLease(Protocol):
     def open_sink(self, before_commit: BeforeCommit = at_once) -> Sink:
         """Return a sink that can write only while this lease is held.
 
-        Each of its transactions awaits `before_commit` when all is written. It holds locks then.
+        Each of its transactions awaits `before_commit` when all is written, if the database lets
+        others work meanwhile. It holds locks then.
         """
 
     @property

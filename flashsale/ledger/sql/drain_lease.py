@@ -140,8 +140,12 @@ class SqlDrainLease:
         self.controls = Controls()
 
     def open_sink(self, before_commit: BeforeCommit = at_once) -> SqlSink:
-        """Return the sink that writes under this lease."""
-        return SqlSink(self.transaction, before_commit)
+        """Return the sink that writes under this lease.
+
+        In SQLite its transactions do not wait. Each has the file for itself, and other tasks of
+        this process would stop the event loop until they get it.
+        """
+        return SqlSink(self.transaction, at_once if self._term is None else before_commit)
 
     async def touch(self) -> None:
         """Keep the lease while idle, and read the controls. Raises `LedgerUnavailable`."""

@@ -81,6 +81,9 @@ def _watched(stack: ExitStack, node: RabbitNode, database: PostgresServer, folde
         "FLASHSALE_DRAIN_RATE": "50",
         "FLASHSALE_DRAIN_TARGET_MS": "500",
         "FLASHSALE_QUEUE_MAX_LENGTH": "20",
+        # Fewer than it polls, so that some polls are refused.
+        "FLASHSALE_CLIENT_READ_RATE": "10",
+        "FLASHSALE_CLIENT_READ_BURST": "5",
     }
     ports = {name: free_port() for name in ("consumer", "services", "gateway")}
     for name, metrics_port in ports.items():

@@ -95,7 +95,7 @@ async def test_each_script_of_the_page_is_served_under_a_strict_policy(sqlite_ur
                 assert "script-src 'self'" in answer.headers["Content-Security-Policy"]
                 imports = re.findall(r'from "\./(\w+\.js)"', await answer.text())
             pending += [found for found in imports if found not in asked]
-        assert len(asked) == 11
+        assert len(asked) == 12
         async with gateway.client.get(f"{gateway.url}/ops", headers=headers) as answer:
             page = await answer.text()
         assert not re.search(r"<script(?![^>]*src)|<style| style=| on\w+=", page)
