@@ -6,12 +6,13 @@ import msgspec
 from aiohttp import web
 
 from flashsale.domain.sales import Sale
+from flashsale.domain.shown_terms import shown_terms
 from flashsale.ledger import LedgerError
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
 from gateway.openapi.operation import Answer, Operation
-from gateway.routes.sale_terms import SaleTerms, shown_terms
+from gateway.routes.sale_terms import SaleTerms
 
 _encode = msgspec.json.Encoder().encode
 

@@ -9,9 +9,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from flashsale.cli.json_output import moment_or_none, print_json
+from flashsale.cli.json_output import print_json
 from flashsale.cli.sale.times import written
-from flashsale.domain.sales import Sale, sale_state
+from flashsale.domain.sales import Sale
+from flashsale.domain.shown_terms import shown_terms
 
 _PIPE_COLUMNS = 220
 
@@ -59,19 +60,4 @@ def print_sale_json(sale: Sale) -> None:
 
 
 def _fields(sale: Sale) -> dict[str, Any]:
-    return {
-        "sku": sale.sku,
-        "state": sale_state(sale, time.time()),
-        "title": sale.title,
-        "price": sale.price,
-        "currency": sale.currency,
-        "picture_url": sale.picture_url,
-        "needs_pass": sale.needs_pass,
-        "stock": sale.stock,
-        "sold": sale.sold,
-        "remaining": sale.remaining,
-        "customer_limit": sale.customer_limit,
-        "opens_at": moment_or_none(sale.opens_at),
-        "closes_at": moment_or_none(sale.closes_at),
-        "version": sale.version,
-    }
+    return shown_terms(sale, time.time()) | {"version": sale.version}

@@ -3,11 +3,12 @@
 import msgspec
 
 from flashsale.domain.sales import Sale
+from flashsale.domain.shown_terms import shown_terms
 from gateway.context import Context
 from gateway.http.json_response import JsonResponse
 from gateway.openapi.operation import ENTITY_TAG, Answer
 from gateway.routes.admin.changes import entity_tag
-from gateway.routes.sale_terms import SaleTerms, shown_terms
+from gateway.routes.sale_terms import SaleTerms
 
 _encode = msgspec.json.Encoder().encode
 

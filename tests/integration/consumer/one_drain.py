@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from consumer.adaptive_pace import AdaptivePace
 from consumer.announcer import Announcer
 from consumer.dead_letters import DeadLetters
 from consumer.drain_control import DrainControl
@@ -12,7 +13,7 @@ from consumer.drain_loop import DrainLoop
 from consumer.release_gate import ReleaseGate
 from flashsale.broker import Broker, Topology
 from flashsale.domain.orders import Order
-from flashsale.ledger import Ledger
+from flashsale.ledger import Leases, Ledger
 from flashsale.messages.orders import encode_order
 from flashsale.observability.consumer_metrics import ConsumerMetrics
 
@@ -38,13 +39,28 @@ async def draining(
     """Drain these orders at that rate until the end of the block."""
     for order in orders:
         await broker.publish(topology.orders, "order", encode_order(order), message_id=order.id)
-    control, metrics, stop = DrainControl(rate), ConsumerMetrics(), asyncio.Event()
+    control = DrainControl(rate)
+    async with running(broker, topology, ledger, control, ConsumerMetrics()) as gate:
+        yield Drain(control, gate)
+
+
+@asynccontextmanager
+async def running(
+    broker: Broker,
+    topology: Topology,
+    leases: Leases,
+    control: DrainControl,
+    metrics: ConsumerMetrics,
+    adaptive: AdaptivePace | None = None,
+) -> AsyncIterator[ReleaseGate]:
+    """Run a drain until the end of the block."""
+    stop = asyncio.Event()
     announcer = Announcer(broker=broker, exchange=topology.outcomes, control=control)
     gate = ReleaseGate(control)
     drain = DrainLoop(
         broker=broker,
         queue=topology.orders,
-        leases=ledger,
+        leases=leases,
         control=control,
         gate=gate,
         dead_letters=DeadLetters(
@@ -53,11 +69,12 @@ async def draining(
         announcer=announcer,
         wake_relay=lambda _: None,
         metrics=metrics,
+        adaptive=adaptive,
     )
-    running = asyncio.create_task(drain.run(stop))
+    task = asyncio.create_task(drain.run(stop))
     try:
-        yield Drain(control, gate)
+        yield gate
     finally:
         stop.set()
-        await running
+        await task
         gate.close()

@@ -12,10 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from consumer.adaptive_pace import AdaptivePace
-from consumer.announcer import Announcer
-from consumer.dead_letters import DeadLetters
 from consumer.drain_control import DrainControl
-from consumer.drain_loop import DrainLoop
 from consumer.release_gate import ReleaseGate
 from flashsale.broker import Broker, open_broker, sale_topology
 from flashsale.domain.adaptive_rate import RateReason
@@ -27,6 +24,7 @@ from loadtest.measure.windows import most_in_window
 from tests.conftest import an_order
 from tests.database import connected, execute, rows
 from tests.faults.proxy import Proxy, proxy
+from tests.integration.consumer.one_drain import running
 
 TOPOLOGY = sale_topology("", max_length=100_000, queue_type="classic")
 RATE = 200
@@ -96,32 +94,12 @@ async def queued(orders: int) -> AsyncIterator[Broker]:
 @asynccontextmanager
 async def draining(broker: Broker, leases: Leases, target: float) -> AsyncIterator[Drain]:
     """Drain the queue until the end of the block."""
-    control, metrics, stop = DrainControl(RATE, BATCH), ConsumerMetrics(), asyncio.Event()
-    announcer = Announcer(broker=broker, exchange=TOPOLOGY.outcomes, control=control)
-    gate = ReleaseGate(control)
-    drain = Drain(control, gate, SeenPace(target, control, metrics), metrics)
-    loop = DrainLoop(
-        broker=broker,
-        queue=TOPOLOGY.orders,
-        leases=leases,
-        control=control,
-        gate=gate,
-        dead_letters=DeadLetters(
-            broker=broker, exchange=TOPOLOGY.orders, announcer=announcer, metrics=metrics
-        ),
-        announcer=announcer,
-        wake_relay=lambda _: None,
-        metrics=metrics,
-        adaptive=drain.pace,
-    )
-    running = asyncio.create_task(loop.run(stop))
-    try:
+    control, metrics = DrainControl(RATE, BATCH), ConsumerMetrics()
+    pace = SeenPace(target, control, metrics)
+    async with running(broker, TOPOLOGY, leases, control, metrics, pace) as gate:
+        drain = Drain(control, gate, pace, metrics)
         await drain.until(lambda: gate.log.total > 0, 20)
         yield drain
-    finally:
-        stop.set()
-        await running
-        gate.close()
 
 
 @asynccontextmanager

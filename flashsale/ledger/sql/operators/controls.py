@@ -74,11 +74,7 @@ class SqlControlBoard:
         author: Author,
         version: int | None = None,
     ) -> Controls:
-        """Change the controls of a drain in one transaction, which also writes the audit.
-
-        `change` gets the controls and the Unix time of the database. `version` is the one that the
-        operator saw, None for any. Raises `ChangedMeanwhile`, and what `change` raises.
-        """
+        """See `ControlBoard.change`."""
         async with writing(self._engine) as connection:
             await limit_waits(connection)
             await connection.execute(_MAKE_ROW, {"name": name})
