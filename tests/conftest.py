@@ -15,7 +15,7 @@ import pytest
 from flashsale.broker import Topology, sale_topology
 from flashsale.domain.order_ids import random_order_id
 from flashsale.domain.orders import Order
-from flashsale.ledger import Leases, Ledger, Sink, open_ledger
+from flashsale.ledger import DrainLease, Leases, Ledger, Sink, open_ledger
 from loadtest import watchdog
 from loadtest.servers import (
     Installation,
@@ -60,7 +60,7 @@ def an_order(**changes: Any) -> Order:
 
 
 @asynccontextmanager
-async def draining(ledger: Leases) -> AsyncIterator[Sink]:
+async def draining(ledger: Leases[DrainLease]) -> AsyncIterator[Sink]:
     """The sink of the only drain of a sale."""
     async with ledger.hold_drain("sale") as lease:
         yield lease.open_sink()

@@ -1,23 +1,26 @@
-"""The AsyncAPI 3 document of the events: what a service finds on the topic exchange."""
+"""The AsyncAPI 3 document of the events: what services find on the topic exchange, and webhooks."""
 
 from typing import Any, get_args
 
 import msgspec
 
 from flashsale import __version__
+from flashsale.broker.asyncapi_webhooks import CHANNEL, OPERATION, webhook_messages
 from flashsale.broker.topology import Topology
 from flashsale.domain.order_ids import OrderId
-from flashsale.messages.events import OrderEvent, event_topic
+from flashsale.messages.events import EventStatus, OrderEvent, event_topic
 from flashsale.messages.headers import TRACEPARENT
 from flashsale.messages.json_schemas import component_schemas, reference
+from flashsale.messages.webhook_schemas import WEBHOOKS
 
 _EVENT = OrderEvent.__name__
-_STATUSES = get_args(OrderEvent.__annotations__["status"])
+_STATUSES = get_args(EventStatus)
 
 _DESCRIPTION = """\
-Each decision on an order is one event on a topic exchange. A service works from a queue of its
+Whatever happens to an order is one event on a topic exchange. A service works from a queue of its
 own, which it binds to the routing keys that it wants: `order.confirmed.#`, `order.*.tv-55`. A copy
-may come again, always with the same `event_id`, which is the id of the message, too."""
+may come again, always with the same `event_id`, which is the id of the message, too. Webhooks tell
+the same to other programs over HTTP."""
 
 _EXAMPLES = (
     OrderEvent(
@@ -36,7 +39,7 @@ _EXAMPLES = (
 
 def asyncapi_document(topology: Topology) -> Any:
     """Return the document of the events of this topology."""
-    _, schemas = component_schemas([OrderEvent])
+    _, schemas = component_schemas([OrderEvent, *WEBHOOKS])
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -51,7 +54,7 @@ def asyncapi_document(topology: Topology) -> Any:
                 "address": event_topic("{status}", "{sku}"),
                 "description": "The routing keys of the exchange. A sku may contain dots.",
                 "parameters": {
-                    "status": {"description": "What was decided.", "enum": list(_STATUSES)},
+                    "status": {"description": "What has happened.", "enum": list(_STATUSES)},
                     "sku": {"description": "The sku of the sale."},
                 },
                 "messages": {_EVENT: {"$ref": f"#/components/messages/{_EVENT}"}},
@@ -67,7 +70,8 @@ def asyncapi_document(topology: Topology) -> Any:
                         "bindingVersion": "0.3.0",
                     }
                 },
-            }
+            },
+            "webhooks": CHANNEL,
         },
         "operations": {
             "tellDecision": {
@@ -83,7 +87,8 @@ def asyncapi_document(topology: Topology) -> Any:
                         "bindingVersion": "0.3.0",
                     }
                 },
-            }
+            },
+            "tellEndpoint": OPERATION,
         },
         "components": {
             "messages": {
@@ -106,7 +111,8 @@ def asyncapi_document(topology: Topology) -> Any:
                         "location": "$message.payload#/event_id",
                     },
                     "examples": [{"payload": msgspec.to_builtins(event)} for event in _EXAMPLES],
-                }
+                },
+                **webhook_messages(),
             },
             "schemas": schemas,
         },

@@ -78,6 +78,11 @@ class EmbeddedDeliveries(Deliveries):
         self._closed = False
 
     @property
+    def unacked(self) -> int:
+        """The messages that are delivered and not acknowledged."""
+        return len(self._unacked)
+
+    @property
     def wants_more(self) -> bool:
         """Whether the prefetch allows another message."""
         return len(self._unacked) < self._prefetch
@@ -251,7 +256,8 @@ class EmbeddedBroker(Broker):
 
     async def depth(self, queue: str) -> Depth:
         found = self._queues[queue]
-        return Depth(len(found.ready), len(found.consumers))
+        unacked = sum(consumer.unacked for consumer in found.consumers)
+        return Depth(len(found.ready), len(found.consumers), unacked)
 
     def refuses_late(self, queue: str) -> bool:
         return False

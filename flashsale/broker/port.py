@@ -4,9 +4,11 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+
+import msgspec
 
 from flashsale.broker.topology import Topology
 from flashsale.domain.errors import FlashsaleError
@@ -56,14 +58,13 @@ def start_unsupervised(
     return asyncio.create_task(work(), name=name)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, eq=False):
     """An unacknowledged message. `number` counts up within its `Deliveries`."""
 
     number: int
     body: bytes
     message_id: str = ""
-    headers: Headers = field(default_factory=dict)
+    headers: Headers = msgspec.field(default_factory=dict)
     redelivered: bool = False
 
 
@@ -73,6 +74,8 @@ class Depth:
 
     ready: int
     consumers: int
+    unacked: int | None = None
+    """Delivered and not acknowledged. None: the broker does not say it."""
 
 
 @dataclass

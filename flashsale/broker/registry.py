@@ -8,7 +8,6 @@ from flashsale.broker.embedded import EmbeddedBroker
 from flashsale.broker.port import Broker, StartTask, start_unsupervised
 from flashsale.broker.rabbitmq.addresses import addresses, is_address, parse_address
 from flashsale.broker.rabbitmq.broker import RabbitMQ
-from flashsale.broker.rabbitmq.policies import policy_warnings
 from flashsale.broker.rabbitmq.queues.replacement import replace_queues
 from flashsale.broker.topology import Topology
 
@@ -50,6 +49,13 @@ def _rabbitmq(
     return RabbitMQ(url, topology, publish_timeout=publish_timeout, start_task=start_task)
 
 
+async def _rabbitmq_warnings(management_url: str, url: str, topology: Topology) -> Sequence[str]:
+    # An HTTP client takes longer to import than the rest of a command, and few ask.
+    from flashsale.broker.rabbitmq.policies import policy_warnings
+
+    return await policy_warnings(management_url, url, topology)
+
+
 def _is_rabbitmq(url: str) -> bool:
     found = addresses(url)
     if not all(is_address(address) for address in found):
@@ -64,7 +70,7 @@ _RABBITMQ = Adapter(
     shared=True,
     accepts=_is_rabbitmq,
     open=_rabbitmq,
-    warn=policy_warnings,
+    warn=_rabbitmq_warnings,
     upgrade=replace_queues,
 )
 _BY_SCHEME = {

@@ -58,6 +58,12 @@ def check(
     for row in () if quiet else books.wrong:
         print(f"wrong: {row}")
     words = f"{books.sales} sales, {books.orders} orders, {books.sold} items sold"
+    if books.held or books.waiting:
+        words += f", {books.held} held, {books.waiting} orders in line"
+    if books.deliveries_pending or books.deliveries_failed:
+        words += (
+            f", {books.deliveries_pending} deliveries pending, {books.deliveries_failed} failed"
+        )
     if books.wrong:
         fail(f"the books do not balance ({words}): {len(books.wrong)} wrong rows")
     if not quiet:

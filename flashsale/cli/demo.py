@@ -38,6 +38,25 @@ def demo(
     chart: Annotated[Path, typer.Option(help="The file for the chart of the sale.")] = Path(
         "flashsale-demo.png"
     ),
+    holds: Annotated[
+        bool,
+        typer.Option(
+            "--holds",
+            help="An order holds its item for 10 s until it is paid: some shoppers pay, some fail"
+            " to, some leave, some are late, and others wait in line for what is freed. Takes a"
+            " minute longer. By default there are fewer items: what the drain sells in 20 % of the"
+            " spike.",
+        ),
+    ] = False,
+    sink: Annotated[
+        bool,
+        typer.Option(
+            "--sink",
+            help="Show what the gateway is for: the same spike twice at the order service of a"
+            " shop, whose database falls over above the rate of the drain, without and with the"
+            " gateway in front. By a simpler load generator, without a live view.",
+        ),
+    ] = False,
 ) -> None:
     """Run a whole sale: Locust's spike over HTTP, a live view, and a report.
 
@@ -47,8 +66,12 @@ def demo(
     try:
         from loadtest.demo.run import Plan, run_demo
         from loadtest.demo.sale import Spike
+        from loadtest.demo.sink.run import run_sink_demo
     except ImportError as error:
         fail(f"the demo needs the load test's packages ({error.name}): `make demo` installs them")
+    if sink and holds:
+        fail("--sink and --holds: choose one, as an order service holds nothing")
     overrides = {"broker_url": broker_url, "database_url": database_url}
-    plan = Plan(Spike(seconds, rate, stock), json_file, chart)
-    raise SystemExit(run_demo(plan, {k: v for k, v in overrides.items() if v}))
+    plan = Plan(Spike(seconds, rate, stock, holds), json_file, chart)
+    run = run_sink_demo if sink else run_demo
+    raise SystemExit(run(plan, {k: v for k, v in overrides.items() if v}))

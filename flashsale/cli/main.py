@@ -22,6 +22,7 @@ from flashsale.cli.demo import demo
 from flashsale.cli.json_output import AsJson, OptionalJsonFile, print_json
 from flashsale.cli.purchase_passes import make_passes
 from flashsale.cli.sale import sale_app
+from flashsale.cli.webhook import webhook_app
 from flashsale.ledger import Ledger, open_ledger
 from flashsale.runtime.process import expected_failures_in_one_line, fail, settings_or_fail
 from flashsale.runtime.process import run as run_process
@@ -158,3 +159,4 @@ app.add_typer(sale_app, name="sale")
 app.add_typer(drain_app, name="drain")
 app.add_typer(intake_app, name="intake")
 app.add_typer(dead_app, name="dead")
+app.add_typer(webhook_app, name="webhook")

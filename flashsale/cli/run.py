@@ -77,6 +77,8 @@ async def _run_all(settings: Settings, stop: asyncio.Event) -> None:
     ):
         if settings.embedded:
             log.warning("the embedded broker loses queued orders when this process ends")
+            if settings.demonstrates_payments:
+                log.warning("payments are a demonstration: anybody can pay, without money")
             # Events that the services have not handled are still in the outbox: send them again.
             if chosen:
                 await stack.ledger.outbox.send_again(len(chosen))
@@ -98,5 +100,8 @@ async def _run_all(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _until_empty(stack: Stack, queue: str) -> None:
-    while (await stack.broker.depth(queue)).ready:  # noqa: ASYNC110 a count
+    while True:
+        depth = await stack.broker.depth(queue)
+        if not depth.ready and not depth.unacked:
+            return
         await asyncio.sleep(0.05)

@@ -7,6 +7,7 @@ from typing import Self
 
 import aiohttp
 
+from flashsale.client.changing import change
 from flashsale.client.errors import Undecided, UnknownOrder
 from flashsale.client.exchanges import Gateways, Observer, checked_addresses
 from flashsale.client.following import follow
@@ -85,6 +86,8 @@ class SaleClient:
     async def buy(self, intention: Intention, *, patience: float = _PATIENCE_SECONDS) -> OrderState:
         """Place an intention, and return the state of the order once it is decided.
 
+        A `held` order is decided, but not final: it is to be paid at its `pay_url`, and followed
+        with `final=True`.
         A rejected order is a result, not an error. Raises `Refused`, `NotTaken`, `OutcomeUnknown`,
         or `Undecided` if the order still waits after `patience` seconds.
         """
@@ -112,13 +115,32 @@ class SaleClient:
         """
         return await place(self._opened, intention, Patience(patience))
 
-    async def follow(self, order_id: str, *, patience: float = _PATIENCE_SECONDS) -> OrderState:
+    async def follow(
+        self, order_id: str, *, patience: float = _PATIENCE_SECONDS, final: bool = False
+    ) -> OrderState:
         """Wait until an order is decided; return its state then.
 
+        With `final` wait until it is final: a hold is paid or cancelled, or has ended.
         Raises `UnknownOrder`, or `Undecided` after `patience` seconds, or if a gateway refuses to
         tell, as the token has expired.
         """
-        return await follow(self._opened, order_id, Patience(patience))
+        return await follow(self._opened, order_id, Patience(patience), final=final)
+
+    async def cancel(self, order_id: str, *, patience: float = _PATIENCE_SECONDS) -> OrderState:
+        """Cancel an order; return its state then. To cancel it again is safe.
+
+        Raises `Refused` if it can't be cancelled (`not-cancellable`, `order-over`), `UnknownOrder`,
+        or `Undecided` if no gateway answers within `patience` seconds.
+        """
+        return await change(self._opened, order_id, "cancel", Patience(patience))
+
+    async def extend(self, order_id: str, *, patience: float = _PATIENCE_SECONDS) -> OrderState:
+        """Let the hold of an order end later, once; return its state then.
+
+        Raises `Refused` if that is not possible (`not-held`, `not-extendable`,
+        `extended-already`), and the other errors of `cancel`.
+        """
+        return await change(self._opened, order_id, "extend", Patience(patience))
 
     async def look(self, order_id: str, *, patience: float = _PATIENCE_SECONDS) -> OrderState:
         """Return the state of an order now.

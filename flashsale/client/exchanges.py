@@ -13,6 +13,7 @@ import msgspec
 from flashsale.client.errors import Problem
 from flashsale.client.orders import Intention, OrderState
 from flashsale.client.pauses import retry_after_seconds
+from flashsale.domain.order_states import Status
 
 _LARGEST_BODY = 64 * 1024
 _SHORTEST_SECONDS = 0.001  # aiohttp takes 0 for no limit
@@ -43,7 +44,7 @@ class Exchange:
     intention: Intention | None = None
     """What was to be bought, in a request that buys."""
     order_id: str | None = None
-    """The order that was looked at, in a request that looks."""
+    """The order that was looked at or changed, in a request that does that."""
 
     @property
     def refused(self) -> bool:
@@ -103,7 +104,7 @@ class Gateways:
     ) -> Exchange:
         """Send a request; wait for the whole answer for `seconds` at most.
 
-        It buys what the `intention` says, or looks at the order of this id.
+        It buys what the `intention` says, or looks at the order of this id, or changes it.
         """
         own = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
         started = time.monotonic()
@@ -155,15 +156,25 @@ class Door:
             "POST", "/orders", headers=headers, seconds=seconds, intention=intention
         )
 
-    async def look(self, order_id: str, *, seconds: float, wait: int = 0) -> Exchange:
-        """Look at an order; let the gateway wait for the decision, for `wait` seconds."""
+    async def look(
+        self, order_id: str, *, seconds: float, wait: int = 0, seen: str = Status.QUEUED
+    ) -> Exchange:
+        """Look at an order.
+
+        Let the gateway wait for `wait` seconds while the order is in the state that was `seen`.
+        """
         return await self._send(
             "GET",
             f"/orders/{quote(order_id, safe='')}",
-            headers={"Prefer": f"wait={wait}"} if wait else {},
+            headers={"Prefer": f"wait={wait}; seen={seen}"} if wait else {},
             seconds=seconds,
             order_id=order_id,
         )
+
+    async def change(self, order_id: str, action: str, *, seconds: float) -> Exchange:
+        """Cancel or extend an order, as the `action` says."""
+        path = f"/orders/{quote(order_id, safe='')}/{action}"
+        return await self._send("POST", path, headers={}, seconds=seconds, order_id=order_id)
 
     async def _send(self, method: str, path: str, **arguments: Any) -> Exchange:
         address = self._gateways.address(self._number)

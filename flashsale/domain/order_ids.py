@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+import re
 from functools import lru_cache
 from typing import NewType
 
@@ -10,6 +11,12 @@ OrderId = NewType("OrderId", str)
 """32 hexadecimal digits."""
 
 ORDER_ID_PATTERN = r"^[0-9a-f]{32}\Z"
+_ORDER_ID = re.compile(ORDER_ID_PATTERN)
+
+
+def is_order_id(text: str) -> bool:
+    """Return whether a text may be the id of an order."""
+    return _ORDER_ID.match(text) is not None
 
 
 def random_order_id() -> OrderId:

@@ -1,11 +1,12 @@
 """The rule of the sale: decide a batch by the stock, the limits and earlier purchases."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from flashsale.domain.errors import FlashsaleError
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Reason, Status
 from flashsale.domain.orders import Order, Outcome
@@ -15,12 +16,13 @@ from flashsale.domain.orders import Order, Outcome
 class Sale:
     """The terms of a sale, and the items sold. Times are Unix seconds, limits are items.
 
-    Shoppers see the title, the price with its currency and the picture; nothing is computed with
-    them. Each change of an operator makes the next `version`.
+    `stock` is None if the stock is the shop's: its order service then decides each order.
+    Shoppers see the title, the price with its currency and the picture. Only the amounts of
+    payments are compared with the price. Each change of an operator makes the next `version`.
     """
 
     sku: str
-    stock: int
+    stock: int | None
     sold: int = 0
     customer_limit: int | None = None
     opens_at: float | None = None
@@ -34,12 +36,57 @@ class Sale:
     """An address of https, or a path of the site of the gateway."""
     needs_pass: bool = False
     """Whether each order needs a purchase pass of the shop."""
+    sold_out: bool = False
+    """Whether the shop has said that nothing is left of its stock. False if the stock is ours."""
     version: int = 1
+    hold_seconds: int | None = None
+    """How long an order holds its items for a payment. None: an order buys them at once."""
+    waitlist: int | None = None
+    """How many orders may wait for items that others hold. None: none."""
+    cancellable: bool = False
+    """Whether a confirmed order may be cancelled."""
+    extendable: bool = False
+    """Whether a customer may extend a hold once, by `hold_seconds`."""
+    held: int = 0
+    """The items that are held for payments."""
+    waiting: int = 0
+    """The orders in the waiting list."""
+    waited: int = 0
+    """The orders that have ever been in the waiting list: the latest one's number in it."""
+    line_head: int = 1
+    """The number of the first order in the waiting list, or a smaller one."""
 
     @property
-    def remaining(self) -> int:
-        """The items that can still be sold; negative if the sale is oversold."""
-        return self.stock - self.sold
+    def remaining(self) -> int | None:
+        """The items that can still be sold; negative if the sale is oversold.
+
+        None if the stock is the shop's.
+        """
+        return None if self.stock is None else self.stock - self.sold - self.held
+
+    @property
+    def nothing_left(self) -> bool:
+        """Whether no more items can be sold, as far as we know.
+
+        What is held may be free again. Until then orders may wait for it, and who holds it may ask
+        for it again.
+        """
+        return self.sold_out if self.stock is None else self.stock <= self.sold
+
+    @property
+    def has_holds(self) -> bool:
+        """Whether orders of this sale hold items, or may hold some."""
+        return self.hold_seconds is not None or self.held > 0 or self.waiting > 0
+
+    def but(self, **fields: Any) -> "Sale":
+        """Return a copy with other values of these fields.
+
+        `dataclasses.replace` takes five times as long, and a batch may have as many sales as
+        orders.
+        """
+        other = object.__new__(Sale)
+        vars(other).update(vars(self), **fields)
+        return other
 
     def opened(self, at: float) -> bool:
         """Return whether the sale had opened by Unix time `at`."""
@@ -59,7 +106,7 @@ def sale_state(sale: Sale, now: float) -> SaleState:
         return "closed"
     if not sale.opened(now):
         return "scheduled"
-    return "open" if sale.remaining > 0 else "sold_out"
+    return "sold_out" if sale.nothing_left else "open"
 
 
 @dataclass(frozen=True)
@@ -68,6 +115,8 @@ class Verdict:
 
     outcomes: list[Outcome]
     sales: list[Sale]
+    moved: list[Outcome] = field(default_factory=list)
+    """Orders that were decided before and have another state now, as one whose hold has ended."""
 
 
 def by_one_clock(orders: Sequence[Order], now: float) -> list[Order]:
@@ -84,6 +133,10 @@ Purchases = Mapping[tuple[str, str], int]
 """(sku, customer) -> the items confirmed for that customer so far."""
 
 
+class StockNotOurs(FlashsaleError):
+    """The stock of a sale is the shop's, so only its order service can decide an order."""
+
+
 def decide(
     batch: Iterable[Order],
     sales: Mapping[str, Sale],
@@ -94,9 +147,9 @@ def decide(
 
     An order that was decided before, in an earlier delivery or earlier in this batch, keeps its
     outcome. Whether a sale is open depends on the moment when the order was accepted, not on its
-    time in the queue.
+    time in the queue. Raises `StockNotOurs`.
     """
-    remaining = {sku: sale.remaining for sku, sale in sales.items()}
+    remaining = {sku: _own_items(sale) for sku, sale in sales.items()}
     held = dict(bought)
     known = dict(decided)
     outcomes = []
@@ -106,7 +159,7 @@ def decide(
             sale = sales.get(order.sku)
             holds = held.get((order.sku, order.customer_id), 0)
             left = remaining.get(order.sku, 0)
-            reason = _refusal(order, sale, left, holds)
+            reason = refusal(order, sale, left, holds)
             if reason is None:
                 remaining[order.sku] -= order.quantity
                 held[order.sku, order.customer_id] = holds + order.quantity
@@ -119,7 +172,18 @@ def decide(
     return outcomes
 
 
-def _refusal(order: Order, sale: Sale | None, remaining: int, holds: int) -> Reason | None:
+def _own_items(sale: Sale) -> int:
+    remaining = sale.remaining
+    if remaining is None:
+        raise StockNotOurs(sale.sku)
+    return remaining
+
+
+def refusal(order: Order, sale: Sale | None, remaining: int | None, holds: int) -> Reason | None:
+    """Return why an order can't be confirmed, None if it can.
+
+    `remaining` items are left, None if nobody here knows, and the customer holds `holds` items.
+    """
     if sale is None:
         return Reason.UNKNOWN_SKU
     if not sale.opened(order.accepted_at):
@@ -128,6 +192,8 @@ def _refusal(order: Order, sale: Sale | None, remaining: int, holds: int) -> Rea
         return Reason.SALE_CLOSED
     if sale.customer_limit is not None and holds + order.quantity > sale.customer_limit:
         return Reason.CUSTOMER_LIMIT
+    if remaining is None:
+        return None
     if remaining <= 0:
         return Reason.SOLD_OUT
     if order.quantity > remaining:

@@ -1,12 +1,16 @@
 """The ledger: its port, its errors, and `open_ledger`."""
 
 from flashsale.ledger.balance_report import Books
+from flashsale.ledger.delivery_port import Begun, DeliveryBooks, Ended
 from flashsale.ledger.drain_port import (
     LEASE_SECONDS,
+    NOTHING_ELSE,
     BeforeCommit,
     ControlBoard,
     ControlReader,
+    DeliveryLease,
     DrainLease,
+    Lease,
     Leases,
     Sink,
     at_once,
@@ -15,6 +19,7 @@ from flashsale.ledger.effects import Effects, Journey
 from flashsale.ledger.errors import (
     ChangedMeanwhile,
     ControlsChanged,
+    EndpointUnknown,
     KeyTaken,
     LedgerBusy,
     LedgerError,
@@ -27,6 +32,16 @@ from flashsale.ledger.errors import (
     SchemaUnknown,
     StatementCancelled,
     StatementRefused,
+)
+from flashsale.ledger.hold_port import (
+    Cancellation,
+    Cancellations,
+    Cancelled,
+    Due,
+    Extended,
+    PaymentAnswer,
+    Payments,
+    PaymentsTaken,
 )
 from flashsale.ledger.holdings import Decided, Holdings, Tally
 from flashsale.ledger.order_pages import DecidedOrder, OrderQuery
@@ -49,27 +64,48 @@ from flashsale.ledger.sql.engines.address import postgres_address
 from flashsale.ledger.sql.engines.postgresql import OWN_SCHEMA
 from flashsale.ledger.sql.ledger import open_ledger
 from flashsale.ledger.totals import Totals
+from flashsale.ledger.webhook_port import (
+    Claims,
+    Recorded,
+    Room,
+    Subscription,
+    WebhookBoard,
+    WebhookQueue,
+)
 
 __all__ = [
     "LEASE_SECONDS",
+    "NOTHING_ELSE",
     "OWN_SCHEMA",
     "Audit",
     "AuditLog",
     "BeforeCommit",
+    "Begun",
     "Books",
     "Buyer",
+    "Cancellation",
+    "Cancellations",
+    "Cancelled",
     "ChangedMeanwhile",
+    "Claims",
     "ControlBoard",
     "ControlReader",
     "ControlsChanged",
     "Decided",
     "DecidedOrder",
+    "DeliveryBooks",
+    "DeliveryLease",
     "DrainLease",
+    "Due",
     "EffectStore",
     "Effects",
+    "Ended",
+    "EndpointUnknown",
+    "Extended",
     "Holdings",
     "Journey",
     "KeyTaken",
+    "Lease",
     "Leases",
     "Ledger",
     "LedgerBusy",
@@ -81,9 +117,14 @@ __all__ = [
     "OrderQuery",
     "Orders",
     "Outbox",
+    "PaymentAnswer",
+    "Payments",
+    "PaymentsTaken",
     "RankingQuery",
     "Rankings",
+    "Recorded",
     "Relayed",
+    "Room",
     "SaleHasSold",
     "SaleUnknown",
     "Sales",
@@ -95,9 +136,12 @@ __all__ = [
     "Sink",
     "StatementCancelled",
     "StatementRefused",
+    "Subscription",
     "Tally",
     "Totals",
     "Unsent",
+    "WebhookBoard",
+    "WebhookQueue",
     "at_once",
     "open_ledger",
     "postgres_address",

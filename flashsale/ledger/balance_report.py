@@ -14,6 +14,14 @@ class Books:
     oversold: int
     broken: Mapping[str, tuple[str, ...]]
     """The broken rows by rule, for every rule."""
+    held: int = 0
+    """The items that are held for payments."""
+    waiting: int = 0
+    """The orders in waiting lists."""
+    deliveries_pending: int = 0
+    """Confirmed orders that the order service of the shop has to be told of."""
+    deliveries_failed: int = 0
+    """Confirmed orders that it could not be told of, and that are dead letters."""
 
     @property
     def wrong(self) -> tuple[str, ...]:

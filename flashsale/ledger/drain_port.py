@@ -5,19 +5,27 @@ Every method may raise `LedgerUnavailable`, and the errors that its docstring na
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from flashsale.domain.audit_entries import Author
 from flashsale.domain.controls import Controls
+from flashsale.domain.holds.rule import Allowance
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Order
 from flashsale.domain.sales import Verdict
+from flashsale.domain.steady_clock import ClockReading
+from flashsale.ledger.delivery_port import DeliveryBooks
+from flashsale.ledger.hold_port import Due
 
 LEASE_SECONDS = 10
 """How long a frozen drain keeps its lease. An idle drain touches its lease earlier."""
 
 
 BeforeCommit = Callable[[], Awaitable[None]]
+
+
+NOTHING_ELSE = Allowance()
+"""A batch changes only its own orders."""
 
 
 async def at_once() -> None:
@@ -37,8 +45,13 @@ class Sink(Protocol):
         now: float,
         replayed: Sequence[str] = (),
         traceparents: Mapping[str, str] | None = None,
+        allowance: Allowance = NOTHING_ELSE,
     ) -> Verdict:
         """Decide a batch at Unix time `now`. A repeated batch gets the same outcomes.
+
+        The same transaction ends the holds that are due and serves the waiting lists, as far as
+        `allowance` lets it change orders that were decided before. Raises `MoreChanges`, with
+        nothing written, if the orders of the batch have to replace more open orders than that.
 
         `replayed` are the ids of failed orders that an operator has replayed. `traceparents` are
         written with the events of traced orders, by order id. Raises `LedgerBusy` or
@@ -75,17 +88,38 @@ class DrainLease(Protocol):
     def controls(self) -> Controls:
         """The controls as the latest batch or `touch` has read them."""
 
+    @property
+    def clock_reading(self) -> ClockReading | None:
+        """The clock of the database as the latest batch or `touch` has read it."""
+
     async def touch(self) -> None:
         """Keep the lease while idle, and read the controls.
 
         Call this before the first batch, and at least once in `LEASE_SECONDS`.
         """
 
+    async def due(self, now: float, most: int) -> Due:
+        """Return what the holds need at Unix time `now`; count up to `most` changes."""
 
-class Leases(Protocol):
+
+class DeliveryLease(DrainLease, Protocol):
+    """The right to drain a sale, also for a drain that delivers its orders."""
+
+    def open_deliveries(self, before_begun: BeforeCommit = at_once) -> DeliveryBooks:
+        """Return the books of deliveries, which are written only while this lease is held.
+
+        `before_begun` is waited for last in each transaction that begins deliveries.
+        """
+
+
+Lease = TypeVar("Lease", bound=DrainLease)
+_Lease_co = TypeVar("_Lease_co", bound=DrainLease, covariant=True)
+
+
+class Leases(Protocol[_Lease_co]):
     """Leases to drain. Each name has one holder at a time."""
 
-    def hold_drain(self, name: str) -> AbstractAsyncContextManager[DrainLease]:
+    def hold_drain(self, name: str) -> AbstractAsyncContextManager[_Lease_co]:
         """Wait until no other drain holds the lease of that name, and hold it until the exit."""
 
 

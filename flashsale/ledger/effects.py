@@ -11,10 +11,11 @@ class Effects:
     All of them run in one transaction, once for each event, or none does.
     """
 
-    def __init__(self, event_id: str, order_id: str) -> None:
-        """Collect the effects of an event and its order."""
+    def __init__(self, event_id: str, order_id: str, traceparent: str | None = None) -> None:
+        """Collect the effects of an event and its order. `traceparent` is the trace it is in."""
         self.event_id = event_id
         self.order_id = order_id
+        self.traceparent = traceparent
         self.statements: list[tuple[str, dict[str, Value]]] = []
 
     def run(self, statement: str, **values: Value) -> None:

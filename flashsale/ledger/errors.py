@@ -39,6 +39,10 @@ class SaleUnknown(LedgerError):
     """Nothing was changed: there is no sale of this sku."""
 
 
+class EndpointUnknown(LedgerError):
+    """Nothing was changed: there is no webhook endpoint of this id."""
+
+
 class KeyTaken(LedgerError):
     """Nothing was changed: the idempotency key belongs to another request."""
 

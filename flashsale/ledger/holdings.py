@@ -8,7 +8,8 @@ from typing import NamedTuple
 class Decided(NamedTuple):
     """An order of the ledger. If only the id of a failed order is known, the rest is empty.
 
-    `status` is `confirmed`, `rejected` or `failed`.
+    `status` is its state. `earlier` are those of its events before the last one. `place` is its
+    number in the waiting list, if it ever was in one.
     """
 
     id: str
@@ -16,6 +17,8 @@ class Decided(NamedTuple):
     customer: str
     quantity: int
     status: str
+    earlier: tuple[str, ...] = ()
+    place: int | None = None
 
 
 class RateChange(NamedTuple):
@@ -60,8 +63,14 @@ class Holdings:
     commits: Sequence[tuple[float, int]] = ()
     """The commits that wrote the orders: Unix seconds, and the number of orders.
 
-    The time is by the clock of the database. Empty unless the database is a PostgreSQL with
+    The time is by the clock of the database. Orders that were sent to an order service are left
+    out, as their rows are written when it answers; those that were held and have moved on, too, as
+    their rows are written when somebody pays. Empty unless the database is a PostgreSQL with
     `track_commit_timestamp = on`.
     """
     rate_changes: Sequence[RateChange] = ()
     """The changes of the rates of all drains."""
+    undelivered: frozenset[str] = frozenset()
+    """The ids of confirmed orders that the order service of the shop has to be told of."""
+    overdue: int = 0
+    """How many holds should have ended by now, their grace included, by the database's clock."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from flashsale.domain.order_states import Status
+from flashsale.domain.order_states import DeliveryState, Status
 
 
 @dataclass(frozen=True)
@@ -30,3 +30,12 @@ class DecidedOrder:
     remaining: int | None
     accepted_at: float | None
     decided_at: float
+    order_ref: str | None
+    delivery: DeliveryState | None
+    delivery_attempts: int | None
+    delivery_reason: str | None
+    """Why a confirmed order could not be delivered."""
+    expires_at: float | None = None
+    """When the hold of an order ends, or has ended."""
+    place: int | None = None
+    """The number of an order in the waiting list of its sale, if it has waited."""

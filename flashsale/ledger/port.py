@@ -14,13 +14,15 @@ from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
 from flashsale.ledger.balance_report import Books
-from flashsale.ledger.drain_port import ControlBoard, Leases
+from flashsale.ledger.drain_port import ControlBoard, DeliveryLease, Leases
 from flashsale.ledger.effects import Effects, Journey
+from flashsale.ledger.hold_port import Cancellations, Payments
 from flashsale.ledger.holdings import Holdings
 from flashsale.ledger.order_pages import DecidedOrder, OrderQuery
 from flashsale.ledger.outbox_events import Relayed, Send
 from flashsale.ledger.rankings import Buyer, RankingQuery
 from flashsale.ledger.totals import Totals
+from flashsale.ledger.webhook_port import WebhookBoard, WebhookQueue
 
 
 class Sales(Protocol):
@@ -190,7 +192,18 @@ class Schema(Protocol):
         """Raise `SchemaOutdated` unless the tables are at the revision of this version."""
 
 
-class Ledger(ManagedSales, Orders, OrderPages, Leases, Rankings, Audit, Schema, Protocol):
+class Ledger(
+    ManagedSales,
+    Orders,
+    OrderPages,
+    Payments,
+    Cancellations,
+    Leases[DeliveryLease],
+    Rankings,
+    Audit,
+    Schema,
+    Protocol,
+):
     """The database behind the queue."""
 
     @property
@@ -208,6 +221,14 @@ class Ledger(ManagedSales, Orders, OrderPages, Leases, Rankings, Audit, Schema, 
     @property
     def audit_log(self) -> AuditLog:
         """The changes of operators."""
+
+    @property
+    def webhooks(self) -> WebhookBoard:
+        """The webhook endpoints."""
+
+    @property
+    def webhook_queue(self) -> WebhookQueue:
+        """The deliveries to webhook endpoints."""
 
     async def secret(self) -> bytes:
         """Return the secret of the order ids. The first caller creates it."""

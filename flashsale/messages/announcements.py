@@ -2,8 +2,9 @@
 
 import msgspec
 
-from flashsale.domain.order_states import Status
+from flashsale.domain.order_states import DeliveryState, Status
 from flashsale.domain.orders import Outcome
+from flashsale.domain.sales import Sale, Verdict
 from flashsale.messages.codec import decoder
 
 
@@ -24,7 +25,11 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
 
     A failed order may have an id only. `remaining` is how many items were left if those were not
     enough; a consumer of version 0.1.0 does not send it. `customer_id` is whose order it is. It is
-    None from a consumer without the keys of tokens, as nobody asks for it then.
+    None from a consumer without the keys of tokens, as nobody asks for it then. `order_ref` and
+    `delivery` are as in an `Outcome`. A confirmed order is announced again when they change.
+
+    `expires_at` is when a hold ends, in Unix seconds. `place` is the number of an order in the
+    waiting list of its sale: how many are before it depends on `Progress.line_head`.
     """
 
     id: str
@@ -34,6 +39,11 @@ class Decision(msgspec.Struct, frozen=True, array_like=True):
     quantity: int
     remaining: int | None = None
     customer_id: str | None = None
+    order_ref: str | None = None
+    delivery: DeliveryState | None = None
+    expires_at: float | None = None
+    place: int | None = None
+    extended: bool = False
 
 
 def decision_on(outcome: Outcome, *, owner: bool = True) -> Decision:
@@ -47,15 +57,36 @@ def decision_on(outcome: Outcome, *, owner: bool = True) -> Decision:
         order.quantity,
         outcome.remaining,
         (order.customer_id or None) if owner else None,
+        outcome.order_ref,
+        outcome.delivery,
+        outcome.expires_at,
+        outcome.place,
+        outcome.extended,
     )
 
 
 class Progress(msgspec.Struct, frozen=True, array_like=True):
-    """The stock of a sale, and the items sold."""
+    """The stock of a sale, the items sold and held, and its waiting list.
+
+    `stock` is 0 if the stock is the shop's, as the version before knows no sale without one.
+    """
 
     sku: str
     stock: int
     sold: int
+    of_shop: bool = False
+    sold_out: bool = False
+    held: int = 0
+    waiting: int = 0
+    line_head: int = 1
+
+
+def progress_of(sale: Sale) -> Progress:
+    """Return how far a sale is sold."""
+    return Progress(
+        *(sale.sku, sale.stock or 0, sale.sold, sale.stock is None, sale.sold_out),
+        *(sale.held, sale.waiting, sale.line_head),
+    )
 
 
 class OrdersTaken(msgspec.Struct, frozen=True, array_like=True, tag="taken"):
@@ -84,8 +115,9 @@ class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
     `drained_per_second` is the measurement. `drain_rate` is the limit in force. `told_at` is the
     Unix time of this announcement by the drain's clock, `paused` is whether an operator has paused
     the drain. `rate_cap` is the highest limit, and `rate_reason` tells why an adaptive limit is
-    what it is. They are None from a consumer of version 0.1.0. While it decides nothing, the drain
-    announces empty batches, each half a second after the last one.
+    what it is. They are None from a consumer of version 0.1.0. `resumes_at` is the Unix time until
+    which the drain takes nothing, as the receiver of its orders fails or is busy. While it decides
+    nothing, the drain announces empty batches, each half a second after the last one.
     """
 
     decisions: list[Decision]
@@ -96,6 +128,25 @@ class BatchDecided(msgspec.Struct, frozen=True, array_like=True, tag="decided"):
     paused: bool | None = None
     rate_cap: int | None = None
     rate_reason: str | None = None
+    resumes_at: float | None = None
+
+
+class OrdersMoved(msgspec.Struct, frozen=True, array_like=True, tag="moved"):
+    """Orders that had a decision have another state: by a drain's timer, a payment, a shopper.
+
+    A queued order that is cancelled is among them.
+    """
+
+    decisions: list[Decision]
+    sales: list[Progress]
+
+
+def orders_moved(verdict: Verdict, *, owners: bool = True) -> OrdersMoved:
+    """Return the announcement of what has moved; with `owners` it says whose orders they are."""
+    return OrdersMoved(
+        [decision_on(outcome, owner=owners) for outcome in verdict.moved],
+        [progress_of(sale) for sale in verdict.sales],
+    )
 
 
 class TermsChanged(msgspec.Struct, frozen=True, array_like=True, tag="terms"):
@@ -112,7 +163,7 @@ class ClientsSeen(msgspec.Struct, frozen=True, array_like=True, tag="clients"):
     reads: dict[bytes, int]
 
 
-Announcement = OrdersTaken | Arrivals | BatchDecided | TermsChanged | ClientsSeen
+Announcement = OrdersTaken | Arrivals | BatchDecided | OrdersMoved | TermsChanged | ClientsSeen
 
 encode_announcement = msgspec.msgpack.Encoder().encode
 decode_announcement = decoder(msgspec.msgpack.Decoder(Announcement))

@@ -37,6 +37,12 @@ def trace_headers(traceparent: str | None) -> Headers:
     return {} if traceparent is None else {TRACEPARENT: traceparent}
 
 
+def traceparent_of(headers: Headers) -> str | None:
+    """Return the traceparent of a message, None if it belongs to no recorded trace."""
+    value = headers.get(TRACEPARENT)
+    return value if isinstance(value, str) else None
+
+
 def copied_headers(headers: Headers) -> Headers:
     """Return the headers that the next copy of a message keeps: the trace that it is in."""
     return {TRACEPARENT: headers[TRACEPARENT]} if TRACEPARENT in headers else {}

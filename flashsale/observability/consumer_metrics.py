@@ -49,6 +49,11 @@ class ConsumerMetrics(ProcessMetrics):
             "What a transaction may take, in seconds; 0 if the rate is not adaptive",
             registry=self.registry,
         )
+        self.clock_step_seconds = Gauge(
+            "flashsale_drain_clock_step_seconds",
+            "Seconds by which the database's clock is ahead of the drain's, which follows slowly",
+            registry=self.registry,
+        )
         self.released = Counter(
             "flashsale_released_orders",
             "Orders released to the database, retries included",

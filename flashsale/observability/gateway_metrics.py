@@ -57,7 +57,7 @@ class SalesCollector(GaugeCollector):
     """Collects the state of the sales at each scrape, so that sales cost nothing in between.
 
     A sale that closed more than a minute ago has no series, or their number would grow for ever. An
-    oversold sale keeps its series.
+    oversold sale keeps its series. A sale whose stock is the shop's has none about the stock.
     """
 
     def __init__(self, sales: Iterable[Sale]) -> None:
@@ -66,15 +66,27 @@ class SalesCollector(GaugeCollector):
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics for a scrape."""
         since = time.time() - _SHOWN_SECONDS
-        shown = [s for s in self._sales if not s.closed(since) or s.remaining < 0]
+        shown = [s for s in self._sales if not s.closed(since) or (s.remaining or 0) < 0]
+        # The stock of the others is the shop's, and they hold nothing.
+        ours = [(s, s.stock) for s in shown if s.stock is not None]
         for name, help_text, values in (
-            ("stock", "Stock of the sale", [s.stock for s in shown]),
-            ("sold", "Items sold", [s.sold for s in shown]),
-            ("oversold", "Items sold over the stock", [max(0, -s.remaining) for s in shown]),
+            ("stock_items", "Stock of the sale", [(s.sku, stock) for s, stock in ours]),
+            ("sold_items", "Items sold", [(s.sku, s.sold) for s in shown]),
+            ("held_items", "Items held for payments", [(s.sku, s.held) for s, _ in ours]),
+            (
+                "waiting_orders",
+                "Orders that wait for items which are held",
+                [(s.sku, s.waiting) for s, _ in ours],
+            ),
+            (
+                "oversold_items",
+                "Items sold over the stock",
+                [(s.sku, max(0, s.sold - stock)) for s, stock in ours],
+            ),
         ):
-            family = GaugeMetricFamily(f"flashsale_sale_{name}_items", help_text, labels=["sku"])
-            for sale, value in zip(shown, values, strict=True):
-                family.add_metric([sale.sku], value)
+            family = GaugeMetricFamily(f"flashsale_sale_{name}", help_text, labels=["sku"])
+            for sku, value in values:
+                family.add_metric([sku], value)
             yield family
 
 
@@ -114,6 +126,24 @@ class GatewayMetrics(ProcessMetrics):
             _ACCEPT_BUCKETS,
             self.registry,
         )
+        self.payments = FastCounter(
+            "flashsale_payments",
+            "Answers to POST /payments by result: confirmed, refund_due, failed, again for one that"
+            " was told of before, or the type of the problem",
+            ["result"],
+            self.registry,
+        )
+        self.payment_seconds = FastHistogram(
+            "flashsale_payment_seconds",
+            "Seconds from the request about a payment to its 200, the commit included",
+            _ACCEPT_BUCKETS,
+            self.registry,
+        )
+        self.payment_groups = Counter(
+            "flashsale_payment_transactions",
+            "Transactions that took in payments, many at a time",
+            registry=self.registry,
+        )
         self.polls = Counter(
             "flashsale_status_requests",
             "Requests for an order's status, by source of the answer: memory, ledger, nowhere",
@@ -136,6 +166,11 @@ class GatewayMetrics(ProcessMetrics):
         self.clients = Gauge(
             "flashsale_limited_clients",
             "Clients whose requests the limits of clients remember",
+            registry=self.registry,
+        )
+        self.token_keys_age = Gauge(
+            "flashsale_token_keys_age_seconds",
+            "Seconds since the public keys of tokens were fetched; 0 without FLASHSALE_JWKS_URL",
             registry=self.registry,
         )
         self.missing = Gauge(

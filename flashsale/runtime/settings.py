@@ -6,18 +6,21 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from sqlalchemy.engine import make_url
 
 from flashsale.broker.registry import adapter_of
+from flashsale.domain.holds.pay_address import PayAddress
 from flashsale.ledger import OWN_SCHEMA, postgres_address
 from flashsale.runtime.addresses import Host, Networks, Origins, PublicPath
-from flashsale.runtime.client_settings import ClientSettings
 from flashsale.runtime.environment import PREFIX as PREFIX
 from flashsale.runtime.errors import SettingsError as SettingsError
+from flashsale.runtime.setting_groups.clients import ClientSettings
+from flashsale.runtime.setting_groups.payments import PaymentSettings
+from flashsale.runtime.setting_groups.sink import SinkSettings
+from flashsale.runtime.setting_groups.tokens import TokenSettings
 from flashsale.runtime.settings_reader import installed_settings, load
-from flashsale.runtime.token_settings import TokenSettings
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class Settings(TokenSettings, ClientSettings):
+class Settings(SinkSettings, TokenSettings, ClientSettings, PaymentSettings):
     """The settings of the gateway itself, from variables `FLASHSALE_...`."""
 
     broker_url: str = Field(
@@ -79,21 +82,23 @@ class Settings(TokenSettings, ClientSettings):
         2000,
         ge=1,
         le=1_000_000,
-        description="most orders that go to the database in any second",
+        description="most orders that go to the database in any second, and with"
+        " `FLASHSALE_SINK_URL` most attempts to deliver one",
     )
     drain_batch: int | None = Field(
         None,
         ge=1,
         le=10_000,
         description="most orders in one transaction, up to the drain rate. Unset: a fortieth of the"
-        " drain rate",
+        " drain rate, and up to three times that if the drain is late",
     )
     drain_target_ms: float | None = Field(
         None,
         gt=0,
         le=60_000,
         description="milliseconds that the transaction of a batch may take: if the database is"
-        " slower, the drain goes slower, down to a tenth of its rate. Unset: always at its rate",
+        " slower, the drain goes slower, down to a tenth of its rate. Unset: always at its rate."
+        " Not with `FLASHSALE_SINK_URL`",
     )
     publish_timeout_seconds: float = Field(
         2.0, gt=0, le=60, description="seconds that a gateway waits for the broker's confirm"
@@ -230,10 +235,40 @@ class Settings(TokenSettings, ClientSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _rate_of_sink_is_fixed(self) -> "Settings":
+        if self.sink_url is not None and self.drain_target_ms is not None:
+            raise ValueError(
+                f"{PREFIX}DRAIN_TARGET_MS: the rate follows the database, so it can't be set with"
+                f" {PREFIX}SINK_URL, whose receiver says by 429 and 503 that it is too much"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _demonstration_is_embedded(self) -> "Settings":
+        if self.demo_payments and not self.embedded:
+            raise ValueError(
+                f"{PREFIX}DEMO_PAYMENTS: anybody could pay without money, so it needs"
+                f" {PREFIX}BROKER_URL=memory://"
+            )
+        return self
+
     @property
     def embedded(self) -> bool:
         """Whether the broker is inside this process."""
         return not adapter_of(self.broker_url).shared
+
+    @property
+    def demonstrates_payments(self) -> bool:
+        """Whether there is a demonstration of a payment page."""
+        return self.may_demonstrate(embedded=self.embedded)
+
+    @property
+    def pay_address(self) -> PayAddress | None:
+        """The address at which orders are paid for, if there is one."""
+        if self.demonstrates_payments:
+            return PayAddress(f"{self.public_path}/demo/pay/{{order_id}}")
+        return self.shop_pay_address
 
 
 def load_settings(**overrides: Any) -> Settings:

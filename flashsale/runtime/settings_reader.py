@@ -61,8 +61,12 @@ def _messages(declared: type[BaseSettings], error: ValidationError) -> Iterator[
         shown = (
             "..."
             if "SECRET" in name or "TOKEN" in name or "@" in str(problem["input"])
-            else problem["input"]
+            else _one_line(str(problem["input"]))
         )
         quoted = str(problem["input"])[:1] in ("'", '"')
         hint = " (the quotes are part of the value, as `docker --env-file` keeps them)"
         yield f"{name}={shown}: {message[0].lower()}{message[1:]}{hint if quoted else ''}"
+
+
+def _one_line(value: str) -> str:
+    return value if value.isprintable() else value.encode("unicode_escape").decode("ascii")

@@ -58,12 +58,32 @@ async def open_stack(
         if settings.embedded:
             await ledger.migrate()
         await ledger.verify_schema()
+        await _warn_of_undecidable(ledger, delivers=settings.sink_url is not None)
         broker = open_broker(
             settings.broker_url, topology, settings.publish_timeout_seconds, tasks.start
         )
         async with broker:
             broker.warnings = await warnings_of(settings)
             yield Stack(broker, ledger, topology, tasks, tracing)
+
+
+async def _warn_of_undecidable(ledger: Ledger, *, delivers: bool) -> None:
+    """Log the sales whose orders fail, because of the order service of the shop or without one."""
+    sales = await ledger.sales()
+    if delivers:
+        if holding := [sale.sku for sale in sales if sale.has_holds]:
+            log.warning(
+                "sales with holds, and an order service that takes no held orders: their orders"
+                " fail",
+                sales=", ".join(holding),
+                needed=f"no {PREFIX}SINK_URL",
+            )
+    elif theirs := [sale.sku for sale in sales if sale.stock is None]:
+        log.warning(
+            "sales without stock of ours, and no order service: their orders fail",
+            sales=", ".join(theirs),
+            needed=f"{PREFIX}SINK_URL",
+        )
 
 
 async def warnings_of(settings: Settings) -> Sequence[str]:

@@ -27,14 +27,14 @@ def effects(
         found += [
             f"{duty.service}: done {times} times for {order_id}"
             for order_id, times in done.items()
-            if times > 1
+            if times > max(1, due.get(order_id, 0))
         ]
         found += [
             f"{duty.service}: done for {order_id}, which is no event of its own"
             for order_id in done
             if order_id not in due
         ]
-        missing = [order_id for order_id in due if order_id not in done]
+        missing = [order_id for order_id, events in due.items() if done[order_id] < events]
         sent = [order_id for order_id in missing if order_id not in holdings.unsent]
         in_queue = waiting.get(duty.service, 0)
         if len(sent) > in_queue:
@@ -50,16 +50,17 @@ def effects(
     return found, to_do
 
 
-def _due(holdings: Holdings, duty: ExpectedEffects) -> dict[str, None]:
-    """Return the orders whose event a service has to do, in the ledger's sequence."""
+def _due(holdings: Holdings, duty: ExpectedEffects) -> dict[str, int]:
+    """Return how many events of each order a service has to do, in the ledger's sequence."""
     wants: dict[tuple[str, str], bool] = {}
-    due: dict[str, None] = {}
+    due: dict[str, int] = {}
     for order in holdings.orders:
-        kind = order.status, order.sku
-        if kind not in wants:
-            wants[kind] = order.status != _FAILED and duty.wants(event_topic(*kind))
-        if wants[kind]:
-            due[order.id] = None
+        for status in (order.status, *order.earlier):
+            kind = status, order.sku
+            if kind not in wants:
+                wants[kind] = status != _FAILED and duty.wants(event_topic(*kind))
+            if wants[kind]:
+                due[order.id] = due.get(order.id, 0) + 1
     return due
 
 

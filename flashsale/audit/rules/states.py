@@ -5,12 +5,13 @@ from operator import itemgetter
 from sys import intern
 
 from flashsale.audit.history import Committed, StatusPoll
-from flashsale.domain.order_states import RANK, Status
+from flashsale.domain.order_states import RANK, Status, may_become
 from flashsale.ledger.holdings import Decided
 
 _FOUND, _NOT_FOUND = 200, 404
 _NOWHERE = "nowhere"
 _QUEUED, _FAILED = Status.QUEUED.value, Status.FAILED.value
+_DECISIONS = {status.value for status in Status} - {_QUEUED, _FAILED}
 _STEPS = {_NOWHERE: 0, **{status.value: 1 + rank for status, rank in RANK.items()}}
 
 _State = tuple[float, float, str]
@@ -56,10 +57,14 @@ class States:
                 self._decided(order_id, intern(state), f"the drain {committed.process}")
 
     def _decided(self, order_id: str, state: str, by: str) -> None:
-        if _STEPS.get(state, 0) <= _STEPS[_FAILED]:
+        if state not in _DECISIONS:
             return
         known = self._final.setdefault(order_id, state)
-        if known != state:
+        if known == state or may_become(Status(state), Status(known)):
+            return  # an earlier state of the same order, as somebody knew it then
+        if may_become(Status(known), Status(state)):
+            self._final[order_id] = state
+        else:
             self._differing.append(f"order {order_id}: {state} by {by}, was {known}")
 
     def went_back(self, orders: Iterable[Decided], unaccepted: Collection[str]) -> list[str]:
@@ -76,7 +81,9 @@ class States:
         found += [
             f"order {order_id}: {status} in the ledger, was {final}"
             for order_id, status in in_ledger.items()
-            if (final := self._final.get(order_id)) is not None and final != status
+            if (final := self._final.get(order_id)) is not None
+            and final != status
+            and not may_become(Status(final), Status(status))
         ]
         for order_id, by in self._told_failed.items():
             now = in_ledger.get(order_id) or self._final.get(order_id) or _FAILED

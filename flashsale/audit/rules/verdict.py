@@ -12,17 +12,20 @@ from flashsale.audit.history import (
     Released,
     StatusPoll,
 )
+from flashsale.audit.rules.deliveries import undelivered
 from flashsale.audit.rules.drains import Drains
 from flashsale.audit.rules.effects import effects
 from flashsale.audit.rules.evidence import Backlog, ExpectedEffects
 from flashsale.audit.rules.limits import Limits
 from flashsale.audit.rules.requests import Requests, doubled_and_invented, lost
 from flashsale.audit.rules.states import States
+from flashsale.audit.rules.waiting_lists import WaitingLists
 from flashsale.ledger.holdings import Holdings
 
 RULES = (
     *("lost", "invented", "doubled", "oversold", "over_limit", "books"),
-    *("went_back", "acked_early", "over_rate", "effects"),
+    *("went_back", "acked_early", "over_rate", "effects", "undelivered"),
+    *("ended_once", "payments", "passed_over"),
 )
 """The names of the rules."""
 
@@ -36,6 +39,7 @@ class HistorySummary:
         self.requests = Requests(casefold=casefold)
         self.states = States()
         self.drains = Drains()
+        self.waiting_lists = WaitingLists()
         for observation in observations:
             self.observations += 1
             match observation:
@@ -45,9 +49,11 @@ class HistorySummary:
                     self.states.polled(observation)
                 case Released():
                     self.drains.released(observation)
+                    self.waiting_lists.released(observation)
                 case Committed():
                     self.states.committed(observation)
                     self.drains.committed(observation)
+                    self.waiting_lists.committed(observation)
                 case Acked():
                     self.drains.acked(observation)
 
@@ -102,6 +108,8 @@ def judge(
         Limits(drain_rate, (change for change in holdings.rate_changes if change.drain == drain)),
         holdings.commits,
     )
+    violations["passed_over"] += seen.waiting_lists.passed_over(holdings.orders)
+    violations["undelivered"], to_deliver = undelivered(holdings.undelivered, waiting.orders)
     violations["effects"], to_do = effects(holdings, duties, waiting.events)
     of_sales = [order for order in holdings.orders if order.sku or order.id in accepted]
     return Verdict(
@@ -110,5 +118,9 @@ def judge(
         orders=len(of_sales),
         confirmed=sum(order.status == "confirmed" for order in of_sales),
         violations=violations,
-        waiting=undecided + to_do,
+        waiting=undecided + _not_ended(holdings.overdue) + to_deliver + to_do,
     )
+
+
+def _not_ended(holds: int) -> list[str]:
+    return [f"{holds} holds are over, and the drain has not ended them"] if holds else []

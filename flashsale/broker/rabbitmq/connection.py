@@ -12,6 +12,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from flashsale.broker.port import AccessRefused, BrokerUnavailable
 from flashsale.broker.rabbitmq.addresses import addresses, parse_address, without_secrets
+from flashsale.broker.rabbitmq.gathered_reads import GatheredReads
 from flashsale.broker.rabbitmq.inbound_frames import InboundFrames
 from flashsale.broker.rabbitmq.refusals import connection_refusal
 
@@ -35,9 +36,12 @@ class PikaConnection(AsyncioConnection):
         super().__init__(*args, **kwargs)
 
     _transport: Any
+    gathered_reads: GatheredReads | None = None
 
     def _on_data_available(self, data_in: bytes) -> None:
         pika: Any = self  # pika's stubs lack private names
+        if self.gathered_reads is not None:
+            self.gathered_reads.have_read(self._transport)
         pika._frame_buffer += data_in
         # pika's own loop, but plain frames at the head of the buffer are parsed without pika.
         while pika._frame_buffer:
@@ -137,6 +141,10 @@ class Connection:
         """The parser of plain frames, which works without pika."""
         frames: InboundFrames = self._pika.inbound_frames
         return frames
+
+    def gather_reads(self, seconds: float) -> None:
+        """Leave the connection unread for `seconds` after each reading."""
+        self._pika.gathered_reads = GatheredReads(seconds)
 
     def write_frames(self, frames: bytes) -> None:
         """Write whole frames now. A closed connection ignores them."""

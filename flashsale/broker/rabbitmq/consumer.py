@@ -16,6 +16,9 @@ from flashsale.broker.rabbitmq.connection import Connection
 from flashsale.broker.topology import MAX_SUBSCRIBER_MESSAGES
 from flashsale.messages.headers import Headers
 
+# Many processes announce to each other, so that announcements come one by one. None is urgent.
+_GATHER_SECONDS = 0.01
+
 _NO_HEADERS: Headers = MappingProxyType({})
 
 
@@ -61,6 +64,7 @@ class RabbitMQDeliveries(Deliveries):
             lambda answer: channel.queue_bind(queue, exchange, "", callback=answer)
         )
         await self._consume(channel, queue, auto_ack=True)
+        self._connection.gather_reads(_GATHER_SECONDS)
 
     async def _consume(self, channel: Channel, queue: str, auto_ack: bool = False) -> None:
         self._connection.inbound_frames.deliveries[int(channel.channel_number)] = (

@@ -11,9 +11,12 @@ from flashsale.cli.json_output import AsJson
 from flashsale.cli.ledger_command import with_ledger
 from flashsale.cli.operator import author
 from flashsale.cli.sale.options import (
+    Cancellable,
     ClosesAt,
     Currency,
+    Extendable,
     GivenZone,
+    HoldSeconds,
     Limit,
     NeedsPass,
     OpensAt,
@@ -22,6 +25,7 @@ from flashsale.cli.sale.options import (
     Reason,
     Sku,
     Title,
+    Waitlist,
 )
 from flashsale.cli.sale.output import print_sale_json
 from flashsale.cli.sale.schedule import schedule_or_fail
@@ -33,7 +37,7 @@ from flashsale.domain.operators.sale_changes import (
     TermsChange,
 )
 from flashsale.domain.sales import Sale
-from flashsale.runtime.process import fail
+from flashsale.runtime.process import fail, settings_or_fail
 
 
 class Term(StrEnum):
@@ -46,6 +50,8 @@ class Term(StrEnum):
     PRICE = "price"
     CURRENCY = "currency"
     PICTURE_URL = "picture-url"
+    HOLD_SECONDS = "hold-seconds"
+    WAITLIST = "waitlist"
 
     @property
     def field(self) -> str:
@@ -74,6 +80,10 @@ def change_sale(
     currency: Currency = None,
     picture_url: PictureUrl = None,
     needs_pass: NeedsPass = None,
+    hold_seconds: HoldSeconds = None,
+    waitlist: Waitlist = None,
+    cancellable: Cancellable = None,
+    extendable: Extendable = None,
     remove: Annotated[
         list[Term] | None, typer.Option(help="A term to remove; may be given several times.")
     ] = None,
@@ -91,6 +101,10 @@ def change_sale(
         "currency": currency,
         "picture_url": picture_url,
         "needs_pass": needs_pass,
+        "hold_seconds": hold_seconds,
+        "waitlist": waitlist,
+        "cancellable": cancellable,
+        "extendable": extendable,
     }
     removed = {term.field for term in remove or ()}
     for field in sorted(removed):
@@ -100,7 +114,8 @@ def change_sale(
         field: value if field in removed or value is not None else UNSET
         for field, value in given.items()
     }
-    sale = _apply(sku, TermsChange(**wanted), reason)
+    delivers = settings_or_fail().sink_url is not None
+    sale = _apply(sku, TermsChange(**wanted, delivers=delivers), reason)
     if as_json:
         print_sale_json(sale)
         return
@@ -109,7 +124,7 @@ def change_sale(
 
 
 def open_sale(sku: Sku, reason: Reason = None, as_json: AsJson = False) -> None:
-    """Open a sale now, one that is scheduled or closed."""
+    """Open a sale now, one that is scheduled, closed, or that the shop has sold out."""
     _report(_apply(sku, OpenNow(), reason), as_json, lambda sale: f"the sale of {sale.sku} is open")
 
 

@@ -57,3 +57,31 @@ NeedsPass = Annotated[
     ),
 ]
 Reason = Annotated[str | None, typer.Option(help="Why, for the audit.")]
+HoldSeconds = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=86_400,
+        help="How long an order holds its items for a payment. Without it an order buys at once.",
+    ),
+]
+Waitlist = Annotated[
+    int | None,
+    typer.Option(min=0, max=2**31 - 1, help="How many orders may wait for items that are held."),
+]
+Cancellable = Annotated[
+    bool | None,
+    typer.Option(
+        "--cancellable/--not-cancellable",
+        help="Whether a confirmed order may be cancelled. Default: it may not.",
+        show_default=False,
+    ),
+]
+Extendable = Annotated[
+    bool | None,
+    typer.Option(
+        "--extendable/--not-extendable",
+        help="Whether a customer may extend a hold once. Default: it may not.",
+        show_default=False,
+    ),
+]

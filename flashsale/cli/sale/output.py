@@ -29,8 +29,14 @@ def print_sales(sales: Sequence[Sale], zone: tzinfo | None) -> None:
     passes = any(sale.needs_pass for sale in sales)
     if passes:
         table.add_column("pass")
+    holds = any(sale.has_holds for sale in sales)
+    if holds:
+        for name in ("held", "hold seconds", "waiting"):
+            table.add_column(name)
     for sale in sales:
-        numbers = (sale.stock, sale.sold, sale.remaining, sale.customer_limit)
+        theirs = ("the shop's", sale.sold, "none" if sale.sold_out else None)
+        ours = (sale.stock, sale.sold, sale.remaining)
+        numbers = (*(theirs if sale.stock is None else ours), sale.customer_limit)
         row = [
             sale.sku,
             *("" if n is None else str(n) for n in numbers),
@@ -44,6 +50,9 @@ def print_sales(sales: Sequence[Sale], zone: tzinfo | None) -> None:
             row += [sale.title or "", " ".join(filter(None, (sale.price, sale.currency)))]
         if passes:
             row.append("needed" if sale.needs_pass else "")
+        if holds:
+            of_line = f"{sale.waiting} of {sale.waitlist or 0}" if sale.has_holds else ""
+            row += [str(sale.held), str(sale.hold_seconds or ""), of_line]
         table.add_row(*row)
     # A reader of a pipe finds each value in one piece.
     Console(width=None if sys.stdout.isatty() else _PIPE_COLUMNS).print(table)

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 from flashsale.domain.operators.refusals import ChangeRefused
 from flashsale.domain.operators.sale_terms import (
     MOST_ITEMS,
+    require_holds,
     require_limit,
     require_schedule,
     require_shown,
@@ -54,11 +55,18 @@ class TermsChange:
     currency: str | UnsetType | None = UNSET
     picture_url: str | UnsetType | None = UNSET
     needs_pass: bool | UnsetType = UNSET
+    hold_seconds: int | UnsetType | None = UNSET
+    waitlist: int | UnsetType | None = UNSET
+    cancellable: bool | UnsetType = UNSET
+    extendable: bool | UnsetType = UNSET
+    delivers: bool = False
+    """Whether orders go to the order service of the shop, which takes no held ones. No term."""
 
     @property
     def wanted(self) -> Mapping[str, Any]:
         """The terms that are given."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
+        del given["delivers"]
         return {name: value for name, value in given.items() if value is not UNSET}
 
     def apply(self, sale: Sale, now: float) -> Sale:
@@ -75,6 +83,7 @@ class TermsChange:
         require_limit(changed.customer_limit)
         require_shown(changed)
         require_schedule(changed, now, sale, wanted)
+        require_holds(changed, sale, delivers=self.delivers)
         return changed
 
 
@@ -103,11 +112,15 @@ class StockChange:
         """Return the sale with the other stock. Raises `ChangeRefused` or `StockBelowSold`."""
         if self.add == 0:
             raise ChangeRefused("add", "must not be 0")
+        if sale.stock is None:
+            raise ChangeRefused("add", "the stock of this sale is the shop's")
         stock = sale.stock + self.add
-        if stock < sale.sold:
+        if stock < sale.sold + sale.held:
+            held = f" and {sale.held} are held" if sale.held else ""
             raise StockBelowSold(
                 "add",
-                f"{sale.sold} of {sale.stock} items are sold, so at most {sale.remaining} can be"
+                f"{sale.sold} of {sale.stock} items are sold{held}, so at most"
+                f" {sale.stock - sale.sold - sale.held} can be"
                 " taken away",
             )
         if stock > MOST_ITEMS:
@@ -119,7 +132,8 @@ class StockChange:
 class OpenNow:
     """Open a sale that is scheduled or closed. An open sale stays as it is.
 
-    A closing that is still to come stays.
+    If the stock is the shop's, a sale that the shop has sold out opens again: orders are delivered
+    until the shop says so once more. A closing that is still to come stays.
     """
 
     action: ClassVar[str] = "sale.open"
@@ -135,6 +149,7 @@ class OpenNow:
             sale,
             opens_at=sale.opens_at if sale.opened(now) else now,
             closes_at=None if sale.closed(now) else sale.closes_at,
+            sold_out=False,
         )
 
 

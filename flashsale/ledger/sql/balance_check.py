@@ -4,8 +4,18 @@ from sqlalchemy import case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql import ColumnElement
 
-from flashsale.domain.order_states import Status
+from flashsale.domain.order_states import OPEN_IN_LEDGER, DeliveryState, Status
 from flashsale.ledger.balance_report import Books
+from flashsale.ledger.sql.holds.balance import (
+    counted_as_held,
+    doubled_events,
+    ended_once,
+    events_of,
+    own_topic,
+    passed_over,
+    topic_of,
+)
+from flashsale.ledger.sql.holds.payment_balance import never_held, paid_once, settled
 from flashsale.ledger.sql.tables import orders, outbox, outbox_pruned, sales
 
 
@@ -19,14 +29,34 @@ async def audit(connection: AsyncConnection) -> Books:
             select(
                 func.count(),
                 func.coalesce(func.sum(sales.c.sold), 0),
+                func.coalesce(func.sum(sales.c.held), 0),
+                func.coalesce(func.sum(sales.c.waiting), 0),
                 func.coalesce(
-                    func.sum(case((sales.c.sold > sales.c.stock, sales.c.sold - sales.c.stock))), 0
+                    func.sum(case((_taken() > sales.c.stock, _taken() - sales.c.stock))), 0
                 ),
             ).select_from(sales)
         )
     ).one()
     count = await connection.scalar(select(func.count()).select_from(orders))
-    return Books(totals[0], count or 0, totals[1], totals[2], broken)
+    deliveries = {state: 0 for state in DeliveryState} | {
+        DeliveryState(state): number
+        for state, number in await connection.execute(
+            select(orders.c.delivery, func.count())
+            .where(orders.c.delivery.is_not(None))
+            .group_by(orders.c.delivery)
+        )
+    }
+    return Books(
+        *(totals[0], count or 0, totals[1], totals[4], broken),
+        held=totals[2],
+        waiting=totals[3],
+        deliveries_pending=deliveries[DeliveryState.PENDING],
+        deliveries_failed=deliveries[DeliveryState.FAILED],
+    )
+
+
+def _taken() -> ColumnElement[int]:
+    return sales.c.sold + sales.c.held
 
 
 def _confirmed() -> ColumnElement[bool]:
@@ -34,8 +64,12 @@ def _confirmed() -> ColumnElement[bool]:
 
 
 async def _oversold(connection: AsyncConnection) -> list[str]:
-    rows = await connection.execute(select(sales).where(sales.c.sold > sales.c.stock))
-    return [f"sale {r.sku}: sold {r.sold} of a stock of {r.stock}" for r in rows]
+    rows = await connection.execute(select(sales).where(_taken() > sales.c.stock))
+    return [
+        f"sale {r.sku}: sold {r.sold}{f' and held {r.held}' if r.held else ''} of a stock of"
+        f" {r.stock}"
+        for r in rows
+    ]
 
 
 async def _sold_as_confirmed(connection: AsyncConnection) -> list[str]:
@@ -61,7 +95,10 @@ async def _over_limit(connection: AsyncConnection) -> list[str]:
     rows = await connection.execute(
         select(orders.c.sku, orders.c.customer_id, items.label("total"), sales.c.customer_limit)
         .join(sales, sales.c.sku == orders.c.sku)
-        .where(_confirmed(), sales.c.customer_limit.is_not(None))
+        .where(
+            orders.c.status.in_((Status.CONFIRMED, *OPEN_IN_LEDGER)),
+            sales.c.customer_limit.is_not(None),
+        )
         .group_by(orders.c.sku, orders.c.customer_id, sales.c.customer_limit)
         .having(items > sales.c.customer_limit)
     )
@@ -72,33 +109,34 @@ async def _over_limit(connection: AsyncConnection) -> list[str]:
 
 
 async def _events(connection: AsyncConnection) -> list[str]:
-    topic = "order." + orders.c.status + "." + orders.c.sku
     pruned = (await connection.execute(select(outbox_pruned))).one_or_none()
     before, events = (pruned.before, pruned.events) if pruned is not None else (0.0, 0)
-    without = (
-        select(orders.c.id, orders.c.status)
-        .outerjoin(outbox, outbox.c.order_id == orders.c.id)
-        .where(orders.c.status != Status.FAILED, outbox.c.order_id.is_(None))
+    decided = orders.c.status != Status.FAILED
+    newest = (outbox.c.order_id == orders.c.id) & (
+        orders.c.events.is_(None) | (outbox.c.topic == topic_of(orders.c.status))
     )
-    missing = await connection.execute(without.where(orders.c.decided_at >= before))
-    old = without.where(orders.c.decided_at < before).subquery()
-    gone = await connection.scalar(select(func.count()).select_from(old)) or 0
+    missing = (
+        await connection.execute(
+            select(orders.c.id, orders.c.status)
+            .outerjoin(outbox, newest)
+            .where(decided, events_of() > 0, outbox.c.order_id.is_(None))
+            .where(orders.c.decided_at >= before)
+        )
+    ).all()
     astray = await connection.execute(
         select(outbox.c.event_id, outbox.c.topic)
         .outerjoin(orders, orders.c.id == outbox.c.order_id)
-        .where(
-            orders.c.id.is_(None) | (orders.c.status == Status.FAILED) | (outbox.c.topic != topic)
-        )
-    )
-    doubled = await connection.execute(
-        select(outbox.c.order_id, func.count().label("events"))
-        .group_by(outbox.c.order_id)
-        .having(func.count() > 1)
+        .where(orders.c.id.is_(None) | (orders.c.status == Status.FAILED) | ~own_topic())
     )
     wrong = [f"order {r.id}: {r.status}, but no event in the outbox" for r in missing]
     wrong += [f"outbox {r.event_id}: {r.topic!r} belongs to no such order" for r in astray]
-    wrong += [f"order {r.order_id}: {r.events} events in the outbox" for r in doubled]
-    if gone != events:
+    wrong += await doubled_events(connection)
+    had = await connection.scalar(select(func.sum(events_of())).where(decided)) or 0
+    kept = await connection.scalar(
+        select(func.count()).select_from(outbox.join(orders, orders.c.id == outbox.c.order_id))
+    )
+    gone = had - (kept or 0) - len(missing)
+    if gone != events and not wrong:
         wrong.append(f"outbox: {events} old events were pruned, {gone} old orders have none")
     return wrong
 
@@ -112,9 +150,26 @@ async def _unknown_sales(connection: AsyncConnection) -> list[str]:
     return [f"order {r.id}: confirmed for {r.sku}, of which there is no sale" for r in rows]
 
 
+async def _not_taken(connection: AsyncConnection) -> list[str]:
+    """Return orders of the shop's stock that are confirmed though the shop never took them."""
+    rows = await connection.execute(
+        select(orders.c.id, orders.c.sku)
+        .join(sales, sales.c.sku == orders.c.sku)
+        .where(
+            _confirmed(),
+            sales.c.stock.is_(None),
+            func.coalesce(orders.c.delivery, "") != DeliveryState.DELIVERED,
+        )
+    )
+    return [f"order {r.id}: confirmed for {r.sku}, but the shop has not taken it" for r in rows]
+
+
 # The primary key keeps an order from being decided twice. If one is, `books` shows it.
 _RULES = {
     "oversold": (_oversold,),
     "over_limit": (_over_limit,),
-    "books": (_sold_as_confirmed, _events, _unknown_sales),
+    "books": (_sold_as_confirmed, counted_as_held, _events, _unknown_sales, _not_taken),
+    "ended_once": (ended_once,),
+    "payments": (paid_once, settled, never_held),
+    "passed_over": (passed_over,),
 }

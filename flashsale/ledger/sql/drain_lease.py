@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,10 +14,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flashsale.domain.controls import Controls
+from flashsale.domain.steady_clock import ClockReading
+from flashsale.ledger.delivery_port import DeliveryBooks
 from flashsale.ledger.drain_port import LEASE_SECONDS, BeforeCommit, at_once
 from flashsale.ledger.errors import ControlsChanged, LedgerError, LedgerUnavailable
+from flashsale.ledger.hold_port import Due
+from flashsale.ledger.sql.delivery.books import SqlDeliveryBooks
 from flashsale.ledger.sql.engines.driver_errors import named_errors
 from flashsale.ledger.sql.engines.postgresql import Postgres, behind_pooler
+from flashsale.ledger.sql.holds.due import find_due
 from flashsale.ledger.sql.operators.controls import end_due_changes, read_controls
 from flashsale.ledger.sql.sink import SqlSink
 from flashsale.ledger.sql.transactions import writing
@@ -101,6 +107,7 @@ _RENEW = text(
     " SET expires_at = extract(epoch FROM clock_timestamp())::float8 + :seconds,"
     " adaptive_rate = :kept_rate"
     " WHERE name = :name AND epoch = :epoch"
+    " RETURNING extract(epoch FROM clock_timestamp())::float8"
 ).bindparams(seconds=float(LEASE_SECONDS))
 
 _READ_RATE = text("SELECT adaptive_rate FROM drain_leases WHERE name = :name")
@@ -138,6 +145,9 @@ class SqlDrainLease:
         self._term = term
         self.kept_rate = self._written_rate = kept_rate
         self.controls = Controls()
+        self.clock_reading: ClockReading | None = None
+        # The session does one thing at a time: deliveries end while the next batch begins.
+        self._one_at_a_time = asyncio.Lock()
 
     def open_sink(self, before_commit: BeforeCommit = at_once) -> SqlSink:
         """Return the sink that writes under this lease.
@@ -147,10 +157,22 @@ class SqlDrainLease:
         """
         return SqlSink(self.transaction, at_once if self._term is None else before_commit)
 
+    def open_deliveries(self, before_begun: BeforeCommit = at_once) -> DeliveryBooks:
+        """Return the books of deliveries that are written under this lease; see `open_sink`."""
+        return SqlDeliveryBooks(self.transaction, at_once if self._term is None else before_begun)
+
     async def touch(self) -> None:
         """Keep the lease while idle, and read the controls. Raises `LedgerUnavailable`."""
         async with self._renewed() as connection:
             await self._read_controls(connection)
+
+    async def due(self, now: float, most: int) -> Due:
+        """Return what the holds need at Unix time `now`. Raises `LedgerUnavailable`."""
+        async with self._one_at_a_time:
+            with named_errors():
+                self._require_session()
+                async with self._connection.begin():
+                    return await find_due(self._connection, now, most)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -175,25 +197,29 @@ class SqlDrainLease:
 
     @asynccontextmanager
     async def _renewed(self) -> AsyncIterator[AsyncConnection]:
-        with named_errors():
-            if self._connection.invalidated:
-                # SQLAlchemy would open another session, which does not hold the lease.
-                raise LedgerUnavailable("the session of this drain is lost")
-            rate = self.kept_rate
-            async with self._connection.begin():
-                await self._renew(rate)
-                yield self._connection
-            self._written_rate = rate
+        async with self._one_at_a_time:
+            with named_errors():
+                self._require_session()
+                rate = self.kept_rate
+                async with self._connection.begin():
+                    await self._renew(rate)
+                    yield self._connection
+                self._written_rate = rate
+
+    def _require_session(self) -> None:
+        if self._connection.invalidated:
+            # SQLAlchemy would open another session, which does not hold the lease.
+            raise LedgerUnavailable("the session of this drain is lost")
 
     async def _renew(self, rate: float | None) -> None:
+        asked_at, now = time.monotonic(), time.time()
         if self._term is not None:
-            renewed = await self._connection.execute(
-                _RENEW, {**vars(self._term), "kept_rate": rate}
-            )
-            if renewed.rowcount != 1:
+            now = await self._connection.scalar(_RENEW, {**vars(self._term), "kept_rate": rate})
+            if now is None:
                 raise LedgerUnavailable("the lease of this drain is lost")
         elif rate != self._written_rate:
             await self._connection.execute(_KEEP_RATE, {"name": self._name, "kept_rate": rate})
+        self.clock_reading = ClockReading(now, asked_at, time.monotonic())
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     Select,
+    case,
     func,
     inspect,
     literal,
@@ -17,11 +18,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flashsale.domain.order_states import Status
+from flashsale.domain.holds import GRACE_SECONDS
+from flashsale.domain.holds.payments import Disposition
+from flashsale.domain.order_states import DeliveryState, Status
 from flashsale.ledger.holdings import Decided, Holdings, RateChange, SkuAndCustomer, Tally
 from flashsale.ledger.sql.balance_check import audit
 from flashsale.ledger.sql.bulk import among
 from flashsale.ledger.sql.effects import order_of_effect
+from flashsale.ledger.sql.holds.due import HELD
+from flashsale.ledger.sql.holds.past import earlier_events
+from flashsale.ledger.sql.holds.payment_tables import payments
+from flashsale.ledger.sql.operators.audit_log import database_time
 from flashsale.ledger.sql.tables import audit_log, effects, orders, outbox
 from flashsale.ledger.totals import Totals
 
@@ -37,26 +44,56 @@ async def holdings(
     decided = await connection.execute(
         select(
             orders.c.id,
-            func.coalesce(orders.c.sku, ""),
-            func.coalesce(orders.c.customer_id, ""),
-            func.coalesce(orders.c.quantity, 0),
+            func.coalesce(orders.c.sku, "").label("sku"),
+            func.coalesce(orders.c.customer_id, "").label("customer"),
+            func.coalesce(orders.c.quantity, 0).label("quantity"),
             orders.c.status,
+            *(orders.c.expires_at, orders.c.place, orders.c.confirmed_at, orders.c.events),
         ).where(_of_sales(connection)),
+        of_sales,
+    )
+    refunds = await _refunds(connection)
+    undelivered = await connection.execute(
+        select(orders.c.id).where(
+            orders.c.delivery == DeliveryState.PENDING,
+            _of_sales(connection),
+        ),
         of_sales,
     )
     unsent = await connection.execute(select(outbox.c.order_id).where(outbox.c.sent_at.is_(None)))
     return Holdings(
-        orders=[Decided(*row) for row in decided],
+        orders=[
+            Decided(*row[:5], earlier_events(row, refunds.get(row.id, 0)), row.place)
+            for row in decided
+        ],
         broken=(await audit(connection)).broken,
         effects=await _effects(connection, of_sales),
+        undelivered=frozenset(undelivered.scalars()),
         unsent=frozenset(unsent.scalars()),
         commits=await _commits(connection, of_sales),
         rate_changes=await _rate_changes(connection),
+        overdue=await _overdue(connection, of_sales),
         tallies={
             service: await _tally(connection, service, declared, of_sales)
             for service, declared in totals.items()
         },
     )
+
+
+async def _refunds(connection: AsyncConnection) -> dict[str, int]:
+    """Return how many payments have to be given back, by order id."""
+    rows = await connection.execute(
+        select(payments.c.order_id, func.count())
+        .where(payments.c.disposition == Disposition.REFUND_DUE)
+        .group_by(payments.c.order_id)
+    )
+    return {order_id: number for order_id, number in rows}
+
+
+async def _overdue(connection: AsyncConnection, of_sales: dict[str, list[str]]) -> int:
+    ended_by = await database_time(connection) - GRACE_SECONDS
+    held = select(func.count()).where(HELD, orders.c.expires_at <= ended_by)
+    return await connection.scalar(held.where(_of_sales(connection)), of_sales) or 0
 
 
 def _of_sales(connection: AsyncConnection) -> ColumnElement[bool]:
@@ -76,7 +113,12 @@ async def _commits(
     rows = await connection.execute(
         select(moment, func.count())
         .select_from(orders)
-        .where(_of_sales(connection))
+        .where(
+            _of_sales(connection),
+            orders.c.delivery.is_(None),
+            orders.c.delivery_attempts.is_(None),
+            orders.c.events.is_(None),
+        )
         .group_by(transaction),
         of_sales,
     )
@@ -100,7 +142,8 @@ async def _rate_changes(connection: AsyncConnection) -> list[RateChange]:
 async def _effects(
     connection: AsyncConnection, of_sales: dict[str, list[str]]
 ) -> Mapping[str, list[str]]:
-    with_events = select(outbox.c.order_id).distinct().subquery()
+    kept = select(outbox.c.order_id, func.count().label("events")).group_by(outbox.c.order_id)
+    with_events = kept.subquery()
     order_id = order_of_effect()
     done = await connection.execute(
         select(
@@ -108,7 +151,9 @@ async def _effects(
             effects.c.event_id,
             order_id.label("order_id"),
             outbox.c.order_id.label("order_of_event"),
-            with_events.c.order_id.label("has_events"),
+            (func.coalesce(orders.c.events, 1) - func.coalesce(with_events.c.events, 0)).label(
+                "pruned"
+            ),
         )
         .select_from(effects)
         .outerjoin(outbox, outbox.c.event_id == effects.c.event_id)
@@ -119,10 +164,10 @@ async def _effects(
     )
     by_service: defaultdict[str, list[str]] = defaultdict(list)
     for row in done:
-        # An order has one event. It may be pruned, and in version 0.1.0 it had the order's id. An
-        # effect of any other event does not count for the order.
+        # An order has events of its own. They may be pruned, and in version 0.1.0 one had the
+        # order's id. An effect of any other event does not count for the order.
         own = row.order_of_event == row.order_id or row.event_id == row.order_id
-        own = own or (row.order_of_event is None and row.has_events is None)
+        own = own or (row.order_of_event is None and row.pruned > 0)
         by_service[row.service].append(row.order_id if own else row.event_id)
     return by_service
 
@@ -133,15 +178,17 @@ async def _tally(
     """Return the totals of a service; none if its table does not exist yet."""
     expected = (
         select(
-            literal("") if totals.sku is None else orders.c.sku,
+            (literal("") if totals.sku is None else orders.c.sku).label("sku"),
             orders.c.customer_id,
-            func.sum(orders.c.quantity),
+            (orders.c.quantity * _sign_of_effect()).label("items"),
         )
         .select_from(effects)
         .outerjoin(outbox, outbox.c.event_id == effects.c.event_id)
         .join(orders, orders.c.id == order_of_effect())
-        .where(effects.c.service == service, orders.c.status == Status.CONFIRMED)
-        .group_by(*(() if totals.sku is None else (orders.c.sku,)), orders.c.customer_id)
+        .where(
+            effects.c.service == service,
+            (orders.c.status == Status.CONFIRMED) | orders.c.confirmed_at.is_not(None),
+        )
     )
     counted = select(
         literal("") if totals.sku is None else totals.sku, totals.customer, totals.total
@@ -155,8 +202,32 @@ async def _tally(
     exists = await connection.run_sync(lambda sync: inspect(sync).has_table(table))
     return Tally(
         await _sums(connection, counted, values) if exists else {},
-        await _sums(connection, expected, values),
+        await _sums(connection, _by_buyer(expected), values),
     )
+
+
+def _sign_of_effect() -> ColumnElement[int]:
+    """Return what the effect of an event adds to a total, for each item of its order: 1, 0 or -1.
+
+    If the event was pruned, its kind is unknown. One pruned event of an order that was cancelled
+    after it was confirmed is the confirmation, and of two one is either.
+    """
+    pruned = func.sum(case((outbox.c.topic.is_(None), 1), else_=0)).over(
+        partition_by=order_of_effect()
+    )
+    return case(
+        (outbox.c.topic.startswith(f"order.{Status.CONFIRMED}."), 1),
+        (outbox.c.topic.startswith(f"order.{Status.CANCELLED}."), -1),
+        (outbox.c.topic.is_not(None), 0),
+        ((orders.c.status == Status.CONFIRMED) | (pruned == 1), 1),
+        else_=0,
+    )
+
+
+def _by_buyer(expected: Select[Any]) -> Select[Any]:
+    each = expected.subquery()
+    buyer = each.c.sku, each.c.customer_id
+    return select(*buyer, func.sum(each.c["items"])).group_by(*buyer)
 
 
 async def _sums(

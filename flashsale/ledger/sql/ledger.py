@@ -8,12 +8,15 @@ from sqlalchemy import MetaData, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flashsale.domain.audit_entries import PROGRAM, Author
+from flashsale.domain.holds.cancellations import CancelRefusal, ExtendRefusal
+from flashsale.domain.holds.payments import Payment
 from flashsale.domain.operators.sale_changes import SaleChange
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Outcome
 from flashsale.domain.sales import Sale
 from flashsale.ledger.balance_report import Books
 from flashsale.ledger.errors import LedgerRefused, SchemaOutdated
+from flashsale.ledger.hold_port import Cancellation, Cancelled, Extended, PaymentsTaken
 from flashsale.ledger.holdings import Holdings
 from flashsale.ledger.order_pages import DecidedOrder, OrderQuery
 from flashsale.ledger.port import Ledger
@@ -27,6 +30,8 @@ from flashsale.ledger.sql.engines.address import postgres_address
 from flashsale.ledger.sql.engines.postgresql import OWN_SCHEMA, Postgres
 from flashsale.ledger.sql.engines.sqlite import sqlite_engine
 from flashsale.ledger.sql.holdings import holdings
+from flashsale.ledger.sql.holds.cancellations import cancel, extend
+from flashsale.ledger.sql.holds.payments import take_payments
 from flashsale.ledger.sql.operators import sale_changes
 from flashsale.ledger.sql.operators.audit_log import SqlAuditLog
 from flashsale.ledger.sql.operators.controls import SqlControlBoard
@@ -34,7 +39,9 @@ from flashsale.ledger.sql.operators.order_pages import decided_orders
 from flashsale.ledger.sql.outbox import SqlOutbox
 from flashsale.ledger.sql.sell import as_outcome, as_sale
 from flashsale.ledger.sql.tables import orders, sales, secrets
-from flashsale.ledger.sql.transactions import reading, writing
+from flashsale.ledger.sql.transactions import reading, reading_once, writing
+from flashsale.ledger.sql.webhooks.board import SqlWebhookBoard
+from flashsale.ledger.sql.webhooks.queue import SqlWebhookQueue
 from flashsale.ledger.totals import Totals
 
 
@@ -49,11 +56,14 @@ class SqlLedger:
         `database` is None for a SQLite file.
         """
         self._engine = engine
+        self._by_key = by_key
         self._database = database
         self.outbox = SqlOutbox(engine, by_key)
         self.effects = SqlEffectStore(by_key)
         self.controls = SqlControlBoard(engine)
         self.audit_log = SqlAuditLog(engine)
+        self.webhooks = SqlWebhookBoard(engine)
+        self.webhook_queue = SqlWebhookQueue(by_key)
 
     async def migrate(self, services: Sequence[MetaData] = ()) -> str:
         """Upgrade the tables to this version; return their revision.
@@ -80,7 +90,7 @@ class SqlLedger:
 
     async def sales(self) -> list[Sale]:
         """Return all sales, sorted by sku."""
-        async with reading(self._engine) as connection:
+        async with reading_once(self._engine) as connection:
             rows = await connection.execute(select(sales).order_by(sales.c.sku))
             return [as_sale(row) for row in rows]
 
@@ -106,9 +116,26 @@ class SqlLedger:
         async with reading(self._engine) as connection:
             return await decided_orders(connection, query)
 
+    async def take_payments(self, payments: Sequence[Payment], now: float) -> PaymentsTaken:
+        """Take in payments at Unix time `now`, in their order, in one transaction."""
+        async with writing(self._by_key) as connection:
+            return await take_payments(connection, payments, now)
+
+    async def cancel(self, cancellation: Cancellation, now: float) -> Cancelled | CancelRefusal:
+        """Cancel an order at Unix time `now`, one that is still queued, too."""
+        async with writing(self._by_key) as connection:
+            return await cancel(connection, cancellation, now)
+
+    async def extend(
+        self, order_id: str, now: float, customer_id: str | None = None
+    ) -> Extended | ExtendRefusal:
+        """Extend a hold by the time that the sale gives, once."""
+        async with writing(self._by_key) as connection:
+            return await extend(connection, order_id, now, customer_id)
+
     async def find(self, order_ids: Sequence[OrderId]) -> dict[OrderId, Outcome]:
         """Return the outcomes of those of these orders that are decided."""
-        async with reading(self._engine) as connection:
+        async with reading_once(self._engine) as connection:
             rows = await connection.execute(
                 select(orders).where(among(connection.dialect.name, orders.c.id, "ids")),
                 {"ids": order_ids},

@@ -6,18 +6,27 @@ each row has a column `sent_at`, and SKIP LOCKED lets any number of relays share
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Select, delete, func, select, text, update
+from sqlalchemy import Row, Select, delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from flashsale.ledger.outbox_events import Relayed, Send, Unsent
 from flashsale.ledger.sql.bulk import among
 from flashsale.ledger.sql.tables import effects, orders, outbox
 from flashsale.ledger.sql.transactions import reading, writing
-from flashsale.messages.events import OrderEvent
+from flashsale.messages.events import (
+    NO_FACTS,
+    EventStatus,
+    OrderEvent,
+    decode_facts,
+    status_of_topic,
+)
 
 _PRUNE_BATCH = 5_000
+_OF_ORDERS = (
+    *("id", "sku", "customer_id", "quantity", "status", "reason", "remaining", "accepted_at"),
+)
 
 
 class SqlOutbox:
@@ -48,24 +57,7 @@ class SqlOutbox:
     async def claim(self, connection: AsyncConnection, limit: int, until: float) -> list[Unsent]:
         """Return the oldest unsent events, and lock them for this transaction."""
         rows = await connection.execute(_unsent(limit, until))
-        return [
-            Unsent(
-                OrderEvent(
-                    event_id=row.event_id,
-                    status=row.status,
-                    reason=row.reason,
-                    sku=row.sku,
-                    customer_id=row.customer_id,
-                    quantity=row.quantity,
-                    accepted_at=row.accepted_at,
-                    decided_at=row.decided_at,
-                    order_id=row.id,
-                    remaining=row.remaining,
-                ),
-                row.traceparent,
-            )
-            for row in rows
-        ]
+        return [Unsent(_event(row), row.traceparent) for row in rows]
 
     async def mark(self, connection: AsyncConnection, event_ids: Sequence[str]) -> None:
         """Mark these events as sent."""
@@ -107,9 +99,38 @@ class SqlOutbox:
             return int(changed.rowcount)
 
 
+def _event(row: Row[Any]) -> OrderEvent:
+    """Return an event as it was when it was written. Its order may have moved on since."""
+    status = status_of_topic(row.topic)
+    facts = NO_FACTS if row.facts is None else decode_facts(row.facts)
+    as_then = row.status == status
+    return OrderEvent(
+        event_id=row.event_id,
+        status=cast("EventStatus", status),
+        reason=row.reason if as_then and facts.reason is None else facts.reason,
+        sku=row.sku,
+        customer_id=row.customer_id,
+        quantity=row.quantity,
+        accepted_at=row.accepted_at,
+        decided_at=row.created_at,
+        order_id=row.id,
+        remaining=row.remaining if as_then else None,
+        expires_at=facts.expires_at,
+        place=facts.place,
+        payment_id=facts.payment_id,
+        amount=facts.amount,
+        currency=facts.currency,
+        was_confirmed=facts.was_confirmed,
+    )
+
+
 def _unsent(limit: int, until: float) -> Select[Any]:
     return (
-        select(orders, outbox.c.event_id, outbox.c.traceparent)
+        select(
+            *(orders.c[name] for name in _OF_ORDERS),
+            *(outbox.c[name] for name in ("event_id", "topic", "created_at")),
+            *(outbox.c.traceparent, outbox.c.facts),
+        )
         .join(outbox, outbox.c.order_id == orders.c.id)
         .where(outbox.c.sent_at.is_(None), outbox.c.created_at <= until)
         .order_by(outbox.c.created_at)

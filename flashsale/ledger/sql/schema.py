@@ -1,13 +1,14 @@
-"""Upgrade and check the version of the tables, with Alembic."""
+"""Upgrade and check the version of the tables.
+
+Only an upgrade imports Alembic, which takes as long as all else that a process of ours imports
+for the database.
+"""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, inspect, text
 
 from flashsale.ledger.errors import SchemaOutdated, SchemaUnknown
@@ -23,6 +24,7 @@ from flashsale.ledger.sql.installation import (
 log = structlog.get_logger()
 
 _MIGRATE_LOCK = 5_701_953_263
+_VERSIONS = Path(__file__).parent / "migrations/versions"
 
 
 def upgrade(connection: Connection, services: Sequence[MetaData] = ()) -> str:
@@ -31,14 +33,14 @@ def upgrade(connection: Connection, services: Sequence[MetaData] = ()) -> str:
     On PostgreSQL, create our schema. Move the tables of a version that had none into it, and those
     of `services`. Raises `SchemaRefused` or `SchemaUnknown`.
     """
+    from flashsale.ledger.sql.upgrade import upgrade_tables
+
     _lock(connection)
     if connection.dialect.name == "postgresql" and (moved := prepare(connection, services)):
         log.info("tables moved", to=own_schema(connection), tables=", ".join(moved))
-    _require_known(connection, MigrationContext.configure(connection).get_current_heads())
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-    return _newest()
+    _require_known(connection, _recorded(connection))
+    upgrade_tables(connection)
+    return revisions()[-1]
 
 
 def create_missing(connection: Connection, tables: MetaData) -> None:
@@ -62,16 +64,21 @@ def verify(connection: Connection) -> None:
     """
     current = _current(connection)
     _require_known(connection, (current,) if current else ())
-    if current != _newest():
+    if current != (newest := revisions()[-1]):
         raise SchemaOutdated(
-            f"the database is at revision {current or 'none'}, this version needs {_newest()}"
+            f"the database is at revision {current or 'none'}, this version needs {newest}"
         )
+
+
+@cache
+def revisions() -> list[str]:
+    """Return the revisions that this version has files of, the newest last."""
+    return sorted(path.name.partition("_")[0] for path in _VERSIONS.glob("[0-9]*.py"))
 
 
 def _require_known(connection: Connection, found: Sequence[str]) -> None:
     """Raise `SchemaUnknown` if this version can't upgrade from these revisions."""
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if unknown := sorted(set(found) - known):
+    if unknown := sorted(set(found).difference(revisions())):
         raise SchemaUnknown(
             f"the database is at revision {', '.join(unknown)}, which this version does not know:"
             " it is of a later version, so run that one"
@@ -87,25 +94,19 @@ def _current(connection: Connection) -> str | None:
     if connection.dialect.name == "postgresql":
         require_read(connection)
     if connection.dialect.name != "postgresql" or is_ours(connection, own_schema(connection)):
-        return MigrationContext.configure(connection).get_current_revision()
+        return ", ".join(_recorded(connection)) or None
     earlier = earlier_installation(connection)
     return earlier.revision if earlier else None
+
+
+def _recorded(connection: Connection) -> Sequence[str]:
+    """Return the revisions that the database is at: one, or none without our tables."""
+    if not inspect(connection).has_table("alembic_version"):
+        return ()
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all()
 
 
 def _lock(connection: Connection) -> None:
     # Concurrent processes wait here, and then find nothing to do.
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATE_LOCK})
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option(
-        "script_location", str(Path(__file__).parent / "migrations").replace("%", "%%")
-    )
-    config.set_main_option("path_separator", "os")
-    return config
-
-
-def _newest() -> str:
-    return ScriptDirectory.from_config(_config()).get_current_head() or "none"

@@ -2,23 +2,23 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Delete, Row, Select, bindparam, delete, func, select, update
+from sqlalchemy import ARRAY, Delete, Row, Select, Update, bindparam, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flashsale.domain.order_ids import OrderId
-from flashsale.domain.order_states import DECIDED, Status, may_follow
+from flashsale.domain.order_states import DECIDED, DeliveryState, Status, may_follow
 from flashsale.domain.orders import Order, Outcome
-from flashsale.domain.sales import Purchases, Sale, Verdict, decide
+from flashsale.domain.sales import Purchases, Sale, StockNotOurs, Verdict, decide
+from flashsale.ledger.errors import LedgerRefused
 from flashsale.ledger.sql.bulk import Column, among, insert_columns
 from flashsale.ledger.sql.tables import orders, outbox, sales
 from flashsale.messages.events import event_topic, new_event_id
 
-_REPLAYABLE = tuple(
+REPLAYABLE = tuple(
     status
     for status in DECIDED
     if may_follow(status, Status.CONFIRMED) and may_follow(status, Status.REJECTED)
@@ -33,8 +33,15 @@ _RULE_COLUMNS = (
     sales.c.customer_limit,
     sales.c.opens_at,
     sales.c.closes_at,
+    sales.c.hold_seconds,
+    sales.c.waitlist,
+    sales.c.held,
+    sales.c.waiting,
+    sales.c.waited,
+    sales.c.line_head,
 )
-
+_rule_names = tuple(column.name for column in _RULE_COLUMNS)
+_NO_TERMS = Sale("", None)
 _add_sold = (
     update(sales)
     .where(sales.c.sku == bindparam("of_sku"))
@@ -47,6 +54,7 @@ class _Statements(NamedTuple):
     lock: Select[Any]
     decided: Select[Any]
     bought: Select[Any]
+    add_sold: Update
 
 
 def _statements(connection: AsyncConnection) -> _Statements:
@@ -58,7 +66,7 @@ def _of_dialect(dialect: str) -> _Statements:
     """Build the statements once, as building one takes longer than running it."""
     return _Statements(
         delete_replayed=delete(orders).where(
-            orders.c.status.in_(_REPLAYABLE), among(dialect, orders.c.id, "ids")
+            orders.c.status.in_(REPLAYABLE), among(dialect, orders.c.id, "ids")
         ),
         # In the order of the skus, so that two transactions can't deadlock.
         lock=select(*_RULE_COLUMNS)
@@ -73,6 +81,17 @@ def _of_dialect(dialect: str) -> _Statements:
             among(dialect, orders.c.customer_id, "customers"),
         )
         .group_by(orders.c.sku, orders.c.customer_id),
+        add_sold=_add_all_sold() if dialect == "postgresql" else _add_sold,
+    )
+
+
+def _add_all_sold() -> Update:
+    given = select(
+        func.unnest(bindparam("skus", type_=ARRAY(sales.c.sku.type))).label("sku"),
+        func.unnest(bindparam("items", type_=ARRAY(sales.c.sold.type))).label("items"),
+    ).subquery("given")
+    return (
+        update(sales).where(sales.c.sku == given.c.sku).values(sold=sales.c.sold + given.c["items"])
     )
 
 
@@ -90,52 +109,66 @@ class Steps:
         self._at = now
 
 
+async def reopen(connection: AsyncConnection, replayed: Sequence[str]) -> None:
+    """Make failed orders undecided that an operator has replayed."""
+    if replayed:
+        await connection.execute(_statements(connection).delete_replayed, {"ids": replayed})
+
+
 async def sell(
     connection: AsyncConnection,
     batch: Sequence[Order],
     now: float,
-    replayed: Sequence[str],
     traceparents: Mapping[str, str] | None,
+    terms: Mapping[str, Sale],
+    decided: Mapping[OrderId, Outcome],
     steps: Steps,
 ) -> Verdict:
     """Decide a batch inside the connection's transaction, at Unix time `now`.
 
+    `terms` are its locked sales without holds, `decided` the outcomes of orders that are decided.
     Stock, orders and outbox change together. An order that is decided already keeps its outcome and
-    changes nothing, so a batch may be repeated. A failed order is decided if it is in `replayed`.
+    changes nothing, so a batch may be repeated. Raises `LedgerRefused` for a sale without a stock
+    of ours.
     """
-    if replayed:
-        await connection.execute(_statements(connection).delete_replayed, {"ids": replayed})
-    terms = await _lock_sales(connection, {order.sku for order in batch})
-    steps.done("lock")
-    decided = await _decided(connection, [order.id for order in batch])
-    bought = await _bought(connection, batch, terms)
+    bought = await bought_before(connection, batch, terms)
     steps.done("read")
-    outcomes = decide(batch, terms, bought, decided)
+    try:
+        outcomes = decide(batch, terms, bought, decided)
+    except StockNotOurs as error:
+        raise LedgerRefused(
+            f"the stock of {error} is the shop's, and this drain delivers to no order service:"
+            " set FLASHSALE_SINK_URL, and replay the order"
+        ) from error
     # A dict, as an order may be in a batch twice; the first copy decides.
     new = {o.order.id: o for o in reversed(outcomes) if OrderId(o.order.id) not in decided}
-    sold: Counter[str] = Counter()
-    for outcome in new.values():
-        if outcome.status is Status.CONFIRMED:
-            sold[outcome.order.sku] += outcome.order.quantity
+    sold = sold_items(new.values())
     if new:
-        await _write(connection, list(reversed(new.values())), sold, traceparents, now)
+        written = list(reversed(new.values()))
+        await insert_orders(connection, written, now)
+        await insert_events(connection, written, now, traceparents)
+        await add_sold(connection, sold)
     steps.done("write")
-    return Verdict(outcomes, [replace(s, sold=s.sold + sold[s.sku]) for s in terms.values()])
+    return Verdict(outcomes, [s.but(sold=s.sold + sold[s.sku]) for s in terms.values()])
 
 
-async def _lock_sales(connection: AsyncConnection, skus: set[str]) -> dict[str, Sale]:
+async def lock_terms(connection: AsyncConnection, skus: Collection[str]) -> dict[str, Sale]:
+    """Lock the rows of sales in the order of their skus; return what the rule needs of them."""
     rows = await connection.execute(_statements(connection).lock, {"skus": sorted(skus)})
-    return {row.sku: Sale(*row) for row in rows}
+    found = (_NO_TERMS.but(**dict(zip(_rule_names, row, strict=True))) for row in rows)
+    return {sale.sku: sale for sale in found}
 
 
-async def _decided(connection: AsyncConnection, ids: Sequence[str]) -> dict[OrderId, Outcome]:
+async def decided_before(connection: AsyncConnection, ids: Sequence[str]) -> dict[OrderId, Outcome]:
+    """Return the outcomes of those of these orders that are decided."""
     rows = await connection.execute(_statements(connection).decided, {"ids": ids})
     return {OrderId(row.id): as_outcome(row) for row in rows}
 
 
-async def _bought(
-    connection: AsyncConnection, batch: Sequence[Order], terms: dict[str, Sale]
+async def bought_before(
+    connection: AsyncConnection, batch: Sequence[Order], terms: Mapping[str, Sale]
 ) -> Purchases:
+    """Return the items that the customers of the batch hold of sales with a limit."""
     limited = [o for o in batch if o.sku in terms and terms[o.sku].customer_limit is not None]
     if not limited:
         return {}
@@ -149,13 +182,13 @@ async def _bought(
     return {(sku, customer): items for sku, customer, items in rows}
 
 
-async def _write(
+async def insert_orders(
     connection: AsyncConnection,
     new: Sequence[Outcome],
-    sold: Mapping[str, int],
-    traceparents: Mapping[str, str] | None,
     now: float,
+    more: Mapping[str, Column] | None = None,
 ) -> None:
+    """Write new outcomes, decided at Unix time `now`, with `more` columns."""
     await insert_columns(
         connection,
         orders,
@@ -169,22 +202,54 @@ async def _write(
             "remaining": [o.remaining for o in new],
             "accepted_at": [o.order.accepted_at for o in new],
             "decided_at": now,
+            **(more or {}),
         },
     )
+
+
+async def insert_events(
+    connection: AsyncConnection,
+    new: Sequence[Outcome],
+    now: float,
+    traceparents: Mapping[str, str] | None,
+    facts: Sequence[str | None] | None = None,
+) -> None:
+    """Write an event for each outcome to the outbox, with the facts that it has, if any."""
     events: dict[str, Column] = {
         "event_id": [new_event_id() for _ in new],
         "order_id": [o.order.id for o in new],
         "topic": [event_topic(o.status, o.order.sku) for o in new],
         "created_at": now,
     }
+    if facts is not None:
+        events["facts"] = facts
     if traceparents:
         events["traceparent"] = [traceparents.get(o.order.id) for o in new]
     await insert_columns(connection, outbox, events)
-    # One update for each sale, not for each order, as all orders share that row. One round trip.
-    if sold:
-        await connection.execute(
-            _add_sold, [{"of_sku": sku, "items": items} for sku, items in sorted(sold.items())]
-        )
+
+
+def sold_items(new: Iterable[Outcome]) -> Counter[str]:
+    """Return the items of the confirmed orders by sku."""
+    sold: Counter[str] = Counter()
+    for outcome in new:
+        if outcome.status is Status.CONFIRMED:
+            sold[outcome.order.sku] += outcome.order.quantity
+    return sold
+
+
+async def add_sold(connection: AsyncConnection, sold: Mapping[str, int]) -> None:
+    """Add items to what is counted as sold of each sale."""
+    # One update for each sale, not for each order, as all orders share that row. One statement, as
+    # a batch may have as many sales as orders.
+    if not sold:
+        return
+    statement = _statements(connection).add_sold
+    if connection.dialect.name == "postgresql":
+        given = {"skus": list(sold), "items": list(sold.values())}
+        await connection.execute(statement, given)
+    else:
+        rows = [{"of_sku": sku, "items": items} for sku, items in sold.items()]
+        await connection.execute(statement, rows)
 
 
 def as_sale(row: Row[tuple[object, ...]]) -> Sale:
@@ -197,4 +262,14 @@ def as_outcome(row: Row[tuple[object, ...]]) -> Outcome:
     order = Order(
         row.id, row.sku or "", row.customer_id or "", row.quantity or 0, row.accepted_at or 0.0
     )
-    return Outcome(order, Status(row.status), row.reason, row.remaining)
+    return Outcome(
+        order,
+        Status(row.status),
+        row.reason,
+        row.remaining,
+        row.order_ref,
+        row.delivery and DeliveryState(row.delivery),
+        row.expires_at,
+        row.place,
+        bool(row.extended),
+    )

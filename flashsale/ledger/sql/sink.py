@@ -6,13 +6,15 @@ from contextlib import AbstractAsyncContextManager
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flashsale.domain.holds.rule import Allowance
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Order
 from flashsale.domain.sales import Verdict
-from flashsale.ledger.drain_port import BeforeCommit, at_once
+from flashsale.ledger.drain_port import NOTHING_ELSE, BeforeCommit, at_once
 from flashsale.ledger.sql.bulk import insert_columns
-from flashsale.ledger.sql.sell import Steps, sell
+from flashsale.ledger.sql.holds.batches import decide_batch
+from flashsale.ledger.sql.sell import Steps
 from flashsale.ledger.sql.tables import orders
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
@@ -34,11 +36,14 @@ class SqlSink:
         now: float,
         replayed: Sequence[str] = (),
         traceparents: Mapping[str, str] | None = None,
+        allowance: Allowance = NOTHING_ELSE,
     ) -> Verdict:
-        """Decide a batch in one transaction; see `flashsale.ledger.sql.sell.sell`."""
+        """Decide a batch in one transaction; see `flashsale.ledger.sql.holds.batches`."""
         steps = Steps()
         async with self._transaction() as connection:
-            verdict = await sell(connection, batch, now, replayed, traceparents, steps)
+            verdict = await decide_batch(
+                connection, batch, now, replayed, traceparents, allowance, steps
+            )
             await self._before_commit()
             steps.done("pace")
         steps.done("commit")

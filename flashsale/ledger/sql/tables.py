@@ -19,12 +19,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from flashsale.domain.order_states import DECIDED, Status
+from flashsale.domain.order_states import DECIDED, OPEN_IN_LEDGER, DeliveryState, Status
 
 metadata = MetaData()
 
 
-def _key(length: int) -> TypeEngine[str]:
+def key(length: int) -> TypeEngine[str]:
+    """Return the type of ids and names of at most that length."""
     # Keys are compared for equality only, so a collation would only cost time.
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
@@ -32,32 +33,52 @@ def _key(length: int) -> TypeEngine[str]:
 sales = Table(
     "sales",
     metadata,
-    Column("sku", _key(64), primary_key=True),
-    Column("stock", Integer, nullable=False),
+    Column("sku", key(64), primary_key=True),
+    # Null: the stock is the shop's, and its order service decides.
+    Column("stock", Integer),
     Column("sold", Integer, nullable=False, server_default=text("0")),
     Column("customer_limit", Integer),
     Column("opens_at", Double),
     Column("closes_at", Double),
-    # What shoppers see; nothing is computed with it.
+    # What shoppers see. Only the amounts of payments are compared with the price.
     Column("title", Text),
     Column("price", String(32)),
     Column("currency", String(3)),
     Column("picture_url", Text),
     # The gateways refuse orders without a pass. The rule of the sale does not look at it.
     Column("needs_pass", Boolean, nullable=False, server_default=false()),
+    # The order service of the shop has said that nothing is left.
+    Column("sold_out", Boolean, nullable=False, server_default=false()),
     # Increased by each change of an operator. Selling leaves it as it is.
     Column("version", Integer, nullable=False, server_default=text("1")),
-    CheckConstraint("sold >= 0 AND sold <= stock", name="sales_never_oversold"),
+    # Null: an order buys at once. Without holds the columns below stay as they are.
+    Column("hold_seconds", Integer),
+    Column("waitlist", Integer),
+    Column("cancellable", Boolean, nullable=False, server_default=false()),
+    Column("extendable", Boolean, nullable=False, server_default=false()),
+    Column("held", Integer, nullable=False, server_default=text("0")),
+    Column("waiting", Integer, nullable=False, server_default=text("0")),
+    Column("waited", Integer, nullable=False, server_default=text("0")),
+    Column("line_head", Integer, nullable=False, server_default=text("1")),
+    CheckConstraint(
+        "sold >= 0 AND held >= 0 AND sold + held <= stock", name="sales_never_oversold"
+    ),
+    CheckConstraint(
+        "hold_seconds IS NULL OR (hold_seconds > 0 AND stock IS NOT NULL)",
+        name="sales_hold_positive",
+    ),
+    CheckConstraint("waiting >= 0 AND waiting <= waited", name="sales_waiting_counted"),
+    CheckConstraint("NOT sold_out OR stock IS NULL", name="sales_sold_out_by_shop"),
     CheckConstraint("customer_limit IS NULL OR customer_limit > 0", name="sales_limit_positive"),
 )
 
 orders = Table(
     "orders",
     metadata,
-    Column("id", _key(32), primary_key=True),
+    Column("id", key(32), primary_key=True),
     # A failed order may have an id only.
-    Column("sku", _key(64)),
-    Column("customer_id", _key(128)),
+    Column("sku", key(64)),
+    Column("customer_id", key(128)),
     Column("quantity", Integer),
     Column("status", String(16), nullable=False),
     Column("reason", Text),
@@ -65,11 +86,37 @@ orders = Table(
     Column("remaining", Integer),
     Column("accepted_at", Double),
     Column("decided_at", Double, nullable=False),
+    # Of orders that are delivered to the order service of the shop; without one nothing is written.
+    Column("delivery", String(16)),
+    Column("delivery_attempts", Integer),
+    Column("delivery_reason", Text),
+    Column("order_ref", Text),
+    # Of orders that were held: when the hold ends, or has ended.
+    Column("expires_at", Double),
+    Column("extended", Boolean),
+    # Of orders that have waited: the number in the waiting list of the sale.
+    Column("place", Integer),
+    # When the order was confirmed, if it was something else before or is now.
+    Column("confirmed_at", Double),
+    # How many events the order has had. Null: one, as of each order without holds.
+    Column("events", Integer),
+    CheckConstraint(
+        f"delivery IS NULL OR (delivery IN {tuple(map(str, DeliveryState))}"
+        f" AND status = '{Status.CONFIRMED}')",
+        name="orders_delivery_known",
+    ),
     CheckConstraint(f"status IN {tuple(map(str, DECIDED))}", name="orders_status_known"),
     CheckConstraint(
-        f"status = '{Status.FAILED}'"
+        # A gateway may not know all about a queued order that is cancelled.
+        f"status IN ('{Status.FAILED}', '{Status.CANCELLED}')"
         " OR (sku IS NOT NULL AND customer_id IS NOT NULL AND quantity > 0)",
         name="orders_decided_whole",
+    ),
+    CheckConstraint(
+        f"status <> '{Status.HELD}' OR expires_at IS NOT NULL", name="orders_held_until"
+    ),
+    CheckConstraint(
+        f"status <> '{Status.WAITLISTED}' OR place IS NOT NULL", name="orders_waiting_place"
     ),
 )
 
@@ -82,17 +129,45 @@ Index(
     sqlite_where=orders.c.status == text(f"'{Status.CONFIRMED}'"),
 )
 
+_HELD = text(f"status = '{Status.HELD}'")
+_WAITING = text(f"status = '{Status.WAITLISTED}'")
+_OPEN = text(f"status IN {tuple(map(str, OPEN_IN_LEDGER))}")
+
+# The drain asks which holds have ended, and who is next in line. Orders without holds are in none
+# of these indexes.
+Index(
+    "orders_held_by_end",
+    *(orders.c.expires_at, orders.c.id),
+    postgresql_where=_HELD,
+    sqlite_where=_HELD,
+)
+Index(
+    "orders_waiting_by_place",
+    *(orders.c.sku, orders.c.place),
+    postgresql_where=_WAITING,
+    sqlite_where=_WAITING,
+)
+Index(
+    # The customer first: a plan that is made for an empty table may use one column alone.
+    "orders_open_by_customer",
+    *(orders.c.customer_id, orders.c.sku),
+    postgresql_where=_OPEN,
+    sqlite_where=_OPEN,
+)
+
 outbox = Table(
     "outbox",
     metadata,
-    Column("event_id", _key(32), primary_key=True),
+    Column("event_id", key(32), primary_key=True),
     # No index: only queries over the whole table join by it, and an index slows down each order.
-    Column("order_id", _key(32), nullable=False),
+    Column("order_id", key(32), nullable=False),
     Column("topic", String(128), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("sent_at", Double),
     # The parent of the services' spans, if the order is traced (W3C Trace Context).
     Column("traceparent", String(55)),
+    # JSON of what the order may no longer show when the event is published.
+    Column("facts", Text),
 )
 
 Index(
@@ -116,10 +191,10 @@ effects = Table(
     "effects",
     metadata,
     # The id first: a plan made for an empty table might use the service alone.
-    Column("event_id", _key(32), primary_key=True),
+    Column("event_id", key(32), primary_key=True),
     Column("service", String(64), primary_key=True),
     # The order of the event, since the event itself is pruned.
-    Column("order_id", _key(32)),
+    Column("order_id", key(32)),
     Column("done_at", Double, nullable=False),
 )
 

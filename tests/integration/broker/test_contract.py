@@ -33,7 +33,7 @@ async def publish(broker: Broker, topology: Topology, *bodies: bytes) -> None:
 async def receive(deliveries: Deliveries, count: int) -> list[bytes]:
     """Take `count` messages, without acknowledging them."""
     received: list[bytes] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(received) < count:
             await deliveries.wait()
             received += [delivery.body for delivery in deliveries.take(count - len(received))]
@@ -70,7 +70,7 @@ async def test_an_ack_counts_for_all_before_it(broker: Broker, topology: Topolog
     await publish(broker, topology, b"1", b"2", b"3", b"4")
     async with broker.consume(topology.orders, prefetch=3) as deliveries:
         await receive(deliveries, 1)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await deliveries.wait()
         deliveries.ack_through(deliveries.take(1)[0])
         assert await receive(deliveries, 2) == [b"3", b"4"]
@@ -81,13 +81,13 @@ async def test_messages_not_acknowledged_come_again_in_their_old_order(
 ) -> None:
     await publish(broker, topology, b"1", b"2", b"3")
     async with broker.consume(topology.orders, prefetch=3) as deliveries:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await deliveries.wait()
         deliveries.ack_through(deliveries.take(1)[0])
         await receive(deliveries, 2)
     async with broker.consume(topology.orders, prefetch=3) as deliveries:
         again: list[Delivery] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(again) < 2:
                 await deliveries.wait()
                 again += deliveries.take(3)
@@ -219,7 +219,7 @@ async def test_messages_may_be_acknowledged_in_any_order(
     await publish(broker, topology, b"1", b"2", b"3")
     async with broker.consume(topology.orders, prefetch=3) as deliveries:
         taken: list[Delivery] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(taken) < 3:
                 await deliveries.wait()
                 taken += deliveries.take(3)
@@ -238,7 +238,7 @@ async def test_a_delayed_message_comes_later_and_holds_up_nobody(
     await publish(broker, topology, b"soon")
     async with broker.consume(topology.orders, prefetch=3) as deliveries:
         assert await receive(deliveries, 1) == [b"soon"]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await deliveries.wait()
         [late] = deliveries.take(1)
         assert (late.body, late.message_id, late.headers["attempts"]) == (b"late", "late", 2)

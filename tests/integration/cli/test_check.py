@@ -99,12 +99,12 @@ def _look(url: str, order_id: str) -> StatusPoll:
 
 
 def _done(database: Path) -> bool:
-    """Whether every service has done its work: two for the confirmed, and mail for all."""
+    """Whether every service has done its work: two for the confirmed, mail and webhook for all."""
     with closing(sqlite3.connect(database)) as connection:
         effects, orders, confirmed = connection.execute(
             "SELECT (SELECT count(*) FROM effects), count(*), sum(status = 'confirmed') FROM orders"
         ).fetchone()
-        return bool(effects == orders + 2 * confirmed)
+        return bool(effects == 2 * (orders + confirmed))
 
 
 @pytest.fixture(scope="module")
@@ -237,6 +237,14 @@ def _a_burst(held: Held) -> None:
     held.history += [Released(1, 1500, 1), Released(1.5, 501, 2)]
 
 
+def _never_delivered(held: Held) -> None:
+    held.run("UPDATE orders SET delivery = 'pending' WHERE id = ?", held.of_status("confirmed"))
+
+
+def _not_taken_by_the_shop(held: Held) -> None:
+    held.run("UPDATE sales SET stock = NULL")
+
+
 WRONGS: list[tuple[str, Callable[[Held], None]]] = [
     ("lost", _an_order_is_gone),
     ("invented", _an_order_of_nobody),
@@ -250,6 +258,8 @@ WRONGS: list[tuple[str, Callable[[Held], None]]] = [
     ("went_back", _decided_otherwise),
     ("doubled", _given_another_order),
     ("over_rate", _a_burst),
+    ("undelivered", _never_delivered),
+    ("books", _not_taken_by_the_shop),
 ]
 
 
@@ -259,6 +269,16 @@ def test_tampering_is_found_by_its_rule(
 ) -> None:
     wrong(held)
     assert {name for name, lines in held.violations().items() if lines} == {rule}
+
+
+def test_check_counts_deliveries(held: Held) -> None:
+    url = f"sqlite+aiosqlite:///{held.database}"
+    assert "deliveries" not in flashsale("check", database_url=url).stdout
+    held.run("UPDATE orders SET delivery = 'delivered' WHERE status = 'confirmed'")
+    held.run("UPDATE orders SET delivery = 'failed' WHERE id = ?", held.of_status("confirmed"))
+    assert ", 0 deliveries pending, 1 failed" in flashsale("check", database_url=url).stdout
+    found = json.loads(flashsale("check", "--json", "-", database_url=url).stdout)
+    assert (found["deliveries_pending"], found["deliveries_failed"]) == (0, 1)
 
 
 def test_check_shows_some_of_many_violations(held: Held) -> None:

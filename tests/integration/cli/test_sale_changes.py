@@ -144,3 +144,69 @@ def test_a_user_without_a_name_is_told_by_the_number(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(getpass, "getuser", nameless)
     monkeypatch.setattr(os, "getuid", lambda: 1234)
     assert operator.author("why").who == "cli:uid 1234"
+
+
+def of_shop(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A command about sales where there is an order service."""
+    sink = {
+        "FLASHSALE_SINK_URL": "https://shop.example/orders",
+        "FLASHSALE_SINK_SECRET": f"whsec_{'A' * 32}",
+    }
+    return run(["flashsale", "sale", *arguments], {"FLASHSALE_DATABASE_URL": url, **sink})
+
+
+async def test_a_sale_of_the_shops_stock_is_created_shown_and_opened_again(sqlite_url: str) -> None:
+    created = of_shop(sqlite_url, "create", "radio", "--no-stock")
+    assert created.stdout == "created the sale of radio, the stock is the shop's\n"
+    shown = json.loads(sale(sqlite_url, "show", "radio", "--json").stdout)
+    assert (shown["stock"], shown["remaining"], shown["state"]) == (None, None, "open")
+    assert "the shop's" in sale(sqlite_url, "list").stdout
+    await execute(sqlite_url, "UPDATE sales SET sold_out = true WHERE sku = 'radio'")
+    listed = json.loads(sale(sqlite_url, "list", "--json").stdout)
+    assert [(s["sku"], s["state"]) for s in listed] == [("radio", "sold_out"), ("tv", "open")]
+    assert changed(sqlite_url, "open", "radio")["state"] == "open"
+    assert "the stock of this sale is the shop's" in refused(sqlite_url, "stock", "radio", "+5")
+
+
+def test_a_sale_has_a_stock_or_an_order_service(sqlite_url: str) -> None:
+    without = refused(sqlite_url, "create", "radio", "--no-stock")
+    assert "FLASHSALE_SINK_URL" in without
+    for options in ([], ["--no-stock", "--stock", "5"]):
+        assert refused(sqlite_url, "create", "radio", *options) == (
+            "flashsale: give either --stock or --no-stock"
+        )
+
+
+def test_a_sale_whose_orders_are_delivered_gets_no_holds(sqlite_url: str) -> None:
+    for options in (["create", "radio", "--stock", "5"], ["change", "tv"]):
+        refused = of_shop(sqlite_url, *options, "--hold-seconds", "60")
+        [line] = refused.stderr.splitlines()
+        assert (refused.returncode, line) == (
+            1,
+            "flashsale: hold_seconds: orders go to an order service (FLASHSALE_SINK_URL), which"
+            " takes no held ones",
+        )
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", str(365 * 86_400), "10m"])
+def test_a_hold_has_a_second_to_a_day(sqlite_url: str, seconds: str) -> None:
+    for options in (["create", "radio", "--stock", "5"], ["change", "tv"]):
+        refused = sale(sqlite_url, *options, f"--hold-seconds={seconds}")
+        assert (refused.returncode, "--hold-seconds" in refused.stderr) == (2, True)
+
+
+def test_the_holds_of_a_sale_are_created_changed_and_shown(sqlite_url: str) -> None:
+    holds = ["--hold-seconds", "600", "--waitlist", "500", "--cancellable", "--extendable"]
+    created = changed(sqlite_url, "create", "radio", "--stock", "5", *holds)
+    names = ("hold_seconds", "waitlist", "cancellable", "extendable", "held", "waiting")
+    assert [created[name] for name in names] == [600, 500, True, True, 0, 0]
+    again = changed(
+        *(sqlite_url, "change", "radio", "--hold-seconds", "60"),
+        *("--not-cancellable", "--not-extendable", "--remove", "waitlist"),
+    )
+    assert [again[name] for name in names] == [60, None, False, False, 0, 0]
+    assert "0 of 0" in sale(sqlite_url, "list").stdout
+    refused = sale(sqlite_url, "create", "phone", "--stock", "5", "--hold-seconds", "0")
+    assert refused.returncode != 0
+    without = sale(sqlite_url, "create", "phone", "--stock", "5", "--waitlist", "5")
+    assert (without.returncode, "needs hold_seconds" in without.stderr) == (1, True)

@@ -7,14 +7,16 @@ import pytest
 from sqlalchemy import text
 
 from flashsale.domain.sales import Sale
-from flashsale.ledger import LEASE_SECONDS, Leases, LedgerUnavailable, open_ledger
+from flashsale.ledger import LEASE_SECONDS, DrainLease, Leases, LedgerUnavailable, open_ledger
 from flashsale.ledger.sql.drain_lease import SqlDrainLease
 from tests.conftest import an_order
 
 NOW = 1_800_000_000.0
 
 
-async def held(ledger: Leases, name: str, got: asyncio.Event, release: asyncio.Event) -> None:
+async def held(
+    ledger: Leases[DrainLease], name: str, got: asyncio.Event, release: asyncio.Event
+) -> None:
     async with ledger.hold_drain(name):
         got.set()
         await release.wait()

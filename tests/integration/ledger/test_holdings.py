@@ -3,14 +3,17 @@
 import math
 from collections.abc import Sequence
 
+import pytest
+
 from flashsale.domain.order_ids import random_order_id
 from flashsale.domain.orders import Order
 from flashsale.domain.sales import Sale
-from flashsale.ledger import Decided, Effects, Ledger, Tally, Unsent
+from flashsale.ledger import Cancellation, Cancelled, Decided, Effects, Ledger, Tally, Unsent
+from flashsale.messages.events import status_of_topic
 from services.builtin.loyalty import Purchase, add_points, loyalty
 from services.builtin.ranking import ranking
 from tests.conftest import an_order, draining
-from tests.database import event_ids, execute
+from tests.database import event_ids, execute, rows
 
 NOW = 1_000_000.0
 TOTALS = {service.name: service.totals for service in (loyalty, ranking) if service.totals}
@@ -56,7 +59,10 @@ async def test_holdings_are_of_the_given_sales_only(ledger: Ledger, database_url
         "loyalty": Tally({("", "me"): 70}, {("", "me"): 7}),
         "ranking": Tally({}, {}),
     }
-    assert found.broken == {"oversold": (), "over_limit": (), "books": ()}
+    assert found.broken == {
+        rule: ()
+        for rule in ("oversold", "over_limit", "books", "ended_once", "payments", "passed_over")
+    }
 
 
 async def test_the_tally_of_the_ranking_has_the_orders_it_has_done(
@@ -70,6 +76,49 @@ async def test_the_tally_of_the_ranking_has_the_orders_it_has_done(
         await execute(database_url, f"INSERT INTO ranking VALUES ('{sku}', 'me', 2, 0)")
     tally = (await ledger.holdings(["tv"], TOTALS)).tallies["ranking"]
     assert tally == Tally({("tv", "me"): 2}, {("tv", "me"): 1})
+
+
+async def bought_and_cancelled(ledger: Ledger, database_url: str) -> dict[str, Effects]:
+    """The effects of loyalty for both events of an order of four items, by their status."""
+    order = an_order(customer_id="me", quantity=4)
+    await ledger.create_sale(Sale("tv", 5, cancellable=True))
+    async with draining(ledger) as sink:
+        await sink.sell([order], NOW)
+    assert isinstance(await ledger.cancel(Cancellation(order.id), NOW + 1), Cancelled)
+    found = await rows(database_url, "SELECT event_id, topic FROM outbox")
+    done = {status_of_topic(row.topic): Effects(row.event_id, order.id) for row in found}
+    assert set(done) == {"confirmed", "cancelled"}
+    return done
+
+
+@pytest.mark.parametrize(
+    ("statuses", "items"),
+    [(["confirmed"], 4), (["cancelled"], -4), (["confirmed", "cancelled"], 0)],
+)
+async def test_the_tally_takes_back_what_was_cancelled(
+    ledger: Ledger, database_url: str, statuses: list[str], items: int
+) -> None:
+    done = await bought_and_cancelled(ledger, database_url)
+    await ledger.effects.take_effect("loyalty", [done[status] for status in statuses])
+    found = await ledger.holdings(["tv"], TOTALS)
+    assert found.tallies["loyalty"].done == {("", "me"): items}
+
+
+@pytest.mark.parametrize("until", [NOW + 0.5, NOW + 2])
+async def test_the_tally_takes_back_what_was_cancelled_after_events_were_pruned(
+    ledger: Ledger, database_url: str, until: float
+) -> None:
+    done = await bought_and_cancelled(ledger, database_url)
+    await ledger.outbox.relay(10, math.inf, send_all)
+    await ledger.effects.take_effect("loyalty", list(done.values()))
+    # This one hears nothing of what is cancelled.
+    await ledger.effects.take_effect("ranking", [done["confirmed"]])
+    assert await ledger.outbox.prune(until) == (1 if until < NOW + 1 else 2)
+    found = await ledger.holdings(["tv"], TOTALS)
+    assert found.tallies["loyalty"].done == {("", "me"): 0}
+    assert found.tallies["ranking"].done == {("tv", "me"): 4}
+    [order] = found.orders
+    assert found.effects == {"loyalty": [order.id] * 2, "ranking": [order.id]}
 
 
 async def test_a_service_without_its_table_has_an_empty_tally(

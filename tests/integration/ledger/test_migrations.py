@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Order
@@ -123,6 +124,7 @@ async def _goes_on(ledger: Ledger, url: str) -> None:
     later = an_order(customer_id="cid")
     async with draining(ledger) as sink:
         await sink.sell([later, UNSENT], NOW + 2)
+    assert (await ledger.find([OrderId(UNSENT.id)]))[OrderId(UNSENT.id)].delivery is None
     assert [sale.sold for sale in await ledger.sales()] == [3]
     relay = Relay()
     await ledger.outbox.relay(10, math.inf, relay)
@@ -133,6 +135,39 @@ async def _goes_on(ledger: Ledger, url: str) -> None:
     assert (await ledger.holdings(["tv"])).effects["mail"] == [later.id]
     assert await ledger.outbox.prune(NOW + 1) == 2
     assert (await ledger.audit()).wrong == ()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "UPDATE sales SET sold = 11",
+        "UPDATE sales SET customer_limit = 0",
+        "UPDATE sales SET sold_out = true",
+        "UPDATE orders SET delivery = 'lost'",
+        "UPDATE orders SET delivery = 'pending', status = 'rejected'",
+        "UPDATE orders SET status = 'lost'",
+    ],
+)
+async def test_a_migrated_database_refuses_rows_that_break_a_rule(
+    database_url: str, wrong: str
+) -> None:
+    await filled(database_url, "0001")
+    await at_revision(database_url, "head")
+    with pytest.raises(IntegrityError):
+        await execute(database_url, wrong)
+
+
+async def test_a_sale_of_the_shops_stock_is_closed_to_the_version_before(
+    database_url: str,
+) -> None:
+    await at_revision(database_url, "head")
+    await execute(
+        database_url,
+        "INSERT INTO sales (sku, sold, sold_out) VALUES ('tv', 7, true), ('pc', 0, false)",
+    )
+    await at_revision(database_url, "0009", command.downgrade)
+    found = await rows(database_url, "SELECT sku, stock, sold FROM sales ORDER BY sku")
+    assert [tuple(row) for row in found] == [("pc", 0, 0), ("tv", 7, 7)]
 
 
 async def test_a_migrated_database_has_the_tables_of_this_version(database_url: str) -> None:

@@ -189,7 +189,7 @@ async def test_stock_up_and_down_at_sold_out_while_a_drain_runs(ledger: Ledger) 
     async def drain() -> None:
         nonlocal confirmed
         async with draining(ledger) as sink:
-            while not done.is_set() or confirmed < (await ledger.find_sale("tv")).stock:
+            while not done.is_set() or confirmed < ((await ledger.find_sale("tv")).stock or 0):
                 batch = [an_order() for _ in range(7)]
                 for outcome in (await sink.sell(batch, NOW)).outcomes:
                     confirmed += outcome.status is Status.CONFIRMED
@@ -200,7 +200,8 @@ async def test_stock_up_and_down_at_sold_out_while_a_drain_runs(ledger: Ledger) 
         for number in range(40):
             add = 5 if number % 2 == 0 else -4
             try:
-                stock = (await ledger.change_sale("tv", StockChange(add), ANN)).stock
+                await ledger.change_sale("tv", StockChange(add), ANN)
+                stock += add
             except StockBelowSold:
                 assert add < 0
             await asyncio.sleep(0)

@@ -118,7 +118,7 @@ async def test_what_is_no_postgresql_is_an_unavailable_ledger(answer: bytes) -> 
         with pytest.raises(LedgerUnavailable):
             await ledger.sales()
     server.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(session for session in sessions if session))
 
 

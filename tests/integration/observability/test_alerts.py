@@ -60,6 +60,37 @@ CASES = [
         {'flashsale_service_paused{service="mail",instance="a"}': "1 1 1 1 0 " * 8},
     ),
     Case(
+        "FlashsaleWebhookDisabled",
+        {
+            'flashsale_webhook_endpoint_disabled{endpoint="e",by="failures",instance="a"}': (
+                "0x5 1x35"
+            ),
+            'flashsale_webhook_endpoint_disabled{endpoint="e",by="failures",instance="b"}': (
+                "0x5 1x35"
+            ),
+        },
+        {
+            'flashsale_webhook_endpoint_disabled{endpoint="e",by="failures",instance="a"}': (
+                "1x5 0x35"
+            ),
+            # An operator wants it so.
+            'flashsale_webhook_endpoint_disabled{endpoint="f",by="operator",instance="a"}': "1x40",
+        },
+    ),
+    Case(
+        "FlashsaleWebhookLate",
+        {
+            'flashsale_webhook_oldest_seconds{endpoint="e",instance="a"}': "3601+5x40",
+            'flashsale_webhook_endpoint_disabled{endpoint="e",by="failures",instance="a"}': "0x40",
+            'flashsale_webhook_endpoint_disabled{endpoint="f",by="operator",instance="a"}': "1x40",
+        },
+        {
+            'flashsale_webhook_oldest_seconds{endpoint="e",instance="a"}': "3599x40",
+            'flashsale_webhook_oldest_seconds{endpoint="f",instance="a"}': "90000x40",
+            'flashsale_webhook_endpoint_disabled{endpoint="f",by="failures",instance="b"}': "1x40",
+        },
+    ),
+    Case(
         "FlashsaleBacklogFull",
         {"flashsale_backlog_orders": "2000x40", "flashsale_backlog_limit_orders": "2000x40"},
         # Full for no more than five seconds at a time.
@@ -87,6 +118,14 @@ CASES = [
             'flashsale_drain_paused{instance="a"}': "1x40",
             'flashsale_drain_paused{instance="b"}': "0x40",
         },
+    ),
+    Case(
+        "FlashsaleSinkFails",
+        {
+            'flashsale_sink_breaker_state{state="open"}': "0x5 1x6 0x29",
+            'flashsale_sink_breaker_state{state="probing"}': "0x11 1x29",
+        },
+        {'flashsale_sink_breaker_state{state="ramping"}': "1x40"},
     ),
     Case(
         "FlashsaleDrainPaused",
@@ -162,6 +201,12 @@ CASES = [
         },
     ),
     Case(
+        "FlashsaleTokenKeysOld",
+        {'flashsale_token_keys_age_seconds{instance="a"}': "580+5x40"},
+        # A gateway without keys to fetch tells 0.
+        {'flashsale_token_keys_age_seconds{instance="a"}': "0x8 590x40"},
+    ),
+    Case(
         "FlashsaleClockSkew",
         {'flashsale_clock_skew_seconds{instance="a"}': "0x10 60x30"},
         {'flashsale_clock_skew_seconds{instance="a"}': "0.004 2 -0.9 0.9 " * 10},
@@ -171,6 +216,20 @@ CASES = [
         {'flashsale_clock_skew_seconds{instance="a"}': "-1.5x40"},
         # Nothing is known while no drain runs.
         {'flashsale_clock_skew_seconds{instance="a"}': "60x2 stale"},
+    ),
+    Case(
+        "FlashsaleClockStepped",
+        {
+            'flashsale_drain_clock_step_seconds{instance="a"}': "0x10 -3600x30",
+            'flashsale_drain_active{instance="a"}': "1x40",
+        },
+        # One that lost its lease meanwhile follows no clock.
+        {
+            'flashsale_drain_clock_step_seconds{instance="a"}': "3600x40",
+            'flashsale_drain_active{instance="a"}': "0x40",
+            'flashsale_drain_clock_step_seconds{instance="b"}': "0.9x40",
+            'flashsale_drain_active{instance="b"}': "1x40",
+        },
     ),
     Case(
         "FlashsaleLoopLag",

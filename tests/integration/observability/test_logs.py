@@ -56,7 +56,7 @@ async def test_orders_and_polls_write_no_line_each(
     port = int(settings["FLASHSALE_GATEWAY_PORT"])
     with process(["flashsale", "run"], tmp_path / "log", settings) as running:
         running.await_url(f"http://127.0.0.1:{port}/readyz")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while "drain is active" not in running.output:  # the last that it says at its start
                 await asyncio.sleep(0.02)
         before = len(lines(running))

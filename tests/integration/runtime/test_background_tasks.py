@@ -32,6 +32,8 @@ GATEWAY = {
     "overdue orders",
     "missing orders",
     "announcements told",
+    "payments",
+    "streams of orders in line",
     "order streams",
     "sale streams",
     "stream keep-alive",
@@ -40,7 +42,14 @@ GATEWAY = {
     "slow connections",
 }
 CONSUMER = {"drain", "relay"}
-SERVICES = {"service loyalty", "service mail", "service ranking"}
+SERVICES = {
+    "service loyalty",
+    "service mail",
+    "service ranking",
+    "service webhook",
+    "webhook sender",
+    "webhook housekeeping",
+}
 
 Health = tuple[int, dict[str, Any]]
 Ask = Callable[[], Awaitable[Health]]
@@ -67,7 +76,7 @@ def kill(name: str) -> None:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.005)
 

@@ -62,6 +62,7 @@ class Sale:
     rate_changes: list[RateChange] = field(default_factory=list)
     ranked: dict[tuple[str, str], int] = field(default_factory=dict)
     points: dict[tuple[str, str], int] = field(default_factory=dict)
+    undelivered: set[str] = field(default_factory=set)
     waiting: Backlog = field(default_factory=Backlog)
 
     def verdict(self) -> Verdict:
@@ -76,6 +77,7 @@ class Sale:
             {"ranking": Tally(self.ranked, ranked), "loyalty": Tally(self.points, points)},
             self.commits,
             self.rate_changes,
+            frozenset(self.undelivered),
         )
         duties = [
             ExpectedEffects("mail", lambda topic: True),
@@ -309,6 +311,15 @@ def _points_for_nothing(sale: Sale) -> None:
     sale.points["", "c-12"] = POINTS
 
 
+def _never_delivered(sale: Sale) -> None:
+    sale.undelivered = {an_id(3)}
+
+
+def _more_undelivered_than_wait(sale: Sale) -> None:
+    sale.undelivered = {an_id(3), an_id(4)}
+    sale.waiting = Backlog(1)
+
+
 WRONGS: list[tuple[str, Callable[[Sale], None]]] = [
     ("lost", _lost),
     ("lost", _lost_while_fewer_wait),
@@ -342,6 +353,8 @@ WRONGS: list[tuple[str, Callable[[Sale], None]]] = [
     ("effects", _ranked_twice),
     ("effects", _no_points),
     ("effects", _points_for_nothing),
+    ("undelivered", _never_delivered),
+    ("undelivered", _more_undelivered_than_wait),
 ]
 
 
@@ -370,6 +383,14 @@ def test_missing_orders_that_may_be_queued_are_waiting_and_not_lost() -> None:
     sale.waiting = Backlog(2)
     assert sale.broken_rules() == set()
     assert sale.verdict().waiting == ["2 accepted orders are not decided, 2 wait"]
+
+
+def test_deliveries_that_may_go_on_are_waiting_and_no_violations() -> None:
+    sale = a_right_sale()
+    sale.undelivered = {an_id(3), an_id(4)}
+    sale.waiting = Backlog(2)
+    assert sale.broken_rules() == set()
+    assert sale.verdict().waiting == ["2 confirmed orders are not delivered, 2 wait"]
 
 
 def test_missing_effects_that_may_be_queued_are_waiting_and_no_violations() -> None:

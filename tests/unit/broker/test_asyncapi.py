@@ -12,7 +12,9 @@ from openapi_schema_validator import OAS31Validator
 from flashsale.broker import sale_topology
 from flashsale.broker.asyncapi import asyncapi_document
 from flashsale.domain.order_ids import OrderId
+from flashsale.domain.webhooks.event_types import KNOWN, TEST
 from flashsale.messages.events import OrderEvent, decode_event, encode_event
+from flashsale.messages.webhook_events import new_webhook, order_webhook
 
 PAGE = Path(__file__).parents[3] / "docs" / "asyncapi.json"
 
@@ -23,8 +25,12 @@ def document() -> Any:
 
 
 def payload_schema(document: Any) -> Any:
-    [message] = document["components"]["messages"].values()
-    return message["payload"] | {"components": document["components"]}
+    return schema_of(document, "OrderEvent")
+
+
+def schema_of(document: Any, message: str) -> Any:
+    payload = document["components"]["messages"][message]["payload"]
+    return payload | {"components": document["components"]}
 
 
 def test_the_page_in_docs_is_current(document: Any) -> None:
@@ -41,7 +47,7 @@ def test_the_document_is_asyncapi_3_and_its_references_lead_somewhere(document: 
 
 
 def test_the_channel_is_the_exchange_of_events(document: Any) -> None:
-    [channel] = document["channels"].values()
+    channel = document["channels"]["orderEvents"]
     assert channel["bindings"]["amqp"]["exchange"]["name"] == "sale.events"
     example = decode_event(
         json.dumps(
@@ -65,3 +71,33 @@ def test_what_is_no_event_does_not_have_the_schema(document: Any, changes: dict[
     event = OrderEvent("0" * 32, "confirmed", None, "tv", "c-1", 2, 1.5, 2.5, OrderId("1" * 32))
     wrong = json.loads(encode_event(event)) | changes
     assert not OAS31Validator(payload_schema(document)).is_valid(wrong)
+
+
+@pytest.mark.parametrize("status", ["confirmed", "rejected"])
+def test_a_webhook_about_an_order_has_the_schema(document: Any, status: Any) -> None:
+    event = OrderEvent("0" * 32, status, None, "tv", "c-1", 2, 1.5, 2.5, OrderId("1" * 32))
+    body = json.loads(order_webhook(event).body)
+    validator = OAS31Validator(schema_of(document, "OrderWebhook"))
+    validator.validate(body)
+    assert not validator.is_valid(body | {"type": "webhook.test"})
+    assert not validator.is_valid(body | {"data": {}})
+
+
+def test_every_other_webhook_has_its_schema(document: Any) -> None:
+    for message, event_type, data in (
+        ("DisabledWebhook", "endpoint.disabled", {"endpoint_id": "e", "url": "u", "reason": "r"}),
+        ("TestWebhook", "webhook.test", {"endpoint_id": "e"}),
+    ):
+        body = json.loads(new_webhook(event_type, 1.5, data).body)
+        validator = OAS31Validator(schema_of(document, message))
+        validator.validate(body)
+        assert not validator.is_valid(body | {"data": {}})
+
+
+def test_every_type_of_webhook_is_described(document: Any) -> None:
+    schemas = document["components"]["schemas"]
+    told = set()
+    for name in document["channels"]["webhooks"]["messages"]:
+        kind = schemas[name]["properties"]["type"]
+        told |= set(kind.get("enum", [kind.get("const")]))
+    assert told == {*KNOWN, TEST}

@@ -72,3 +72,40 @@ async def test_flush_writes_in_order_without_waiting_for_confirms(
     nagle.flush()
     await turn()
     assert writes == [b"1", b"23"]
+
+
+async def test_a_whole_write_follows_one_that_is_not_confirmed_and_a_third_does_not(
+    nagle: WriteBatcher, writes: list[bytes]
+) -> None:
+    nagle.add(b"a", 1)
+    await turn()
+    for tag in range(2, 33):
+        nagle.add(b"b", tag)
+    await turn()
+    assert writes == [b"a"]  # one is missing to a whole write
+    nagle.add(b"b", 33)
+    await turn()
+    assert writes == [b"a", b"b" * 32]
+    for tag in range(34, 100):
+        nagle.add(b"c", tag)
+    await turn()
+    assert len(writes) == 2  # two are in flight
+    nagle.confirmed_below(2)
+    assert writes[2:] == [b"c" * 66]
+
+
+async def test_a_small_write_waits_for_the_confirms_of_both_before_it(
+    nagle: WriteBatcher, writes: list[bytes]
+) -> None:
+    nagle.add(b"a", 1)
+    await turn()
+    for tag in range(2, 34):
+        nagle.add(b"b", tag)
+    await turn()
+    nagle.add(b"c", 34)
+    await turn()
+    nagle.confirmed_below(2)
+    nagle.confirmed_below(33)
+    assert len(writes) == 2
+    nagle.confirmed_below(34)
+    assert writes[2:] == [b"c"]

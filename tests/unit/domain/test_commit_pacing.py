@@ -16,12 +16,12 @@ Rates = list[tuple[float, int]]
 """When each rate began to hold, and the rate."""
 
 
-def most_in_a_second(batches: Batches) -> int:
-    """The most orders in any closed window of a second, by trying every one."""
+def most_in_a_second(batches: Batches, seconds: float = 1) -> int:
+    """The most orders in any closed window, by trying every one."""
     most = total = first = 0
     for at, count in batches:
         total += count
-        while batches[first][0] < at - 1:
+        while batches[first][0] < at - seconds:
             total -= batches[first][1]
             first += 1
         most = max(most, total)
@@ -108,17 +108,19 @@ def test_no_second_is_over_the_rate_by_release_or_by_commit(
     rate: int, data: st.DataObject, rng: random.Random, longest: float
 ) -> None:
     batch = data.draw(st.integers(max(1, rate // 50), rate))
+    most = data.draw(st.integers(batch, 4 * batch))
     drain = Drain(
-        Pacer(rate, batch),
+        Pacer(rate, batch, most),
         seconds=lambda: rng.choice([0.0, rng.uniform(0, longest)]),
         written_after=rng.choice([None, rng.random]),
         committed_after=rng.random,
         late=lambda: rng.choice([0.0, rng.uniform(0, 0.003)]),
-        wanted=lambda: rng.randint(1, 2 * batch),
+        wanted=lambda: rng.randint(1, 4 * batch),
     )
     drain.run(4.0)
-    assert most_in_a_second(drain.releases) <= rate
-    assert most_in_a_second(drain.commits) <= rate
+    for batches in (drain.releases, drain.commits):
+        assert most_in_a_second(batches) <= rate
+        assert most_in_a_second(batches, 0.1) <= rate / 10 + batch
 
 
 @given(
@@ -223,6 +225,63 @@ def test_long_statements_before_a_short_commit_cost_nothing(seed: int) -> None:
     for batches in (drain.releases, drain.commits):
         assert most_in_a_second(batches) <= 2000
         assert fewest_in_a_second(batches, 0.1, 19.9) >= 1950
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_statements_that_take_now_more_now_less_cost_nothing(seed: int) -> None:
+    rng = random.Random(seed)
+    drain = Drain(
+        Pacer(2000, 50),
+        seconds=lambda: 0.009 * math.exp(rng.gauss(0, 0.3)) + 0.004,
+        written_after=lambda: 0.7,
+        late=lambda: rng.expovariate(2000),
+    )
+    drain.run(20.0)
+    assert average(drain.commits, 0.0, 20.0) >= 1985
+    assert fewest_in_a_second(drain.releases, 0.1, 19.9) >= 1950
+
+
+@pytest.mark.parametrize("seconds", [0.028, 0.035, 0.044])
+def test_a_drain_with_long_transactions_keeps_the_rate_by_larger_ones(seconds: float) -> None:
+    rng = random.Random(1)
+    drain = Drain(
+        Pacer(2000, 50, 100),
+        seconds=lambda: seconds * rng.uniform(0.8, 1.2),
+        written_after=lambda: 0.9,
+        wanted=lambda: 200,
+    )
+    drain.run(20.0)
+    assert average(drain.commits, 1.0, 20.0) >= 0.9 * 2000  # 0.57 by batches of 50 at 44 ms
+    assert {count for _, count in drain.releases} == {50, 100}
+
+
+def test_a_drain_that_keeps_up_has_no_larger_transactions() -> None:
+    rng = random.Random(1)
+    drain = Drain(
+        Pacer(2000, 50, 100),
+        seconds=durations(0.005, 0.02)(rng),
+        written_after=lambda: 0.9,
+        wanted=lambda: 200,
+    )
+    drain.run(1.0)
+    drain.now += 30.0  # nothing is in the queue
+    drain.run(40.0)
+    assert {count for _, count in drain.releases} == {50}
+
+
+def test_a_stall_is_made_up_for_at_once_and_leaves_no_larger_batches() -> None:
+    pacer = Pacer(2000, 50, 100)
+    now = 0.0
+    for _ in range(80):
+        now += pacer.delay(now)
+        assert pacer.take(now, 200) == 50
+    now += pacer.delay(now) + 0.055
+    assert pacer.take(now, 200) == 100
+    after = []
+    for _ in range(80):
+        now += pacer.delay(now)
+        after.append(pacer.take(now, 200))
+    assert set(after) == {50}
 
 
 def test_a_transaction_waits_with_its_locks_for_50_ms_at_most() -> None:

@@ -77,6 +77,21 @@ def test_no_tenth_of_a_second_is_over_a_tenth_of_the_rate_and_one_batch(
 
 
 @given(pacers(), randoms)
+def test_what_has_to_go_at_once_waits_until_all_of_it_may(pacer: Pacer, rng: random.Random) -> None:
+    releases: Releases = []
+    now = 1000.0
+    for _ in range(100):
+        wanted = rng.randint(1, pacer.most_at_once)
+        now += pacer.delay(now, wanted)
+        assert pacer.begin(now, wanted, pacer.most_at_once) == wanted
+        pacer.committed(now)
+        releases.append((now, wanted))
+        now += rng.choice([0.0, rng.uniform(0, 0.3)])
+    assert most_in(releases, 1.0) <= pacer.rate
+    assert most_in(releases, 0.1) <= pacer.rate / 10 + pacer.batch
+
+
+@given(pacers(), randoms)
 def test_a_backlog_uses_99_percent_of_the_rate(pacer: Pacer, rng: random.Random) -> None:
     # Trickle first: odd batches leave odd gaps, and a backlog must fill them all the same.
     trickle = run(pacer, lambda: rng.randint(1, pacer.batch), lambda: rng.uniform(0, 0.01), 50)

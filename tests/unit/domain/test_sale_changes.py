@@ -42,15 +42,16 @@ def test_an_opened_sale_takes_orders_and_a_closed_one_takes_none(sale: Sale) -> 
 
 @given(any_sale(), st.integers(-100, 100))
 def test_the_stock_is_never_below_what_is_sold(sale: Sale, add: int) -> None:
+    stock = sale.stock or 0
     try:
         changed = StockChange(add).apply(sale, NOW)
     except StockBelowSold:
-        assert sale.stock + add < sale.sold
+        assert stock + add < sale.sold
     except ChangeRefused:
         assert add == 0
     else:
-        assert (changed.stock, changed.sold) == (sale.stock + add, sale.sold)
-        assert changed.remaining >= 0
+        assert (changed.stock, changed.sold) == (stock + add, sale.sold)
+        assert changed.sold <= stock + add
 
 
 @given(any_sale(), moments, moments)
@@ -181,3 +182,67 @@ def test_a_new_sale_has_sensible_terms(sale: Sale, field: str) -> None:
     with pytest.raises(ChangeRefused) as refused:
         require_new(sale, NOW)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("terms", "field", "words"),
+    [
+        ({"hold_seconds": 0}, "hold_seconds", "1 to 86400 seconds"),
+        ({"hold_seconds": 365 * 86_400}, "hold_seconds", "1 to 86400 seconds"),
+        ({"hold_seconds": 60, "stock": None}, "hold_seconds", "stock of this sale is the shop's"),
+        ({"hold_seconds": 60, "waitlist": -1}, "waitlist", "must be 0 to"),
+        ({"waitlist": 5}, "waitlist", "needs hold_seconds"),
+        ({"extendable": True}, "extendable", "needs hold_seconds"),
+    ],
+)
+def test_a_sale_with_holds_that_make_no_sense_is_refused(
+    terms: dict[str, Any], field: str, words: str
+) -> None:
+    with pytest.raises(ChangeRefused, match=words) as refused:
+        require_new(Sale("tv", **({"stock": 5} | terms)), NOW, delivers="stock" in terms)
+    assert refused.value.field == field
+
+
+def test_orders_that_are_delivered_hold_nothing() -> None:
+    with pytest.raises(ChangeRefused, match="FLASHSALE_SINK_URL"):
+        require_new(Sale("tv", 5, hold_seconds=60), NOW, delivers=True)
+
+
+def test_a_sale_whose_orders_are_delivered_gets_no_holds_later() -> None:
+    with pytest.raises(ChangeRefused, match="FLASHSALE_SINK_URL") as refused:
+        TermsChange(hold_seconds=60, delivers=True).apply(Sale("tv", 5), NOW)
+    assert refused.value.field == "hold_seconds"
+    assert TermsChange(hold_seconds=60).apply(Sale("tv", 5), NOW).hold_seconds == 60
+
+
+def test_a_sale_that_had_holds_before_the_order_service_can_still_be_changed() -> None:
+    held = Sale("tv", 5, held=1, hold_seconds=60)
+    assert TermsChange(title="A TV", delivers=True).apply(held, NOW).title == "A TV"
+    assert TermsChange(hold_seconds=90, delivers=True).apply(held, NOW).hold_seconds == 90
+
+
+def test_a_change_is_recognised_by_its_terms_alone() -> None:
+    assert TermsChange(hold_seconds=60, delivers=True).wanted == {"hold_seconds": 60}
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"hold_seconds": None}, "hold_seconds"),
+        ({"price": "1.00"}, "price"),
+        ({"currency": "USD"}, "currency"),
+    ],
+)
+def test_the_terms_of_open_holds_stay(change: dict[str, Any], field: str) -> None:
+    terms: dict[str, Any] = {"hold_seconds": 60, "price": "9.00", "currency": "EUR"}
+    with pytest.raises(ChangeRefused) as refused:
+        TermsChange(**change).apply(Sale("tv", 5, held=1, **terms), NOW)
+    assert refused.value.field == field
+    assert TermsChange(**change).apply(Sale("tv", 5, **terms), NOW).stock == 5
+
+
+def test_the_stock_is_never_below_what_is_sold_and_held() -> None:
+    sale = Sale("tv", 5, sold=2, held=2, hold_seconds=60)
+    assert StockChange(-1).apply(sale, NOW).stock == 4
+    with pytest.raises(StockBelowSold, match="2 of 5 items are sold and 2 are held, so at most 1"):
+        StockChange(-2).apply(sale, NOW)

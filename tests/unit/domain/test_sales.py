@@ -1,6 +1,7 @@
 """The rule of the sale."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -53,7 +54,7 @@ def test_stock_and_limits_hold_and_nothing_is_decided_twice(
             sku: Sale(sku, s.stock, sold[sku], s.customer_limit, s.opens_at, s.closes_at)
             for sku, s in sales.items()
         }
-        assert all(sale.sold <= sale.stock for sale in sales.values())
+        assert all(sale.sold <= (sale.stock or 0) for sale in sales.values())
         assert limit is None or all(
             items <= limit for (sku, _), items in bought.items() if sku == "tv"
         )
@@ -125,3 +126,9 @@ def test_by_one_clock_no_order_is_accepted_after_the_drain_has_it(
     judged = by_one_clock(batch, now)
     assert [o.id for o in judged] == [o.id for o in batch]
     assert all(o.accepted_at <= now for o in judged)
+
+
+def test_a_sale_is_copied_with_other_values() -> None:
+    sale = Sale("tv", 5, 2, 1, 10.0, 20.0, "TV", version=3, held=1, waiting=2)
+    assert sale.but(sold=3, held=0) == replace(sale, sold=3, held=0)
+    assert sale == Sale("tv", 5, 2, 1, 10.0, 20.0, "TV", version=3, held=1, waiting=2)

@@ -22,10 +22,12 @@ def seen(sales: list[Sale]) -> dict[tuple[str, str], float]:
 def test_sale_metrics_show_the_state_at_the_scrape() -> None:
     sales = [Sale("tv", 10)]
     assert seen(sales)["flashsale_sale_sold_items", "tv"] == 0
-    sales[0] = Sale("tv", 10, sold=4)
+    sales[0] = Sale("tv", 10, sold=4, held=3, waiting=2)
     assert seen(sales) == {
         ("flashsale_sale_stock_items", "tv"): 10,
         ("flashsale_sale_sold_items", "tv"): 4,
+        ("flashsale_sale_held_items", "tv"): 3,
+        ("flashsale_sale_waiting_orders", "tv"): 2,
         ("flashsale_sale_oversold_items", "tv"): 0,
     }
 

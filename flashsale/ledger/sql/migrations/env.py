@@ -1,4 +1,4 @@
-"""Alembic runs this: the connection comes from `flashsale.ledger.sql.schema`."""
+"""Alembic runs this: the connection comes from `flashsale.ledger.sql.upgrade`."""
 
 from alembic import context
 

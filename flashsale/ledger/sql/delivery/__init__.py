@@ -1,0 +1,1 @@
+"""Deliveries in the ledger's tables: their begin, and their end."""

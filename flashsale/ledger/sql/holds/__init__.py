@@ -1,0 +1,1 @@
+"""Holds in the tables: each change locks the rows of its sales before it reads their orders."""
