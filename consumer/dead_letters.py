@@ -33,14 +33,25 @@ class DeadLetters:
     metrics: ConsumerMetrics
 
     async def add(self, sink: Sink, delivery: Delivery, reason: str) -> None:
-        """Publish a message to the dead queue with a confirm, and record its order as failed.
+        """Publish a message to the dead queue, and record its order as failed.
 
-        The broker's own dead-lettering may lose a message
-        (https://www.rabbitmq.com/docs/dlx#safety), so this publishes it. The caller acknowledges
-        the delivery afterwards: after a crash in between, the message is in both queues. Raises
-        `BrokerError` and `LedgerError`.
+        The caller acknowledges the delivery afterwards: after a crash in between, the message is in
+        both queues. Raises `BrokerError` and `LedgerError`.
         """
         reason = reason[:LONGEST_REASON]
+        await self.publish(delivery, reason)
+        if _ORDER_ID.match(delivery.message_id):
+            await _record(sink, delivery, reason)
+            self.announcer.announce_failed(
+                Decision(delivery.message_id, Status.FAILED, reason, "", 0)
+            )
+
+    async def publish(self, delivery: Delivery, reason: str) -> None:
+        """Publish a message to the dead queue with a confirm; what becomes of its order is open.
+
+        The broker's own dead-lettering may lose a message
+        (https://www.rabbitmq.com/docs/dlx#safety), so this publishes it. Raises `BrokerError`.
+        """
         await self.broker.publish(
             self.exchange,
             "dead",
@@ -52,11 +63,6 @@ class DeadLetters:
                 **copied_headers(delivery.headers),
             },
         )
-        if _ORDER_ID.match(delivery.message_id):
-            await _record(sink, delivery, reason)
-            self.announcer.announce_failed(
-                Decision(delivery.message_id, Status.FAILED, reason, "", 0)
-            )
         self.metrics.dead.inc()
         log.error("order is dead", order_id=delivery.message_id, reason=reason)
 

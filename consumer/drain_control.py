@@ -1,6 +1,7 @@
 """The limits of the drain that are in force now."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from flashsale.domain.adaptive_rate import RateReason, rate_within
 from flashsale.domain.controls import Controls
@@ -9,21 +10,35 @@ from flashsale.domain.pacing import batch_of
 _MAX_PREFETCH = 65_535  # a 16-bit field of AMQP
 
 
+LimitReason = RateReason | Literal["receiver"]
+"""Why the rate is what it is. `receiver`: the receiver of the orders fails, or recovers."""
+
+
 class DrainControl:
     """The rate of the drain and the sizes that depend on it. The rate may change at any time.
 
-    The cap is the rate of the environment, or that of an operator. The adaptive rate may be lower.
+    The cap is the rate of the environment, or that of an operator. The adaptive rate may be lower,
+    and so may be what a receiver can take.
     """
 
-    def __init__(self, rate: int, largest_batch: int | None = None) -> None:
-        """Start at `rate` orders/s; a batch is a fortieth of it, or `largest_batch` if given."""
+    def __init__(
+        self, rate: int, largest_batch: int | None = None, *, batches_when_late: int = 1
+    ) -> None:
+        """Start at `rate` orders/s; a batch is a fortieth of it, or `largest_batch` if given.
+
+        A drain that is late may put so many batches in one transaction.
+        """
         self._own_rate = self._cap = self._rate = rate
         self._adapted: float | None = None
+        self._of_receiver: int | None = None
         self.paused = False
         """Whether an operator has paused the drain."""
-        self.reason: RateReason | None = None
-        """Why the rate is what it is; None if it is not adaptive."""
+        self.reason: LimitReason | None = None
+        """Why the rate is what it is; None if it is always the cap."""
+        self.resumes_at: float | None = None
+        """Until when nothing is taken from the queue, in seconds of the monotonic clock, if so."""
         self._largest_batch = largest_batch
+        self._batches_when_late = batches_when_late
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -43,6 +58,11 @@ class DrainControl:
         Fewer batches of the same size would be as slow as before.
         """
         return max(1, self._batch_at_cap * self._rate // self._cap)
+
+    @property
+    def batch_when_late(self) -> int:
+        """The most orders in one transaction of a drain that is late."""
+        return min(self._batches_when_late * self.batch, self._rate)
 
     @property
     def prefetch(self) -> int:
@@ -68,8 +88,16 @@ class DrainControl:
         if rate_within(rate, self._cap) != self._rate:
             self._limit()
 
+    def limit_by_receiver(self, rate: int | None) -> None:
+        """Set the most orders/s that the receiver is sent, None for the cap."""
+        if rate != self._of_receiver:
+            self._of_receiver = rate
+            self.reason = None if rate is None else "receiver"
+            self._limit()
+
     def _limit(self) -> None:
-        self._rate = rate_within(self._adapted, self._cap)
+        rate = rate_within(self._adapted, self._cap)
+        self._rate = rate if self._of_receiver is None else min(rate, self._of_receiver)
         for listener in self._listeners:
             listener()
 

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from consumer.clock.drain_clock import DrainClock
 from consumer.drain_control import DrainControl
 from flashsale.domain.pacing import Pacer
 
@@ -47,26 +48,34 @@ class ReleaseGate:
     def __init__(self, control: DrainControl) -> None:
         """Pace to the rate of `control`, and follow its changes."""
         self._control = control
-        self._pacer = Pacer(control.rate, control.batch)
+        self._pacer = Pacer(control.rate, control.batch, control.batch_when_late)
         self._wait: asyncio.Future[None] | None = None
         control.on_change(self._change)
         self._sleeper = ThreadPoolExecutor(1, thread_name_prefix="pace")
         self.log = ReleaseLog()
+        self.clock = DrainClock()
         self.released_at = 0.0
-        """When the latest orders were released, in Unix seconds."""
+        """When the latest orders were released, in Unix seconds by the clock of the drain."""
 
     async def wait_open(self, count: int = 1) -> None:
-        """Wait until the pace allows `count` orders, or one batch if that is less."""
+        """Wait until the pace allows `count` orders, or `most_at_once` if that is less."""
         await self._until_none(lambda now: self._pacer.delay(now, count))
 
-    def release(self, wanted: int) -> int:
+    @property
+    def most_at_once(self) -> int:
+        """How many orders one transaction can have inside the pace."""
+        return self._pacer.most_at_once
+
+    def release(self, wanted: int, *, whole: bool = False) -> int:
         """Release up to `wanted` orders now, and return how many.
+
+        They are at most one batch, or with `whole` at most `most_at_once`.
 
         Call `committed` after their transactions, and `wait_to_commit` before if these can wait.
         Until then they hold their places in the pace.
         """
-        now, wall = time.monotonic(), time.time()
-        count = self._pacer.begin(now, wanted)
+        now, wall = time.monotonic(), self.clock.now()
+        count = self._pacer.begin(now, wanted, self.most_at_once if whole else None)
         if count:
             self.log.add(now, count)
             self.released_at = wall
@@ -87,7 +96,8 @@ class ReleaseGate:
         self._wake()
 
     def _change(self) -> None:
-        self._pacer.change(self._control.rate, time.monotonic(), self._control.batch)
+        control = self._control
+        self._pacer.change(control.rate, time.monotonic(), control.batch, control.batch_when_late)
         self._wake()  # the new rate may allow orders earlier
 
     def _wake(self) -> None:

@@ -13,7 +13,7 @@ from consumer.drain_loop import DrainLoop
 from consumer.release_gate import ReleaseGate
 from flashsale.broker import Broker, Topology
 from flashsale.domain.orders import Order
-from flashsale.ledger import Leases, Ledger
+from flashsale.ledger import DrainLease, Leases, Ledger
 from flashsale.messages.orders import encode_order
 from flashsale.observability.consumer_metrics import ConsumerMetrics
 
@@ -48,7 +48,7 @@ async def draining(
 async def running(
     broker: Broker,
     topology: Topology,
-    leases: Leases,
+    leases: Leases[DrainLease],
     control: DrainControl,
     metrics: ConsumerMetrics,
     adaptive: AdaptivePace | None = None,

@@ -24,7 +24,7 @@ async def follow_seconds(ledger: Ledger, drain: Drain, change: DrainChange) -> f
     before = drain.control.paused, drain.control.rate
     await ledger.controls.change(TOPOLOGY.orders, "drain.change", change.apply, Author("operator"))
     changed = time.monotonic()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (drain.control.paused, drain.control.rate) == before:
             await asyncio.sleep(0.005)
     return time.monotonic() - changed
@@ -61,7 +61,7 @@ async def test_a_drain_whose_consumer_opens_slowly_follows(
 
         monkeypatch.setattr(broker, "consume", slow)
         async with draining(broker, TOPOLOGY, ledger, 1, []) as drain:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await opens.wait()
             assert await follow_seconds(ledger, drain, change) < 1.0
             opened.set()
@@ -81,6 +81,20 @@ async def test_a_drain_that_stops_while_its_consumer_opens_leaves_no_consumer(
 
         monkeypatch.setattr(broker, "consume", never)
         async with draining(broker, TOPOLOGY, ledger, 1, []):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await opens.wait()
         assert (await broker.depth(TOPOLOGY.orders)).consumers == 0
+
+
+@pytest.mark.parametrize("change", [PAUSE, RATE], ids=["pause", "rate"])
+async def test_an_idle_drain_that_looks_for_the_ends_of_holds_follows(
+    ledger: Ledger, change: DrainChange
+) -> None:
+    await ledger.create_sale(Sale("tv", 1000, hold_seconds=600))
+    orders = [an_order(accepted_at=time.time())]
+    async with (
+        open_broker("memory://", TOPOLOGY, 5) as broker,
+        draining(broker, TOPOLOGY, ledger, 1, orders) as drain,
+    ):
+        await drain.released(1)
+        assert await follow_seconds(ledger, drain, change) < 1.0

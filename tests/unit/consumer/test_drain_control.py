@@ -100,3 +100,18 @@ async def test_a_lower_rate_holds_for_later_releases(
         released += [time.monotonic()] * gate.release(1000)
         gate.committed()
     assert all(later - earlier > 1 for earlier, later in zip(released, released[3:], strict=False))
+
+
+def test_a_receiver_that_fails_limits_the_rate_and_not_the_prefetch() -> None:
+    control = DrainControl(2000)
+    control.limit_by_receiver(1)
+    assert (control.rate, control.batch, control.cap, control.reason) == (1, 1, 2000, "receiver")
+    assert control.prefetch == 200
+    control.limit_by_receiver(None)
+    assert (control.rate, control.batch, control.reason) == (2000, 50, None)
+
+
+def test_a_late_drain_may_take_more_batches_but_not_more_than_the_rate() -> None:
+    assert DrainControl(2000).batch_when_late == 50
+    assert DrainControl(2000, batches_when_late=2).batch_when_late == 100
+    assert DrainControl(1, batches_when_late=2).batch_when_late == 1
