@@ -18,7 +18,9 @@ from flashsale.observability.monitoring import monitored
 from flashsale.runtime.addresses import parse_networks, parse_origins
 from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.dead_letters import DeadLetters
+from flashsale.runtime.setting_groups.webhooks import WebhookSettings
 from flashsale.runtime.settings import Settings
+from flashsale.runtime.settings_reader import load
 from flashsale.runtime.stack import (
     Stack,
     dead_letter_topology,
@@ -27,6 +29,8 @@ from flashsale.runtime.stack import (
     require_shared_broker,
 )
 from gateway.context import CONTEXT, Context
+from gateway.gauges import follow_gauges
+from gateway.holds import create_holds
 from gateway.http.cors import Cors, cross_origin
 from gateway.http.json_body import MAX_BODY_BYTES
 from gateway.http.problems import problems
@@ -36,6 +40,7 @@ from gateway.http.tracing import TracedPublisher, traced
 from gateway.identity import create_identity, identified
 from gateway.intake.accept_order import IntakeParts, OrderIntake
 from gateway.intake.earlier_attempts import EarlierAttempts
+from gateway.intake.full_queue import FullQueue
 from gateway.intake.queue_room import QueueRoom
 from gateway.intake.retry_after import RetryAfter
 from gateway.limits.client_limits import create_client_limits
@@ -52,7 +57,7 @@ from gateway.server.supervisor import run_workers
 from gateway.server.tls import server_tls
 from gateway.state.announcements import AnnouncedState, Announcements
 from gateway.state.arrivals import ArrivalsBySecond, OtherGateways
-from gateway.state.backlog import SAMPLE_SECONDS, Backlog
+from gateway.state.backlog import Backlog
 from gateway.state.drain.known_controls import KnownControls
 from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
@@ -80,10 +85,11 @@ def create_app(
         app.middlewares.insert(0, cross_origin(context.cors))
     if stack.tracing is not None:
         app.middlewares.insert(0, traced(stack.tracing))
-    if context.identity and context.identity.callers:
-        app.middlewares.append(identified(context.identity.callers))
+    callers = context.identity.callers if context.identity else None
     if context.client_limits is not None:
-        app.middlewares.append(limited(context.client_limits, metrics))
+        app.middlewares.append(limited(context.client_limits, metrics, callers))
+    elif callers is not None:
+        app.middlewares.append(identified(callers))
     add_routes(app)
     if settings.public_path:
         app.add_routes([redirect(settings.public_path)])
@@ -117,7 +123,8 @@ def create_context(
         metrics=metrics,
     )
     publisher: Publisher = stack.broker
-    if stack.broker.refuses_late(stack.topology.orders):
+    refuses_late = stack.broker.refuses_late(stack.topology.orders)
+    if refuses_late:
         publisher = QueueRoom(stack.broker, settings.queue_max_length, backlog, other_gateways)
     if stack.tracing is not None:
         publisher = TracedPublisher(publisher, stack.tracing)
@@ -137,6 +144,7 @@ def create_context(
                 seconds=settings.status_seconds,
             ),
             announcements=announcements,
+            full_queue=FullQueue(announcements, other_gateways, refuses_late=refuses_late),
             retry_after=RetryAfter(backlog, drain),
             clock=drain.now,
             owners=settings.checks_tokens,
@@ -191,8 +199,11 @@ def create_context(
         ),
         managed_sales=stack.ledger,
         order_pages=stack.ledger,
+        webhooks=stack.ledger.webhooks,
+        private_webhooks=load(WebhookSettings).webhook_allow_private,
         announcements=announcements,
         intake=intake,
+        holds=create_holds(settings, stack.ledger, (orders, sales, drain), announcements, metrics),
         streams=EventStreams(settings.streams, metrics),
         changes=changes,
     )
@@ -220,10 +231,12 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
         "overdue orders": context.announcements.sweep,
         "missing orders": context.missing_orders.follow,
         "announcements told": context.announcements.announce,
+        "payments": context.holds.payments.run,
+        "streams of orders in line": context.changes.lines.follow,
         "order streams": lambda: tell_progress(context),
         "sale streams": lambda: tell_sales(context),
         "stream keep-alive": lambda: keep_alive(context),
-        "gauges": lambda: _gauge(context),
+        "gauges": lambda: follow_gauges(context),
         "ops samples": context.ops_samples.follow,
     }
     if key_set:
@@ -231,19 +244,6 @@ async def _follow(app: web.Application) -> AsyncIterator[None]:
     tasks = [context.background.start(name, work) for name, work in followed.items()]
     yield
     await cancelled(*tasks)
-
-
-async def _gauge(context: Context) -> None:
-    metrics = context.metrics
-    metrics.backlog_limit.set(context.settings.queue_max_length)
-    while True:
-        metrics.backlog.set(context.backlog.ready)
-        metrics.intake_paused.set(context.controls.current.intake_paused)
-        metrics.remembered.set(len(context.orders))
-        if context.client_limits is not None:
-            context.client_limits.expire()
-            metrics.clients.set(len(context.client_limits))
-        await asyncio.sleep(SAMPLE_SECONDS)
 
 
 async def gateway_secret(settings: Settings, stack: Stack) -> bytes:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from flashsale.broker import Broker
-from flashsale.ledger import AuditLog, ManagedSales, OrderPages
+from flashsale.ledger import AuditLog, ManagedSales, OrderPages, WebhookBoard
 from flashsale.observability.gateway_metrics import GatewayMetrics
 from flashsale.runtime.background import Background
 from flashsale.runtime.dead_letters import DeadLetters
 from flashsale.runtime.settings import Settings
+from gateway.holds import Holds
 from gateway.http.cors import Cors
 from gateway.http.public_path import PublicPath
 from gateway.http.sse import EventStreams
@@ -66,8 +67,12 @@ class Context:
     dead_letters: DeadLetters
     managed_sales: ManagedSales
     order_pages: OrderPages
+    webhooks: WebhookBoard
+    private_webhooks: bool
+    """Whether webhooks may go to private addresses."""
     announcements: Announcements
     intake: OrderIntake
+    holds: Holds
     # Whom it tells, and of what.
     streams: EventStreams
     changes: StreamChanges

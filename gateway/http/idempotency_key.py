@@ -6,8 +6,12 @@ https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
 import re
 
 from aiohttp import web
+from multidict import istr
 
 from gateway.http.problems import Problem
+
+IDEMPOTENCY_KEY = istr("Idempotency-Key")
+"""The header. A name of this type is looked up without being folded each time."""
 
 _BARE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x7e]{1,255}\Z")  # no quote, comma, semicolon
 _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"\Z')
@@ -15,7 +19,7 @@ _QUOTED = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"\Z')
 
 def idempotency_key(request: web.Request) -> str | None:
     """Return the request's key, quoted (RFC 8941) or bare; None without one. Raises `Problem`."""
-    values = request.headers.getall("Idempotency-Key", ())
+    values = request.headers.getall(IDEMPOTENCY_KEY, ())
     if not values:
         return None
     if len(values) > 1:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from aiohttp import ClientPayloadError, web
+from aiohttp import ClientPayloadError, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.http.problems import Problem
@@ -18,9 +18,9 @@ _CHARSETS = ("utf-8", "utf8", "us-ascii")
 
 async def read_json_body(request: web.Request, also: str = "application/json") -> bytes:
     """Return the body, undecoded; its type is JSON or the one of `also`. Raises `Problem`."""
-    if "Content-Encoding" in request.headers:
+    if hdrs.CONTENT_ENCODING in request.headers:
         raise Problem("unsupported-media-type", "Send the body without a Content-Encoding.")
-    if request.headers.get("Content-Type") != "application/json" and not _is_json(request, also):
+    if request.headers.get(hdrs.CONTENT_TYPE) != "application/json" and not _is_json(request, also):
         raise Problem("unsupported-media-type", "Send application/json in UTF-8.")
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise _too_large()

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from flashsale.domain.identity.claims import TokenRefused, TokenRules
@@ -24,7 +24,10 @@ def caller_of(request: web.Request) -> str | None:
 
     It is known once the middleware `identified` has run.
     """
-    caller = request.get(_CALLER)
+    try:
+        caller = request[_CALLER]
+    except KeyError:
+        return None
     return caller if isinstance(caller, str) else None
 
 
@@ -36,11 +39,21 @@ class Callers:
         self._rules = rules
         self._verdicts = verdicts
 
+    def recall(self, request: web.Request) -> str | None:
+        """Note and return the caller of a request, if its token was checked lately."""
+        given = request.headers.getall(hdrs.AUTHORIZATION, ())
+        if len(given) != 1:
+            return None
+        customer_id = self._verdicts.find(given[0], time.monotonic())
+        if customer_id is not None:
+            request[_CALLER] = customer_id
+        return customer_id
+
     async def identify(self, request: web.Request) -> None:
-        """Note the caller of a request, or why there is none."""
-        given = request.headers.getall("Authorization", ())
+        """Note the caller of a request, or why there is none. Ask `recall` first."""
+        given: Sequence[str] = request.headers.getall(hdrs.AUTHORIZATION, ())
         try:
-            request[_CALLER] = await self._customer(given)
+            request[_CALLER] = await self._checked(_bearer_token(given), given[0])
         except TokenRefused as refused:
             request[_CALLER] = _unauthorized(refused)
         except KeysUnavailable:
@@ -53,25 +66,27 @@ class Callers:
             raise caller
         return caller
 
-    async def _customer(self, given: Sequence[str]) -> str:
-        if not given:
-            raise _NoToken
-        if len(given) > 1:
-            raise TokenRefused("send one Authorization header", "invalid_request")
-        scheme, _, token = given[0].partition(" ")
-        if scheme.lower() != "bearer":
-            raise _NoToken
-        token = token.strip()
-        now = time.monotonic()
-        known = self._verdicts.find(token, now)
-        if known is not None:
-            return known
+    async def _checked(self, token: str, credentials: str) -> str:
+        begun = time.monotonic()
         claims = await self._tokens.claims(token)
         at = time.time()
         customer_id = self._rules.customer(claims, at)
         assert claims.exp is not None  # noqa: S101 the rules have just checked it
-        self._verdicts.keep(token, customer_id, now, claims.exp + LEEWAY_SECONDS - at)
+        seconds = claims.exp + LEEWAY_SECONDS - at
+        self._verdicts.keep(credentials, customer_id, begun, seconds)
         return customer_id
+
+
+def _bearer_token(given: Sequence[str]) -> str:
+    """Return the one bearer token. Raises `TokenRefused`."""
+    if not given:
+        raise _NoToken
+    if len(given) > 1:
+        raise TokenRefused("send one Authorization header", "invalid_request")
+    scheme, _, token = given[0].partition(" ")
+    if scheme != "Bearer" and scheme.lower() != "bearer":
+        raise _NoToken
+    return token.strip()
 
 
 class _NoToken(TokenRefused):
@@ -79,12 +94,17 @@ class _NoToken(TokenRefused):
         super().__init__("send a bearer token")
 
 
+def is_for_shoppers(route: str) -> bool:
+    """Return whether a route is for shoppers, who have tokens."""
+    return route.startswith(_FOR_SHOPPERS)
+
+
 def identified(callers: Callers) -> Middleware:
     """Find out who sends each request that is for shoppers."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if route_of(request).startswith(_FOR_SHOPPERS):
+        if is_for_shoppers(route_of(request)) and callers.recall(request) is None:
             await callers.identify(request)
         return await handler(request)
 

@@ -32,6 +32,7 @@ class KeySet:
         self._url = url
         self._on_removed = on_removed
         self._keys: Keys | None = None
+        self._fetched_at = time.monotonic()
         self._asked_at = -UNKNOWN_KEY_SECONDS
         self._wanted = asyncio.Event()
         self._next: asyncio.Future[None] | None = None
@@ -42,6 +43,11 @@ class KeySet:
     def missing(self) -> bool:
         """Whether no keys were ever fetched, so that no token can be checked."""
         return self._keys is None
+
+    @property
+    def age_seconds(self) -> float:
+        """The time since the keys were fetched last, or since the start if they never were."""
+        return time.monotonic() - self._fetched_at
 
     async def keys_for(self, kid: str | None) -> Keys:
         """Return the keys, fetched again if none of them has this id. Raises `KeysUnavailable`."""
@@ -99,6 +105,7 @@ class KeySet:
 
     def _replace(self, keys: Keys) -> None:
         before, self._keys = self._keys, keys
+        self._fetched_at = time.monotonic()
         if self.trouble is not None or before is None or before.names != keys.names:
             log.info("keys of tokens fetched", keys=len(keys.names))
         self.trouble = None

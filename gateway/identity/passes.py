@@ -3,6 +3,7 @@
 import time
 
 from aiohttp import web
+from multidict import istr
 
 from flashsale.domain.identity.claims import TokenRefused, TokenRules
 from flashsale.domain.identity.purchase_pass import PurchasePass
@@ -11,7 +12,7 @@ from gateway.identity.callers import keys_unavailable
 from gateway.identity.keys import KeysUnavailable
 from gateway.identity.tokens import Tokens
 
-HEADER = "Purchase-Pass"
+PURCHASE_PASS = istr("Purchase-Pass")
 
 
 class Passes:
@@ -26,11 +27,11 @@ class Passes:
 
         Raises `Problem` if it is forged, not valid yet, or no pass.
         """
-        values = request.headers.getall(HEADER, ())
+        values = request.headers.getall(PURCHASE_PASS, ())
         if not values:
             return None
         if len(values) > 1:
-            raise Problem("invalid-pass", f"Send one {HEADER}.")
+            raise Problem("invalid-pass", f"Send one {PURCHASE_PASS}.")
         try:
             claims = await self._tokens.claims(values[0].strip())
             return self._rules.purchase_pass(claims, time.time())

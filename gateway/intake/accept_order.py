@@ -14,6 +14,7 @@ from flashsale.ledger import LedgerError
 from flashsale.messages.orders import encode_order
 from gateway.http.request_log import log_order_id
 from gateway.intake.earlier_attempts import AttemptUnknown, EarlierAttempts
+from gateway.intake.full_queue import FullQueue
 from gateway.intake.refusals import (
     IntakePaused,
     KeyReused,
@@ -87,6 +88,7 @@ class IntakeParts:
     orders: KnownOrders
     earlier_attempts: EarlierAttempts
     announcements: Announcements
+    full_queue: FullQueue
     retry_after: RetryAfter
     clock: Callable[[], float]
     owners: bool = False
@@ -104,6 +106,7 @@ class OrderIntake:
         self._orders = parts.orders
         self._earlier_attempts = parts.earlier_attempts
         self._announcements = parts.announcements
+        self._full_queue = parts.full_queue
         self._retry_after = parts.retry_after
         self._clock = parts.clock
         self._owners = parts.owners
@@ -232,15 +235,19 @@ class OrderIntake:
             raise PassRequired
 
     def _publish(self, order_id: OrderId, request: OrderRequest) -> asyncio.Future[None]:
-        if self._retry_after.queue_is_full:
+        full_queue = self._full_queue
+        if full_queue.known and not full_queue.lets_ask():
             raise QueueIsFull(self._retry_after.count_refusal())
         body = encode_order(
             Order(order_id, request.sku, request.customer_id, request.quantity, self._clock())
         )
         try:
-            return self._publisher.publish(self._exchange, "order", body, message_id=order_id)
+            confirm = self._publisher.publish(self._exchange, "order", body, message_id=order_id)
         except BrokerError as error:
             raise self._refusal(order_id, error) from error
+        if full_queue.known:
+            full_queue.note_asked(confirm)
+        return confirm
 
     async def _confirmed(self, order_id: OrderId, confirm: asyncio.Future[None]) -> None:
         try:
@@ -259,6 +266,6 @@ class OrderIntake:
     def _refusal(self, order_id: OrderId, error: BrokerError) -> Refusal:
         # Nothing is bound for orders while the limit of the queue changes.
         if isinstance(error, QueueFull | Unroutable):
-            self._retry_after.note_full_queue()
+            self._full_queue.note_refusal()
             return QueueIsFull(self._retry_after.count_refusal())
         return OutcomeUnknown(order_id, retry_after=1 + random.random())  # noqa: S311

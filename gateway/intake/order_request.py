@@ -54,7 +54,12 @@ def parse_order(body: bytes, *, casefold: bool = False, caller: str | None = Non
     then the body need not. Raises `NotJson`, `InvalidOrder` or `OtherCustomer`.
     """
     try:
-        order = _decode(body) if caller is None else _of_caller(_decode_callers_order(body), caller)
+        if caller is None or b'"customer_id"' in body:
+            left_out = False
+            order = _decode(body)
+        else:
+            left_out = True
+            order = _of_caller(_decode_callers_order(body), caller)
     except msgspec.ValidationError:
         order = _less_plain(body, caller)
     except UnicodeDecodeError as error:
@@ -64,7 +69,6 @@ def parse_order(body: bytes, *, casefold: bool = False, caller: str | None = Non
         detail = str(error)
         detail = "A text or the body ends too early." if "truncated" in detail else detail
         raise NotJson(detail) from error
-    left_out = caller is not None and b'"customer_id"' not in body
     if body.count(b'"') > (_PLAIN_QUOTES_OF_CALLER if left_out else _PLAIN_QUOTES):
         _parse_strictly(body)  # msgspec takes the last of two fields with the same name
     customer_id = normal_customer_id(order.customer_id, casefold=casefold)

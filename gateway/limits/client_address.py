@@ -11,6 +11,7 @@ from flashsale.runtime.addresses import Network
 Address = NewType("Address", bytes)
 """An IPv4 address in 4 bytes, or an IPv6 address in 16. IPv4-mapped ones are IPv4 (RFC 4291)."""
 
+_SHORT_ID_BYTES = 16
 _MAPPED = bytes(10) + b"\xff\xff"
 _PORT = re.compile(r":[0-9]{1,5}\Z")
 _BRACKETS = re.compile(r"\[([^][]*)\](?::[0-9]{1,5})?\Z")
@@ -55,13 +56,15 @@ class ClientKeys:
     def of_address(self, address: Address) -> bytes:
         """Return the key of an address: all of an IPv4 one, the prefix of an IPv6 one."""
         if len(address) == 4:
-            return address
+            return b"4" + address
         return b"6" + address[: self._most] + bytes((address[self._most] & self._last_mask,))
 
     def of_customer(self, customer: str) -> bytes:
-        """Return the key of a customer, which has the same few bytes for every length of an id."""
+        """Return the key of a customer, which has a few bytes only for every length of an id."""
         text = customer.encode(errors="surrogatepass")
-        return b"c" + blake2b(text, digest_size=16).digest()
+        if len(text) <= _SHORT_ID_BYTES:
+            return b"c" + text
+        return b"C" + blake2b(text, digest_size=_SHORT_ID_BYTES).digest()
 
 
 class TrustedNetworks:

@@ -8,9 +8,10 @@ from aiohttp import web
 
 from flashsale.messages.announcements import ClientsSeen
 from flashsale.runtime.addresses import parse_networks
-from flashsale.runtime.client_settings import ClientSettings
+from flashsale.runtime.setting_groups.clients import ClientSettings
 from flashsale.runtime.settings import Settings
-from gateway.identity import caller_of
+from gateway.http.idempotency_key import IDEMPOTENCY_KEY
+from gateway.identity.passes import PURCHASE_PASS
 from gateway.intake.refusals import OverClientLimit
 from gateway.limits.client_address import ClientKeys
 from gateway.limits.client_limit import ClientLimit, SharedLimit
@@ -20,10 +21,8 @@ from gateway.limits.open_counts import OpenCounts
 log = structlog.get_logger()
 
 ADMIT: web.RequestKey[Callable[[], None]] = web.RequestKey("admit")
-"""What counts an order with a key, once it is known that it is no retry."""
-
-CallerOf = Callable[[web.Request], str | None]
-"""Tells the customer who sends a request, None if nobody knows."""
+"""What counts a request that is counted later: an order with a key, once it is known that it is no
+retry, and a payment whose signature is not valid."""
 
 _NOBODY = b"nobody"
 
@@ -36,12 +35,8 @@ _LEAST_RETRIES_A_SECOND = 10.0
 class ClientLimits:
     """Counts the requests of each client, by customer where it is known, and by address else."""
 
-    def __init__(
-        self, settings: ClientSettings, trusted_proxies: str, caller_of: CallerOf | None = None
-    ) -> None:
-        """Ask `caller_of` for the customer of a request."""
+    def __init__(self, settings: ClientSettings, trusted_proxies: str) -> None:
         most = settings.client_table
-        self._caller_of = caller_of
         self.keys = ClientKeys(settings.client_ipv6_prefix)
         self._hops = Hops(parse_networks(trusted_proxies), settings.client_header)
         self.orders: SharedLimit | None = None
@@ -64,9 +59,9 @@ class ClientLimits:
     def __len__(self) -> int:
         return sum(map(len, self._limits()))
 
-    def client(self, request: web.Request) -> bytes:
-        """Return the key of the client who sends a request."""
-        if self._caller_of is not None and (customer := self._caller_of(request)) is not None:
+    def client(self, request: web.Request, customer: str | None) -> bytes:
+        """Return the key of the client who sends a request: the customer, if that is known."""
+        if customer is not None:
             return self.keys.of_customer(customer)
         address = self._hops.client(request)
         return _NOBODY if address is None else self.keys.of_address(address)
@@ -76,12 +71,11 @@ class ClientLimits:
         if wait := limit.take(client, time.monotonic()):
             raise OverClientLimit(wait)
 
-    def take_retry(self, limit: SharedLimit, client: bytes) -> None:
-        """Count an order with a key, which may be a retry. Raises `OverClientLimit`."""
-        now = time.monotonic()
-        if wait := self._retries.take(client, now):
-            # After this time it will be accepted, whether it is a retry or not.
-            raise OverClientLimit(max(wait, limit.wait(client, now)))
+    def take_retry(self, limit: SharedLimit, client: bytes, now: float) -> float:
+        """Count an order with a key, which may be a retry, as `ClientLimit.take` does."""
+        wait = self._retries.take(client, now)
+        # After this time it will be accepted, whether it is a retry or not.
+        return max(wait, limit.wait(client, now)) if wait else 0.0
 
     def warn_of_proxy(self, request: web.Request) -> None:
         """Say once that a proxy is refused as one client, if a request looks like that."""
@@ -115,6 +109,12 @@ class ClientLimits:
         return limits if self.reads is None else [*limits, self.reads]
 
 
+def may_be_retry(request: web.Request) -> bool:
+    """Return whether an order has what makes its id, so that it may be known already."""
+    headers = request.headers
+    return IDEMPOTENCY_KEY in headers or PURCHASE_PASS in headers
+
+
 def _add(limit: SharedLimit | None, counts: Mapping[bytes, int], now: float) -> None:
     if limit is not None:
         for client, count in counts.items():
@@ -125,4 +125,4 @@ def create_client_limits(settings: Settings) -> ClientLimits | None:
     """Return the limits that the settings name, None if they name none."""
     if not settings.limits_clients:
         return None
-    return ClientLimits(settings, settings.trusted_proxies, caller_of)
+    return ClientLimits(settings, settings.trusted_proxies)

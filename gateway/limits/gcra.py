@@ -12,14 +12,15 @@ _ROUNDING_SECONDS = 1e-6
 class Gcra:
     """A limit of one request each `interval` seconds, after a burst of `burst` at once."""
 
-    __slots__ = ("_most_ahead", "burst", "interval", "span")
+    __slots__ = ("burst", "interval", "most_ahead", "span")
 
     def __init__(self, interval: float, burst: int) -> None:
         self.interval = interval
         self.burst = burst
         self.span = interval * burst
         """The seconds that a client needs to get all of its burst back."""
-        self._most_ahead = self.span + _ROUNDING_SECONDS
+        self.most_ahead = self.span + _ROUNDING_SECONDS
+        """The seconds by which the number of a client that fits may be ahead."""
 
     def charged(self, full_at: float, now: float, count: int = 1) -> float:
         """Return the number after so many requests."""
@@ -28,4 +29,4 @@ class Gcra:
     def wait(self, charged: float, now: float) -> float:
         """Return the seconds until the request fits that has led to this number; 0.0 if it does."""
         ahead = charged - now
-        return 0.0 if ahead <= self._most_ahead else ahead - self.span
+        return 0.0 if ahead <= self.most_ahead else ahead - self.span

@@ -15,6 +15,12 @@ SCHEMES: Mapping[str, Mapping[str, Any]] = {
         "bearerFormat": "JWT",
         "description": "The shopper's token, whose `sub` is the customer (`FLASHSALE_AUTH=jwt`).",
     },
+    "webhookSignature": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "webhook-signature",
+        "description": "The signature of Standard Webhooks, by `FLASHSALE_PAYMENT_SECRET`.",
+    },
     "operatorToken": {
         "type": "http",
         "scheme": "bearer",
@@ -40,6 +46,8 @@ class Guard:
 GUARDS: Mapping[Access, Guard] = {
     "public": Guard(),
     "shopper": Guard(("shopperToken",), ("token-required", "invalid-token", "keys-unavailable")),
+    "provider": Guard(("webhookSignature",), ("bad-signature",)),
+    "demonstration": Guard(),
     "viewer": Guard(("operatorToken", "operatorPassword"), ("unauthorized",)),
     "operator": Guard(
         ("operatorToken", "operatorPassword"), ("unauthorized", "forbidden", "cross-site")
@@ -55,6 +63,14 @@ def schemes_of(access: Access, settings: Settings) -> tuple[str, ...]:
 
 
 def is_shown(access: Access, settings: Settings) -> bool:
-    """Return whether such operations exist: those of operators do only if there is a token."""
+    """Return whether such operations exist.
+
+    Those of operators do only if there is a token, those of payment providers if there is a
+    secret, and those that demonstrate payments if nobody pays with money.
+    """
+    if access == "demonstration":
+        return settings.demonstrates_payments
+    if access == "provider":
+        return settings.payment_secret is not None
     has_token = settings.admin_token is not None or settings.viewer_token is not None
     return access in ("public", "shopper") or has_token

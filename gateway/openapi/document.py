@@ -30,6 +30,7 @@ Every error is a problem document (RFC 9457) whose `type` is stable. `HEAD` is a
 
 _TAGS = {
     "orders": "Take an order, and tell what becomes of it.",
+    "payments": "What payment providers tell.",
     "sales": "What is sold, and how far.",
     "admin": "For operators, with a token.",
     "ops": "The operator's page and its files, with a token.",

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from gateway.http.problems import ProblemKind
 
-Access = Literal["public", "shopper", "viewer", "operator"]
+Access = Literal["public", "shopper", "provider", "demonstration", "viewer", "operator"]
 """Who may use an operation. `gateway.openapi.access` says how the document shows it."""
 
 Place = Literal["query", "header"]

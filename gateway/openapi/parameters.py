@@ -10,6 +10,10 @@ from gateway.openapi.operation import Parameter
 
 IN_PATHS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "order_id": ("The id of an order.", {"type": "string", "pattern": ORDER_ID_PATTERN}),
+    "endpoint_id": (
+        "The id of a webhook endpoint.",
+        {"type": "string", "pattern": r"^[0-9a-f]{32}\Z"},
+    ),
     "sku": ("The sku of a sale.", {"type": "string", "pattern": SKU_PATTERN}),
 }
 """The description and the schema of each part of a path, by name."""

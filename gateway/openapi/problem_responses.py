@@ -28,6 +28,7 @@ _AUTHENTICATE = "How to authenticate (RFC 9110 11.6.1)."
 _HEADERS: Mapping[ProblemKind, Mapping[str, str]] = {
     "unauthorized": {"WWW-Authenticate": _AUTHENTICATE},
     "token-required": {"WWW-Authenticate": _AUTHENTICATE},
+    "bad-signature": {"WWW-Authenticate": _AUTHENTICATE},
     "invalid-token": {"WWW-Authenticate": _AUTHENTICATE},
     "client-rate": {
         "RateLimit-Policy": "The limit of each client (draft-ietf-httpapi-ratelimit-headers).",

@@ -19,6 +19,10 @@ _SHOP_PAGE = ("shop.html", "text/html; charset=utf-8")
 _SHOP_FILES = {
     # Not below /page, which may change: shops import it at this address.
     "/client.js": ("client.js", "text/javascript; charset=utf-8"),
+    **{
+        f"/page/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
+        for name in ("hold", "memory", "sale", "words")
+    },
     "/page/shop.css": ("shop.css", "text/css; charset=utf-8"),
     "/page/shop.js": ("shop.js", "text/javascript; charset=utf-8"),
     "/page/shop.svg": ("shop.svg", "image/svg+xml"),
@@ -55,6 +59,10 @@ _DOCS_FILES = {
         for name in ("docs", "elements", "operations", "schemas")
     },
 }
+_DEMO_FILES = {
+    "/demo/pay.js": ("demo_pay.js", "text/javascript; charset=utf-8"),
+    "/demo/pay/{order_id}": ("demo_pay.html", "text/html; charset=utf-8"),
+}
 _COMMON = header_lines(PAGE)
 
 SHOP_TYPES = {"/": _SHOP_PAGE[1], **{path: of for path, (_, of) in _SHOP_FILES.items()}}
@@ -65,6 +73,9 @@ OPS_TYPES = {path: content_type for path, (_, content_type) in _OPS_FILES.items(
 
 DOCS_TYPES = {path: content_type for path, (_, content_type) in _DOCS_FILES.items()}
 """The content types of the page that shows the API, and its assets, by path."""
+
+DEMO_TYPES = {path: content_type for path, (_, content_type) in _DEMO_FILES.items()}
+"""The content types of the demonstration of a payment page, and its assets, by path."""
 
 
 def shop_files() -> Iterator[tuple[str, Handler]]:
@@ -81,6 +92,11 @@ def ops_files() -> Iterator[tuple[str, Handler]]:
 def docs_files() -> Iterator[tuple[str, Handler]]:
     """Yield the paths and handlers of the page that shows the API, and its assets."""
     return _handlers(_DOCS_FILES)
+
+
+def demo_files() -> Iterator[tuple[str, Handler]]:
+    """Yield the paths and handlers of the demonstration of a payment page, and its assets."""
+    return _handlers(_DEMO_FILES)
 
 
 def _handlers(files: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, Handler]]:

@@ -5,7 +5,7 @@ The client of a flash sale for browsers: an ES module without dependencies.
 
   const client = new SaleClient();
   const seen = await client.buy(newOrder({ sku: "tv-55", customer: "c-123" }));
-  // seen.status: "confirmed", "rejected" (with seen.reason) or "failed"
+  // seen.status: "confirmed", "rejected" (with seen.reason), "failed", "expired" or "cancelled"
 
 All attempts at one order have the same Idempotency-Key: however often it is sent, it is one order.
 */
@@ -14,6 +14,7 @@ const POLL_MS = 2000;
 const ATTEMPT_MS = 15000;
 const WAIT_SECONDS = 20;
 const PATIENCE_SECONDS = 300;
+const CHANGE_SECONDS = 30;
 // Pauses of attempts that are told no Retry-After.
 const FIRST_PAUSE_SECONDS = 2;
 const LONGEST_PAUSE_SECONDS = 10;
@@ -24,6 +25,10 @@ const LOOK_AGAIN_MS = 2000;
 const LOOK_AGAIN_SLOWER = 1.5;
 const LOOK_AGAIN_LONGEST_MS = 60000;
 const LOOKS_FOR_AN_EARLIER_ATTEMPT = 10;
+const LOOKS_FOR_A_LATE_PAYMENT = 10;
+
+// Orders whose state changes by itself. Any other state is a last one.
+const OPEN = new Set(["queued", "held", "waitlisted"]);
 
 const SALE_REFUSALS = { "sold-out": "sold_out", "sale-closed": "sale_closed", "sale-not-open": "sale_not_open" };
 
@@ -88,18 +93,39 @@ export class SaleClient {
     };
   }
 
+  // Return the state of an order now. Throws a SaleError, as of the kind "unknown-order".
+  async look(orderId, { signal } = {}) {
+    return received(await this.#told(orderPath(orderId), { signal }), this.gateway);
+  }
+
+  // Cancel an order, and return its state. Throws a SaleError: "not-cancellable", "order-over",
+  // "unknown-order", or "no-answer" once the patience is over. To cancel it again is safe.
+  cancel(orderId, options) {
+    return this.#change(orderId, "cancel", options);
+  }
+
+  // Let a hold end later, and return its state. Throws a SaleError: "not-held", "not-extendable",
+  // "extended-already", "unknown-order" or "no-answer".
+  extend(orderId, options) {
+    return this.#change(orderId, "extend", options);
+  }
+
   // Send an order until it is taken or refused, and follow it. Return its last state:
-  // {status: "confirmed" | "rejected" | "failed", reason, ...}; a refusal is "rejected", with the
-  // gateway's `problem`. The options, none of which is needed:
+  // {status: "confirmed" | "rejected" | "failed" | "expired" | "cancelled", reason, ...}; a refusal is
+  // "rejected", with the gateway's `problem`. The options, none of which is needed:
   // keep(order)     stores the order, which changes on the way. A stored order goes on where it was.
   // tell(state)     shows what happens: {status: "retrying", at, known, problem}, with `at` the moment
   //                 of the next attempt in ms and `known` whether no attempt was taken so far;
-  //                 {status: "queued", position, eta_seconds}; or a last state, with `checking` while
-  //                 an earlier attempt is looked for, and `again` if it was told before.
+  //                 {status: "queued", position, eta_seconds}; {status: "held", ends, pay_url, ...}, with
+  //                 the end of the hold by performance.now(); {status: "waitlisted", position}; or a last
+  //                 state, with `checking` while an earlier attempt is looked for, and `again` if it was
+  //                 told before.
   // signal          an AbortSignal; what is thrown is its reason.
   // patience        seconds; then a SaleError of the kind "not-taken", "outcome-unknown" or
-  //                 "undecided" is thrown. To buy the same order again is safe.
-  // replays         go on after "failed", as the shop may try such an order again.
+  //                 "undecided" is thrown. To buy the same order again is safe. The patience of an
+  //                 order that is held or in line does not run out.
+  // replays         go on after "failed", as the shop may try such an order again, and for some minutes
+  //                 after "expired", as a payment may come late.
   async buy(order, { keep, tell, signal, patience = PATIENCE_SECONDS, replays = false } = {}) {
     return new Purchase(this, order, { keep, tell, signal, patience, replays }).run();
   }
@@ -128,11 +154,26 @@ export class SaleClient {
     }
   }
 
-  async #told(path) {
-    const { status, body } = await this.request(path);
+  async #told(path, options) {
+    const { status, body } = await this.request(path, options);
     if (status === 200) return body;
-    const problem = problemIn(status, body);
-    throw new SaleError(problem ? kindOf(problem) : "no-answer", { status, problem });
+    throw refused(status, body);
+  }
+
+  async #change(orderId, action, { signal, patience = CHANGE_SECONDS } = {}) {
+    const until = Date.now() + patience * 1000;
+    for (let attempt = 0; ; attempt += 1) {
+      const path = `${orderPath(orderId)}/${action}`;
+      const { status, body, retryAfter } = await this.request(path, { method: "POST", signal });
+      if (status === 200 && body.status) return received(body, this.gateway);
+      const error = refused(status, body);
+      // An earlier attempt, whose answer was lost, may have done it.
+      if (attempt && error.kind === "extended-already") return this.look(orderId, { signal });
+      const final = error.problem && status < 500 && ![408, 425, 429].includes(status);
+      const pause = (retryAfter ?? FIRST_PAUSE_SECONDS) * 1000;
+      if (final || Date.now() + pause >= until) throw error;
+      await sleep(pause, signal);
+    }
   }
 }
 
@@ -157,12 +198,13 @@ class Purchase {
       const final = this.#order.final ?? await this.#decision();
       const checking = Boolean(final.status === "rejected" && this.#order.unsure && this.#order.id);
       this.#tell({ ...final, checking, again });
-      const replay = this.#options.replays && final.status === "failed" && this.#order.id;
+      const replay = this.#options.replays && ["failed", "expired"].includes(final.status) && this.#order.id;
       if (!checking && !replay) return final;
       const seen = await this.#lookAgain(looked ? LOOK_AGAIN_MS : 0);
+      if (!seen && final.status === "expired") return final;
       // Nothing was found of an earlier attempt.
       if (!seen) this.#keep({ unsure: false });
-      else this.#keep({ unsure: false, final: seen.status === "queued" ? null : seen });
+      else this.#keep({ unsure: false, final: OPEN.has(seen.status) ? null : seen });
       again = !seen;
       looked = true;
     }
@@ -231,14 +273,19 @@ class Purchase {
     const path = `orders/${this.#order.id}`;
     const seen = this.#client.token ? null : await this.#stream(`${path}/events`);
     if (seen) return seen;
+    let known = "queued";
     for (;;) {
       const { status, body, retryAfter } = await this.#request(path, {
-        headers: { Prefer: `wait=${WAIT_SECONDS}` },
+        // If the order has another state by now, it is told at once.
+        headers: { Prefer: `wait=${WAIT_SECONDS}; seen=${known}` },
         timeout: WAIT_SECONDS * 1000 + ATTEMPT_MS,
       });
       const problem = problemIn(status, body);
-      if (status === 200 && body.status && body.status !== "queued") return body;
-      if (status === 200 && body.status) this.#tell(body);
+      if (status === 200 && body.status && !OPEN.has(body.status)) return body;
+      if (status === 200 && body.status) {
+        known = body.status;
+        this.#tellOpen(body);
+      }
       if (status === 401 || status === 403) {
         if (problem) throw new SaleError(kindOf(problem), { problem, status, orderId: this.#order.id });
       }
@@ -266,6 +313,10 @@ class Purchase {
       const overdue = () => end(reject, new SaleError("undecided", { orderId: this.#order.id }));
       const left = this.#until - Date.now();
       const timer = left < LONGEST_TIMER_MS ? setTimeout(overdue, left) : undefined;
+      const open = (seen) => {
+        clearTimeout(timer);
+        this.#tellOpen(seen);
+      };
       signal?.addEventListener("abort", abort);
       stop = listen(this.#client.gateway + path, {
         queued: (seen) => {
@@ -278,16 +329,20 @@ class Purchase {
           const eta = speed === null ? null : position / speed;
           this.#tell({ status: "queued", position, eta_seconds: eta, paused });
         },
+        held: open,
+        waitlisted: open,
         confirmed: ended,
         rejected: ended,
         failed: ended,
+        expired: ended,
+        cancelled: ended,
       }, () => ended(null));
     });
   }
 
-  // What was told may not be the last word. A failed order may be tried again by the shop, and one that
-  // was refused may have been taken at an earlier attempt, whose answer was lost. Return what is seen
-  // then; null if nothing was found of an earlier attempt.
+  // What was told may not be the last word. A failed order may be tried again by the shop, a payment may
+  // come after the end of a hold, and an order that was refused may have been taken at an earlier attempt,
+  // whose answer was lost. Return what is seen then; null if nothing was found.
   async #lookAgain(wait) {
     const { id, final } = this.#order;
     for (let looks = 1; ; looks += 1) {
@@ -295,8 +350,9 @@ class Purchase {
       await this.#sleep(wait);
       const { status, body } = await this.#request(`orders/${id}`);
       const seen = status === 200 && body.status ? body : null;
-      if (seen && (final.status !== "failed" || seen.status !== "failed")) return seen;
-      if (final.status !== "failed" && looks >= LOOKS_FOR_AN_EARLIER_ATTEMPT) return null;
+      if (seen && (final.status === "rejected" || seen.status !== final.status)) return seen;
+      if (final.status === "rejected" && looks >= LOOKS_FOR_AN_EARLIER_ATTEMPT) return null;
+      if (final.status === "expired" && looks >= LOOKS_FOR_A_LATE_PAYMENT) return null;
       wait = Math.min(Math.max(wait, LOOK_AGAIN_MS) * LOOK_AGAIN_SLOWER, LOOK_AGAIN_LONGEST_MS);
     }
   }
@@ -313,24 +369,17 @@ class Purchase {
   }
 
   #sleep(ms) {
-    const { signal } = this.#options;
-    return new Promise((resolve, reject) => {
-      signal?.throwIfAborted();
-      const abort = () => {
-        clearTimeout(timer);
-        reject(signal.reason);
-      };
-      const timer = setTimeout(() => {
-        signal?.removeEventListener("abort", abort);
-        resolve();
-      }, Math.min(ms, LONGEST_TIMER_MS));
-      signal?.addEventListener("abort", abort, { once: true });
-    });
+    return sleep(ms, this.#options.signal);
   }
 
   #keep(changes) {
     this.#order = { ...this.#order, ...changes };
     this.#options.keep?.(this.#order);
+  }
+
+  #tellOpen(seen) {
+    if (seen.status !== "queued") this.#until = Infinity;
+    this.#tell(received(seen, this.#client.gateway));
   }
 
   #tell(state) {
@@ -362,6 +411,38 @@ function listen(url, hear, lost) {
   document.addEventListener("visibilitychange", turn);
   turn();
   return stop;
+}
+
+// Return what a gateway told of an order as it is passed on. The clock of this machine may be wrong, or be
+// set; performance.now() is not. The page for the payment may be the gateway's own.
+function received(seen, gateway) {
+  if (seen.status !== "held") return seen;
+  const ends = performance.now() + seen.expires_in_seconds * 1000;
+  return { ...seen, ends, ...(seen.pay_url && { pay_url: new URL(seen.pay_url, gateway).href }) };
+}
+
+function orderPath(orderId) {
+  return `orders/${encodeURIComponent(orderId)}`;
+}
+
+function sleep(ms, signal) {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const abort = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", abort);
+      resolve();
+    }, Math.min(ms, LONGEST_TIMER_MS));
+    signal?.addEventListener("abort", abort, { once: true });
+  });
+}
+
+function refused(status, body) {
+  const problem = problemIn(status, body);
+  return new SaleError(problem ? kindOf(problem) : "no-answer", { status, problem });
 }
 
 function problemIn(status, body) {

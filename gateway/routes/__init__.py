@@ -8,6 +8,7 @@ from gateway.routes import (
     admin,
     description,
     health,
+    holds,
     ops,
     order_events,
     order_status,
@@ -17,11 +18,13 @@ from gateway.routes import (
     sale_events,
     sales,
 )
+from gateway.routes.holds import demo_payments
 
 _ADDRESSES = (
     orders,
     order_status,
     order_events,
+    holds,
     sales,
     sale_events,
     ranking,
@@ -41,7 +44,9 @@ OPERATIONS: Operations = {
 
 
 def add_routes(app: web.Application) -> None:
-    """Add every route of the gateway."""
+    """Add every route that the gateway has with its settings."""
     for addresses in _ADDRESSES:
         app.add_routes(addresses.ROUTES)
+    if app[CONTEXT].settings.demonstrates_payments:
+        app.add_routes(demo_payments.ROUTES)
     app[description.DOCUMENTS] = description.Documents(OPERATIONS, app[CONTEXT].settings)

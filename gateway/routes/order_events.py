@@ -3,16 +3,26 @@
 import msgspec
 from aiohttp import web
 
-from flashsale.domain.order_states import Status
+from flashsale.domain.order_states import OPEN, Status
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
+from gateway.http.problems import Problem
 from gateway.http.sse import event
 from gateway.openapi.operation import Answer, Operation, Parameter
-from gateway.routes.order_status import DecidedView, QueuedView, find_order, order_view
+from gateway.routes.order_status import find_order
+from gateway.routes.order_views import (
+    DecidedView,
+    HeldView,
+    QueuedView,
+    WaitlistedView,
+    order_view,
+)
 from gateway.routes.streams import listen, open_stream
 from gateway.state.orders import KnownOrder
 
-_TOPIC = "orders"
+_QUEUED = "orders"
+_OPEN = "open orders"
+"""The topics of the streams of orders that are queued, and of those that are held or in line."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,21 +50,32 @@ class ProgressView(msgspec.Struct, omit_defaults=True):
 
 
 async def get_order_events(request: web.Request) -> web.StreamResponse:
-    """Stream the order's state, the progress of the queue, and at the end the decision."""
+    """Stream the order's state, the progress of the queue, and each other state that follows."""
     context = request.app[CONTEXT]
     order = await find_order(request)
-    final_id = None if order.status is Status.QUEUED else _final_id(order)
-    if final_id is not None and request.headers.get("Last-Event-ID") == final_id:
+    over = order.status not in OPEN
+    if over and request.headers.get("Last-Event-ID") == _final_id(order):
         # The browser reconnects when the stream ends; a 204 tells it to stop that.
         return JsonResponse(b"", 204)
     stream = await open_stream(request)
     if request.method == "HEAD":
         return stream
-    if order.status is Status.QUEUED:
-        stream.send(_ticket_event(context, order))
-        await listen(context, _TOPIC, stream, order.decision())
-    if order.status is not Status.QUEUED:
-        stream.send(event(order.status, _encode(order_view(context, order)), _final_id(order)))
+    stream.send(_state_event(context, order))
+    while order.status in OPEN:
+        ends = [order.change()]
+        if order.status is Status.WAITLISTED:
+            ends.append(context.changes.lines.next_of(order.sku))
+        topic = _QUEUED if order.status is Status.QUEUED else _OPEN
+        await listen(context, topic, stream, *ends)
+        if stream.ended.done() or context.lifecycle.stopping:
+            break
+        if context.orders.get(order.order_id) is not order:
+            # It is forgotten, as it has been known for long.
+            try:
+                order = await find_order(request)
+            except Problem:
+                break  # the client opens the stream again
+        stream.send(_state_event(context, order))
     return stream
 
 
@@ -74,15 +95,17 @@ async def tell_progress(context: Context) -> None:
         if progress == told:
             return False
         told = progress
-        await context.streams.broadcast(_TOPIC, event("progress", _encode(progress)))
+        await context.streams.broadcast(_QUEUED, event("progress", _encode(progress)))
         return True
 
     await context.changes.progress.follow(tell)
 
 
-def _ticket_event(context: Context, order: KnownOrder) -> bytes:
+def _state_event(context: Context, order: KnownOrder) -> bytes:
     view = order_view(context, order)
-    assert isinstance(view, QueuedView)  # noqa: S101 the caller has just checked it
+    if not isinstance(view, QueuedView):
+        event_id = None if order.status in OPEN else _final_id(order)
+        return event(order.status, _encode(view), event_id)
     ticket = TicketView(
         view.order_id,
         view.status,
@@ -107,14 +130,18 @@ OPERATIONS = {
         "Stream what becomes of an order",
         {
             200: Answer(
-                "Server-sent events, until the order is decided.",
+                "Server-sent events, until the order is over: no other state follows in time.",
                 content_type="text/event-stream",
                 events={
                     "queued": TicketView,
                     "progress": ProgressView,
+                    "held": HeldView,
+                    "waitlisted": WaitlistedView,
                     "confirmed": DecidedView,
                     "rejected": DecidedView,
                     "failed": DecidedView,
+                    "expired": DecidedView,
+                    "cancelled": DecidedView,
                 },
             ),
             204: Answer("The client has had the last event.", content_type=None),

@@ -3,99 +3,52 @@
 import asyncio
 import re
 from contextlib import suppress
-from typing import Literal
 
 import msgspec
 from aiohttp import web
 
-from flashsale.domain.order_ids import OrderId
-from flashsale.domain.order_states import Status
+from flashsale.domain.order_ids import OrderId, is_order_id
+from flashsale.domain.order_states import OPEN, Status
 from flashsale.ledger import LedgerError
 from flashsale.messages.announcements import decision_on
 from gateway.context import CONTEXT, Context
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem
 from gateway.openapi.operation import Answer, Operation, Parameter
-from gateway.state.announcements import ANNOUNCE_SECONDS
+from gateway.routes.order_views import VIEWS, order_view
+from gateway.state.announcements import LONGEST_ANNOUNCE_SECONDS
 from gateway.state.orders import KnownOrder
 
-_ORDER_ID = re.compile(r"[0-9a-f]{32}\Z")
 # RFC 7240: a list of preferences, names in any case, values bare or quoted.
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
+_SEEN = re.compile(r"[,;]\s*seen\s*=\s*\"?([a-z]{1,16})\"?\s*(?=$|[,;])", re.IGNORECASE)
 # Another gateway may have taken an order just now: its announcement is here after this time.
-_ANNOUNCED_SECONDS = 3 * ANNOUNCE_SECONDS
+_ANNOUNCED_SECONDS = 2 * LONGEST_ANNOUNCE_SECONDS
 _encode = msgspec.json.Encoder().encode
 
 
-class QueuedView(msgspec.Struct, omit_defaults=True):
-    """An order that waits. `position` 1 is next; `eta_seconds` is null if nothing moves.
-
-    `paused` is there while an operator has paused the drain.
-    """
-
-    order_id: str
-    status: Status
-    position: int
-    eta_seconds: float | None
-    paused: bool = False
-
-
-class DecidedView(msgspec.Struct, omit_defaults=True):
-    """An order that is decided."""
-
-    order_id: str
-    status: Status
-    reason: str | None = None
-    sku: str | None = None
-    quantity: int | None = None
-    remaining: int | None = None
-
-
-def order_view(context: Context, order: KnownOrder) -> QueuedView | DecidedView:
-    """Return an order as its shopper sees it."""
-    if order.status is Status.QUEUED:
-        position = context.queue_position.of(order.number)
-        eta = context.queue_position.eta_seconds(position, context.backlog.consumers)
-        return QueuedView(order.order_id, order.status, position, eta, context.drain.paused)
-    return DecidedView(
-        order.order_id,
-        order.status,
-        order.reason,
-        order.sku or None,
-        order.quantity or None,
-        order.remaining,
-    )
-
-
-class DecidedReceipt(DecidedView, kw_only=True):
-    """The answer to a retry of an order that is decided."""
-
-    position: Literal[0]
-    eta_seconds: float
-
-
-def encode_receipt(context: Context, order: KnownOrder) -> bytes:
-    """Return the body of a 202. The position is 0 if a retry finds the order decided."""
-    view = order_view(context, order)
-    if isinstance(view, DecidedView):
-        view = DecidedReceipt(**msgspec.structs.asdict(view), position=0, eta_seconds=0.0)
-    return _encode(view)
-
-
 async def get_order(request: web.Request) -> JsonResponse:
-    """Answer with the order's state. With `Prefer: wait=N` wait up to N s for the decision."""
+    """Answer with the order's state. With `Prefer: wait=N` wait up to N s for the next one.
+
+    With `Prefer: wait=N; seen=held` an order in another state than that is told at once, so that a
+    client misses none between two requests.
+
+    An order that is over has no next state as a rule, so nobody waits for it.
+    """
     context = request.app[CONTEXT]
     order = await find_order(request)
     headers: dict[str, str] = {}
-    wait = _preferred_wait(request)
+    preferences = ",".join(request.headers.getall("Prefer", ()))
+    wait = _preferred_wait(preferences)
     if wait is not None:
         seconds = min(wait, context.settings.wait_seconds)
         headers["Preference-Applied"] = f"wait={seconds:g}"
-        if order.status is Status.QUEUED:
+        seen = _SEEN.search(preferences)
+        if order.status in OPEN and (seen is None or seen[1] == order.status):
             # A gateway that is told to stop answers with the present state.
             with context.lifecycle.until_stopped() as stopped:
                 await asyncio.wait(
-                    (order.decision(), stopped),
+                    (order.change(), stopped),
                     timeout=seconds,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
@@ -109,13 +62,25 @@ async def find_order(request: web.Request) -> KnownOrder:
     none.
     """
     context = request.app[CONTEXT]
-    owner = None if context.identity is None else context.identity.customer(request)
-    order_id = OrderId(request.match_info["order_id"])
+    return await find_known_order(context, request.match_info["order_id"], owner_of(request))
+
+
+def owner_of(request: web.Request) -> str | None:
+    """Return the customer whose orders a request may see; None for anybody's. Raises `Problem`."""
+    identity = request.app[CONTEXT].identity
+    return None if identity is None else identity.customer(request)
+
+
+async def find_known_order(context: Context, named: str, owner: str | None = None) -> KnownOrder:
+    """Return the order of that id, from memory or the ledger. Raises `Problem`.
+
+    An order that is not the owner's is not found; None finds anybody's.
+    """
+    order_id = OrderId(named)
     order, source = _owned(context.orders.get(order_id), owner), "memory"
-    if order is None and _ORDER_ID.match(order_id):
+    if order is None and is_order_id(order_id):
         order, source = await _look_up(context, order_id, owner), "ledger"
-    elif order is not None and order.status is Status.FAILED:
-        # An operator may have replayed it, and the announcement of its outcome may be lost.
+    elif order is not None and _may_be_outdated(context, order):
         with suppress(Problem):
             order, source = await _look_up(context, order_id, owner) or order, "ledger"
     if order is None:
@@ -123,6 +88,20 @@ async def find_order(request: web.Request) -> KnownOrder:
         raise Problem("unknown-order", "No order of this id is known here.")
     context.metrics.polls.labels(source).inc()
     return order
+
+
+def _may_be_outdated(context: Context, order: KnownOrder) -> bool:
+    """Return whether an order that is over may have another state, whose announcement is lost."""
+    if order.status is Status.FAILED:
+        return True  # an operator may have replayed it
+    if order.status not in (Status.EXPIRED, Status.CONFIRMED):
+        return False
+    if order.known_at >= context.orders.complete_since:
+        return False  # no announcement about it is lost
+    if order.status is Status.EXPIRED:
+        return True  # it may have been paid late
+    sale = context.sales.get(order.sku)
+    return sale is not None and sale.cancellable
 
 
 def _owned(order: KnownOrder | None, owner: str | None) -> KnownOrder | None:
@@ -141,8 +120,7 @@ async def _look_up(context: Context, order_id: OrderId, owner: str | None) -> Kn
     return context.orders.add_decided(decision_on(outcome))
 
 
-def _preferred_wait(request: web.Request) -> int | None:
-    preferences = ",".join(request.headers.getall("Prefer", ()))
+def _preferred_wait(preferences: str) -> int | None:
     found = _WAIT.search(preferences)
     return None if found is None else int(found[1])
 
@@ -153,13 +131,14 @@ OPERATIONS = {
     "GET /orders/{order_id}": Operation(
         "getOrder",
         "Tell the state of an order",
-        {200: Answer("The state of the order.", (QueuedView, DecidedView))},
+        {200: Answer("The state of the order.", VIEWS)},
         ("unknown-order", "ledger-unavailable"),
         parameters=(
             Parameter(
                 "Prefer",
                 "header",
-                "`wait=20` answers once the order is decided, or after 20 s (RFC 7240).",
+                "`wait=20` answers once the order has another state, or after 20 s (RFC 7240);"
+                " `wait=20; seen=held` at once if the order is not in the state `held`.",
             ),
         ),
         access="shopper",

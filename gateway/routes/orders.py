@@ -10,13 +10,14 @@ from gateway.http.idempotency_key import idempotency_key
 from gateway.http.json_body import read_json_body
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import Problem, kind_of
+from gateway.identity.passes import PURCHASE_PASS as PASS_HEADER
 from gateway.intake.accept_order import admit_all
 from gateway.intake.order_request import CallersOrder, parse_order
 from gateway.intake.refusals import Refusal
 from gateway.limits.client_limits import ADMIT
 from gateway.openapi.operation import Answer, Body, Operation
 from gateway.openapi.parameters import IDEMPOTENCY_KEY, PURCHASE_PASS
-from gateway.routes.order_status import DecidedReceipt, QueuedView, encode_receipt
+from gateway.routes.order_views import RECEIPTS, encode_receipt
 
 
 async def post_order(request: web.Request) -> JsonResponse:
@@ -29,13 +30,16 @@ async def post_order(request: web.Request) -> JsonResponse:
         caller = purchase_pass = None
         if context.identity is not None:
             caller = context.identity.customer(request)
-            purchase_pass = await context.identity.passes.given(request)
+            if PASS_HEADER in request.headers:
+                purchase_pass = await context.identity.passes.given(request)
         order_request = parse_order(
             await read_json_body(request),
             casefold=context.settings.customer_id_casefold,
             caller=caller,
         )
-        admit = admit_all if context.client_limits is None else request.get(ADMIT, admit_all)
+        admit = admit_all
+        if context.client_limits is not None and (key is not None or purchase_pass is not None):
+            admit = request.get(ADMIT, admit_all)
         order = await context.intake.accept(order_request, key, purchase_pass, admit)
     except Refusal as refusal:
         metrics.orders.add(kind_of(refusal))
@@ -60,7 +64,7 @@ OPERATIONS = {
         {
             202: Answer(
                 "The broker has confirmed the order. A retry is told what became of the first.",
-                (QueuedView, DecidedReceipt),
+                RECEIPTS,
                 headers={"Location": "The address of the order's state."},
                 links={
                     "state": ("getOrder", _FOLLOW_UP),

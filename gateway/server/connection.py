@@ -147,6 +147,14 @@ class Connection(web.RequestHandler):
         if (self.waits if waiter is None else not waiter.done()) and data.strip(_LINE_ENDS):
             self._connections.part_came(self)
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Read on, if reading was paused.
+
+        aiohttp calls this for each body that is read, and parses nothing once more, paused or not.
+        """
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def _count_head(self, came: int) -> None:
         self._head_bytes += came
         over = self._head_bytes > MAX_HEAD_BYTES

@@ -14,6 +14,7 @@ from gateway.http.public_path import without_prefix
 from gateway.limits.client_connections import client_connections
 from gateway.server.acceptor import accept_connections
 from gateway.server.connections import Connections
+from gateway.server.direct_route import direct_route
 from gateway.server.tls import server_tls
 
 log = structlog.get_logger()
@@ -35,6 +36,7 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_CANCELLED_SECONDS)
     await runner.setup()
     server = cast("web.Server", runner.server)  # set by setup()
+    server.request_handler = direct_route(app, "POST", "/orders", server.request_handler)
     if settings.public_path:
         server.request_factory = without_prefix(settings.public_path, server.request_factory)
     connections = Connections(

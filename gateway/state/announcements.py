@@ -3,7 +3,9 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import structlog
 
@@ -16,6 +18,7 @@ from flashsale.messages.announcements import (
     Arrivals,
     BatchDecided,
     ClientsSeen,
+    OrdersMoved,
     OrdersTaken,
     Taken,
     TermsChanged,
@@ -37,10 +40,16 @@ from gateway.state.stream_changes import StreamChanges
 
 log = structlog.get_logger()
 
-ANNOUNCE_SECONDS = 0.05
+LONGEST_ANNOUNCE_SECONDS = 0.1
+"""An order that a gateway took is announced to the others so much later at the latest."""
+_ANNOUNCE_SECONDS = 0.05
+# From here on a gateway hears more announcements of others than it saves by shorter waits.
+_MANY_GATEWAYS = 4
 _SWEEP_SECONDS = 1.0
 _OVERDUE_SECONDS = 2.0
+_FEW_SWEPT = 50
 _MOST_SWEPT = 1000
+_WHOLE_SWEEPS = 5
 _AT_ONCE = 200
 _FIRST_RETRY_SECONDS = 0.1
 _LAST_RETRY_SECONDS = 2.0
@@ -86,6 +95,7 @@ class Announcements:
         self._name = secrets.token_hex(8)
         self._taken: list[Taken] = []
         self._arrivals: list[Arrivals] = []
+        self._moved: list[OrdersMoved] = []
         self.began = False
         """Whether it has ever subscribed. Before that, orders of other gateways are unknown."""
         self.decided = 0
@@ -94,6 +104,14 @@ class Announcements:
     def announce_taken(self, order: KnownOrder) -> None:
         """Announce an order that this gateway took."""
         self._taken.append(Taken(order.order_id, order.sku, order.quantity, order.customer_id))
+
+    def announce_moved(self, moved: OrdersMoved) -> None:
+        """Take in what this gateway has changed in the ledger, and announce it.
+
+        Gateways that miss it read the sales, and look the orders up in turn.
+        """
+        self._take_in(moved)
+        self._moved.append(moved)
 
     async def announce_terms(self) -> None:
         """Announce that an operator has changed something. Gateways that miss it read it later."""
@@ -113,6 +131,7 @@ class Announcements:
                     backoff.reset()
                     self._state.orders.hear()
                     await self._look_up_waiting(older_than=0, most=1_000_000)
+                    await self._look_up(self._state.orders.open.all())
                     await self._state.backlog.recount()
                     self.began = True
                     while True:
@@ -121,25 +140,40 @@ class Announcements:
                             # This gateway's own announcements come back to it.
                             if announcement.message_id != self._name:
                                 self._apply(announcement.body, announcement.message_id)
-                        await asyncio.sleep(0)  # let requests have their turn
+                        if len(announcements):
+                            await asyncio.sleep(0)  # let requests have their turn
             except (BrokerError, TimeoutError) as error:
                 self._state.orders.stop_hearing()
                 log.warning("announcements interrupted", reason=str(error) or "no answer in time")
             await asyncio.sleep(backoff.next())
 
     async def sweep(self) -> None:
-        """Keep looking up orders that wait longer than usual: their announcement may be lost."""
-        while True:
+        """Keep looking up orders that wait longer than usual: their announcement may be lost.
+
+        The drain takes the oldest first. So a few of the oldest tell whether any is decided, and
+        more are looked up if one is. A whole sweep every few seconds finds what that misses.
+        """
+        for number in count(1):
             await asyncio.sleep(_SWEEP_SECONDS)
-            await self._look_up_waiting(_OVERDUE_SECONDS, _MOST_SWEPT)
+            whole = number % _WHOLE_SWEEPS == 0
+            if whole or await self._look_up_waiting(_OVERDUE_SECONDS, _FEW_SWEPT):
+                await self._look_up_waiting(_OVERDUE_SECONDS, _MOST_SWEPT)
+            await self._look_up(self._state.orders.open.doubtful(self._state.drain.clock.now()))
 
     async def announce(self) -> None:
-        """Keep publishing what arrived and was taken, many orders in one message."""
+        """Keep publishing what arrived and was taken, many orders in one message.
+
+        All gateways do so at the same moments, so that each hears of the others at once, and is
+        woken up once.
+        """
         while True:
-            await asyncio.sleep(ANNOUNCE_SECONDS)
+            await asyncio.sleep(self._until_next_announcement(time.time()))
             arrivals, self._arrivals = self._arrivals, []
             for second in arrivals:
                 await self._publish(second)
+            moved, self._moved = self._moved, []
+            for change in moved:
+                await self._publish(change)
             if self._taken:
                 taken, self._taken = self._taken, []
                 await self._publish(OrdersTaken(taken))
@@ -147,6 +181,12 @@ class Announcements:
                 seen = self._state.client_limits.news()
                 if seen is not None:
                     await self._publish(seen)
+
+    def _until_next_announcement(self, now: float) -> float:
+        """Return the seconds from Unix time `now` to the next moment of announcements."""
+        many = self._state.other_gateways.count() >= _MANY_GATEWAYS - 1
+        seconds = LONGEST_ANNOUNCE_SECONDS if many else _ANNOUNCE_SECONDS
+        return seconds - now % seconds
 
     async def _publish(self, announcement: Announcement) -> None:
         body = encode_announcement(announcement)
@@ -168,24 +208,23 @@ class Announcements:
         match announcement:
             case OrdersTaken(orders):
                 state.other_gateways.heard(sender)
-                for order in orders:
-                    state.orders.add_taken(
-                        OrderId(order.id), order.sku, order.quantity, order.customer_id
-                    )
+                state.orders.add_all_taken(orders)
             case Arrivals():
                 state.arrivals.add(announcement)
-            case BatchDecided(decisions, sales, speed, rate, told_at, paused, cap, reason):
-                self.decided += len(decisions)
-                for decision in decisions:
-                    state.orders.add_decided(decision)
+            case BatchDecided(decisions, sales, speed, rate, told_at, paused, cap, reason, resumes):
+                self.decided += state.orders.add_all_decided(decisions)
                 for sale in sales:
-                    state.sales.update_sold(sale.sku, sale.stock, sale.sold)
-                state.drain.announced(speed, rate, cap, reason)
+                    state.sales.update_sold(sale)
+                state.drain.announced(speed, rate, cap, reason, resumes)
                 state.controls.announced(paused)
                 if told_at is not None:
-                    state.drain.clock_skew.heard(told_at, time.time(), time.monotonic())
+                    moment = time.monotonic()
+                    state.drain.clock_skew.heard(told_at, time.time(), moment)
+                    state.drain.clock.heard(told_at, moment)
                 if decisions or sales:
                     state.changes.queue_changed()
+            case OrdersMoved():
+                self._take_in(announcement)
             case ClientsSeen():
                 if state.client_limits is not None:
                     state.client_limits.hear(announcement)
@@ -193,14 +232,27 @@ class Announcements:
                 state.controls.read_soon()
                 state.sales.read_soon()
 
-    async def _look_up_waiting(self, older_than: float, most: int) -> None:
-        ids = self._state.orders.oldest_waiting(most, older_than)
+    def _take_in(self, moved: OrdersMoved) -> None:
+        for decision in moved.decisions:
+            self._state.orders.add_moved(decision)
+        for sale in moved.sales:
+            self._state.sales.update_sold(sale)
+        self._state.changes.queue_changed()
+
+    async def _look_up_waiting(self, older_than: float, most: int) -> bool:
+        return await self._look_up(self._state.orders.oldest_waiting(most, older_than))
+
+    async def _look_up(self, ids: Sequence[OrderId]) -> bool:
+        """Take in what the ledger has of these orders; return whether it has any."""
+        if not ids:
+            return False
         try:
             found = await self._lookup.find_all(ids)
         except LedgerError as error:
             log.debug("orders not looked up", reason=str(error))
-            return
+            return False
         for outcome in found.values():
             self._state.orders.add_decided(decision_on(outcome))
         if found:
             self._state.changes.queue_changed()
+        return bool(found)

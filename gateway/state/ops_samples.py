@@ -93,7 +93,8 @@ class OpsSamples:
         totals = (accepted + full + away, accepted, full, away, sources.announcements.decided)
         new = [total - before for total, before in zip(totals, self._totals, strict=True)]
         self._totals = totals
-        left = {sale.sku: sale.remaining for sale in sources.sales}
+        # Nobody here knows what is left of a stock of the shop.
+        left = {sale.sku: n for sale in sources.sales if (n := sale.remaining) is not None}
         if left != self._left:  # or many samples share one
             self._left = left
         limit = 0 if sources.drain.paused else sources.drain.drain_rate

@@ -32,11 +32,12 @@ class QueuePosition:
         self.waiting += 1
         return self.served + self.unannounced + self.waiting
 
-    def leave(self) -> None:
-        """Count an order as served that had joined."""
-        self.waiting -= 1
-        self.served += 1
-        self._moved_at = time.monotonic()
+    def leave(self, orders: int = 1) -> None:
+        """Count so many orders as served that had joined."""
+        if orders:
+            self.waiting -= orders
+            self.served += orders
+            self._moved_at = time.monotonic()
 
     def leave_unannounced(self) -> None:
         """Count an order as served that had not joined."""
@@ -76,7 +77,7 @@ class QueuePosition:
         `consumers` is how many consumers the queue has.
         """
         speed = self._drain.drained_per_second
-        if consumers == 0 or speed <= 0 or self._drain.paused:
+        if consumers == 0 or speed <= 0 or self._drain.paused or self._drain.resumes_in > 0:
             return None
         still = time.monotonic() - self._moved_at
         if still > _STILL_SECONDS + 2 / speed and (self.waiting or self.unannounced):

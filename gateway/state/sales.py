@@ -11,6 +11,7 @@ import structlog
 
 from flashsale.domain.sales import Sale, sale_state
 from flashsale.ledger import LedgerError, LedgerUnavailable, Sales
+from flashsale.messages.announcements import Progress
 from gateway.state.stream_changes import StreamChanges
 
 log = structlog.get_logger()
@@ -18,6 +19,21 @@ log = structlog.get_logger()
 REFRESH_SECONDS = 0.2
 _STALE_SECONDS = 3
 _LONGEST_TIMER_SECONDS = 3600.0
+
+
+_COUNTS = ("stock", "sold", "sold_out", "held", "waiting", "line_head")
+"""What announcements tell of a sale."""
+
+
+def _counts(told: Progress) -> dict[str, object]:
+    return {
+        "stock": None if told.of_shop else told.stock,
+        "sold": told.sold,
+        "sold_out": told.sold_out,
+        "held": told.held,
+        "waiting": told.waiting,
+        "line_head": told.line_head,
+    }
 
 
 class KnownSales:
@@ -68,13 +84,14 @@ class KnownSales:
         """
         return self._unsold_at.get(sku, -math.inf)
 
-    def update_sold(self, sku: str, stock: int, sold: int) -> None:
+    def update_sold(self, told: Progress) -> None:
         """Take in how far the drain has sold a sale."""
-        sale = self._sales.get(sku)
+        sale = self._sales.get(told.sku)
         if sale is not None:
-            self._announced_at[sku] = time.monotonic()
-            if (sale.stock, sale.sold) != (stock, sold):
-                newer = self._sales[sku] = replace(sale, stock=stock, sold=sold)
+            self._announced_at[told.sku] = time.monotonic()
+            counts = _counts(told)
+            if any(getattr(sale, name) != count for name, count in counts.items()):
+                newer = self._sales[told.sku] = sale.but(**counts)
                 self._note_change(sale, newer)
 
     @property
@@ -100,8 +117,13 @@ class KnownSales:
             # An announcement that came while the database read may be newer than its answer.
             if announced_at >= asked_at and sku in read and sku in self._sales:
                 newer = self._sales[sku]
-                read[sku] = replace(read[sku], stock=newer.stock, sold=newer.sold)
-        self._unsold_at.update((sale.sku, asked_at) for sale in sales if sale.sold == 0)
+                read[sku] = replace(read[sku], **{name: getattr(newer, name) for name in _COUNTS})
+        self._unsold_at.update(
+            (sale.sku, asked_at)
+            for sale in sales
+            # Else orders may be decided though nothing is sold: they hold, or are cancelled.
+            if sale.sold == 0 and not sale.has_holds and not sale.cancellable
+        )
         before, self._sales = self._sales, read
         self._read_at = time.monotonic()
         self.trouble = None
@@ -109,7 +131,8 @@ class KnownSales:
             waiting.set_result(None)
         if read != before:
             for sku, sale in read.items():
-                self._note_change(before.get(sku), sale)
+                if sale != before.get(sku):
+                    self._note_change(before.get(sku), sale)
         self._note_moments()
 
     def read_soon(self) -> None:
@@ -133,10 +156,11 @@ class KnownSales:
                 self._next_moment.cancel()
 
     def _note_change(self, before: Sale | None, sale: Sale) -> None:
-        if sale != before:
-            now = self._clock()
-            other_state = before is None or sale_state(before, now) != sale_state(sale, now)
-            self._changes.sale_changed(sale.sku, at_once=other_state)
+        now = self._clock()
+        other_state = before is None or sale_state(before, now) != sale_state(sale, now)
+        self._changes.sale_changed(sale.sku, at_once=other_state)
+        if before is not None and before.line_head != sale.line_head:
+            self._changes.lines.note(sale.sku)
 
     def _note_moments(self) -> None:
         """Note the sales that opened or closed since the last call; come back for the next one."""

@@ -79,12 +79,43 @@ class Changes:
         self._any_due.set()
 
 
+class LineMoves:
+    """Wakes the streams of orders in line, for each sale at most once a second."""
+
+    def __init__(self) -> None:
+        self._changes = Changes(PROGRESS_SECONDS)
+        self._moves: dict[str, asyncio.Future[None]] = {}
+
+    def note(self, sku: str) -> None:
+        """Note that the line of a sale has moved."""
+        if sku in self._moves:
+            self._changes.note(sku)
+
+    def next_of(self, sku: str) -> asyncio.Future[None]:
+        """Return a future that ends when the line has moved. All callers share it: shield it."""
+        move = self._moves.get(sku)
+        if move is None:
+            move = self._moves[sku] = asyncio.get_running_loop().create_future()
+        return move
+
+    async def follow(self) -> None:
+        """Keep waking."""
+        await self._changes.follow(self._wake)
+
+    async def _wake(self, sku: str) -> bool:
+        move = self._moves.pop(sku, None)
+        if move is not None:
+            move.set_result(None)
+        return move is not None
+
+
 class StreamChanges:
-    """What the streams are to be told of: the progress of the queue, and each sale."""
+    """What the streams are to be told of: the progress of the queue, each sale, and its line."""
 
     def __init__(self) -> None:
         self.progress = Changes(PROGRESS_SECONDS)
         self.sales = Changes(SALE_SECONDS)
+        self.lines = LineMoves()
 
     def queue_changed(self) -> None:
         """Note that the backlog, the drain, or the positions of orders changed."""

@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from loadtest.servers import ServerNotFound, free_port, nginx
-from tests.browser.test_shop import Shop
+from tests.browser.shops import Shop
+from tests.integration.documented import documented
 from tests.integration.gateway.identity.signing import SECRET, a_pass, token
-from tests.integration.gateway.identity.test_integrating import documented
 from tests.processes import process, run
 
 SITE = """
@@ -69,7 +69,7 @@ def page(browser: Browser, shop: Site) -> Iterator[Page]:
     """The page of the shop, which finds the module of the document beside it."""
     context = browser.new_context()
     page = context.new_page()
-    module = documented("js")
+    module = documented("order.js")
     page.route(
         f"{shop.origin}/order.js",
         lambda route: route.fulfill(content_type="text/javascript", body=module),

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Error, expect
 
 from loadtest.servers import free_port
-from tests.browser.test_shop import SCREENSHOTS, SECONDS, Shop
+from tests.browser.shops import SCREENSHOTS, SECONDS, Shop
 from tests.processes import process
 
 TOKEN = "let me in, please"

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from loadtest.servers import free_port
-from tests.browser.test_shop import SCREENSHOTS, SECONDS, Shop
+from tests.browser.shops import SCREENSHOTS, SECONDS, Shop
 from tests.processes import process
 
 TOKENS = {"operator": "the token of operators", "viewer": "the token of viewers"}
@@ -252,3 +252,20 @@ def test_a_viewer_sees_everything_and_no_button_that_changes(
     expect(page.locator("#audit-state")).to_have_text(re.compile("^$|Nobody has changed"))
     expect(page.get_by_role("row", name=re.compile("^tv"))).to_be_visible()
     expect(page.get_by_role("button")).to_have_count(0)
+
+
+def test_an_operator_opens_a_sale_that_the_shop_has_sold_out(
+    open_page: OpenPage, shop: OpsShop
+) -> None:
+    shop.write("UPDATE sales SET stock = NULL, sold_out = true WHERE sku = 'tv'")
+    page = open_page()
+    tv = page.get_by_role("row", name=re.compile("^tv"))
+    expect(tv).to_contain_text("sold out")
+    expect(tv).to_contain_text("the shop's")
+    expect(tv.get_by_role("button", name="Add stock")).to_be_hidden()
+    expect(tv.get_by_role("button", name="Close")).to_be_visible()
+    tv.get_by_role("button", name="Open").click()
+    expect(page.get_by_role("dialog")).to_contain_text("The stock is the shop's.")
+    page.keyboard.press("Enter")
+    expect(result(page)).to_have_text("tv is open.")
+    expect(tv.get_by_role("button", name="Open")).to_be_hidden()

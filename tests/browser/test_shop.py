@@ -1,132 +1,18 @@
 """The shopper's page in a real browser, on the embedded stack and on the real one."""
 
-import asyncio
+import itertools
 import json
+import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
+from playwright.sync_api import Page, Route, expect
 
-from flashsale.domain.sales import Sale
-from flashsale.ledger import open_ledger
-from loadtest.servers import free_port
-from tests.conftest import unique
-from tests.database import execute
+from tests.browser.shops import SCREENSHOTS, SECONDS, Shop, StartShop, buy, headline
 from tests.processes import process
-
-SCREENSHOTS = Path(__file__).parent / "screenshots"
-PHONE: ViewportSize = {"width": 390, "height": 844}
-SECONDS = 1000
-
-
-@dataclass
-class Shop:
-    url: str
-    environment: Mapping[str, str] = field(default_factory=dict)
-
-    def execute(self, statement: str) -> None:
-        """Run a statement on its database."""
-        _elsewhere(execute(self.environment["FLASHSALE_DATABASE_URL"], statement))
-
-    def order(self, customer: str) -> int:
-        """Order as somebody else; the status."""
-        request = urllib.request.Request(
-            f"{self.url}/orders",
-            json.dumps({"sku": "tv", "customer_id": customer}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            error.close()
-            return error.code
-
-
-StartShop = Callable[..., Shop]
-
-
-@pytest.fixture(params=["embedded", "real"])
-def start_shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartShop]:
-    """Start a shop that sells `stock` tvs, with these settings."""
-    with ExitStack() as stack:
-
-        def start(stock: int = 10, **settings: str) -> Shop:
-            real = request.param == "real"
-            url = str(request.getfixturevalue("postgres_url" if real else "sqlite_url"))
-            _elsewhere(_a_sale(url, stock))
-            port = free_port()
-            environment = {
-                "FLASHSALE_DATABASE_URL": url,
-                "FLASHSALE_GATEWAY_PORT": str(port),
-                "FLASHSALE_METRICS_PORT": "0",
-                "FLASHSALE_SHUTDOWN_SECONDS": "0",
-                **{f"FLASHSALE_{name.upper()}": value for name, value in settings.items()},
-            }
-            if real:
-                environment["FLASHSALE_BROKER_URL"] = request.getfixturevalue("rabbit_url")
-                environment["FLASHSALE_BROKER_PREFIX"] = f"{unique('b')}."
-            for name in ("gateway", "consumer") if real else ("run",):
-                started = stack.enter_context(
-                    process(["flashsale", name], tmp_path / f"{name}.log", environment)
-                )
-                if name != "consumer":
-                    started.await_url(f"http://127.0.0.1:{port}/readyz")
-            return Shop(f"http://127.0.0.1:{port}", environment)
-
-        yield start
-
-
-def _elsewhere(work: Coroutine[None, None, None]) -> None:
-    """Run it in another thread, as Playwright runs a loop in this one."""
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, work).result()
-
-
-async def _a_sale(url: str, stock: int) -> None:
-    async with open_ledger(url) as ledger:
-        await ledger.migrate()
-        await ledger.create_sale(Sale("tv", stock))
-
-
-@pytest.fixture
-def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A phone's page; it must have no script error, and break no rule of its own policy."""
-    context = browser.new_context(viewport=PHONE, reduced_motion="reduce")
-    opened = context.new_page()
-    errors: list[str] = []
-    opened.on("pageerror", lambda error: errors.append(str(error)))
-    opened.on(
-        "console",
-        # A 503 is an answer like others, which Chromium reports as an error.
-        lambda message: (
-            errors.append(message.text)
-            if message.type == "error" and "the server responded with" not in message.text
-            else None
-        ),
-    )
-    yield opened
-    SCREENSHOTS.mkdir(exist_ok=True)
-    opened.screenshot(path=SCREENSHOTS / f"{request.node.name}.png", full_page=True)
-    context.close()
-    assert [error for error in errors if "ERR_FAILED" not in error] == []
-
-
-def buy(page: Page, shop: Shop) -> None:
-    page.goto(shop.url)
-    page.get_by_label("Your e-mail or name").fill("me@example.org")
-    page.get_by_role("button", name="Buy one").click()
-
-
-def headline(page: Page) -> str:
-    return page.locator("#headline").inner_text()
 
 
 def test_a_shopper_buys_with_the_keyboard(page: Page, start_shop: StartShop) -> None:
@@ -168,13 +54,33 @@ def test_a_shopper_in_line_hears_that_the_last_item_is_gone(
     expect(page.get_by_text("before it was your turn")).to_be_visible()
 
 
+@contextmanager
+def kept_full(shop: Shop) -> Iterator[None]:
+    """Others order all the time: a browser takes longer than the queue has no room."""
+    done = threading.Event()
+
+    def fill() -> None:
+        for number in itertools.count():
+            shop.order(f"c-{number}")
+            if done.wait(0.02):
+                return
+
+    others = threading.Thread(target=fill)
+    others.start()
+    try:
+        yield
+    finally:
+        done.set()
+        others.join()
+
+
 def test_a_full_queue_is_tried_again_by_itself(page: Page, start_shop: StartShop) -> None:
-    shop = start_shop(stock=100, drain_rate="2", queue_max_length="1")
-    number = 0
-    while shop.order(f"c-{number}") == 202:
-        number += 1
-    buy(page, shop)
-    expect(page.get_by_text("Many people are ordering right now.")).to_be_visible()
+    shop = start_shop(stock=1000, drain_rate="2", queue_max_length="1")
+    with kept_full(shop):
+        buy(page, shop)
+        expect(page.get_by_text("Many people are ordering right now.")).to_be_visible(
+            timeout=20 * SECONDS
+        )
     page.screenshot(path=SCREENSHOTS / "queue-full.png")
     expect(page.get_by_role("heading", name="It is yours!")).to_be_visible(timeout=40 * SECONDS)
 
@@ -197,6 +103,9 @@ def test_a_reload_keeps_the_place_in_line(page: Page, start_shop: StartShop) -> 
     expect(page.get_by_role("heading", name="You are in line")).to_be_visible()
     await_place(page, "#4")
     page.screenshot(path=SCREENSHOTS / "in-line.png")
+    # Nothing is held in this sale.
+    for name in ("Leave the line", "Keep it longer", "Pay now"):
+        expect(page.get_by_text(name)).to_be_hidden()
     page.reload()
     expect(page.get_by_role("heading", name="You are in line")).to_be_visible()
     await_place(page, "#2")
@@ -285,3 +194,46 @@ def test_a_sale_has_a_title_a_price_and_a_picture_once_an_operator_gives_them(
     expect(page.get_by_text("499.00 EUR")).to_be_visible()
     expect(page.locator("#picture")).to_be_visible()
     assert page.title() == "A TV of 55 inches: flash sale"
+
+
+@pytest.mark.parametrize("start_shop", ["embedded"], indirect=True)
+def test_a_sale_of_the_shops_stock_shows_what_is_sold_until_it_is_sold_out(
+    page: Page, start_shop: StartShop
+) -> None:
+    shop = start_shop()
+    shop.execute("UPDATE sales SET stock = NULL, sold = 1200")
+    page.goto(f"{shop.url}/?sku=tv")
+    expect(page.get_by_text("1,200 sold")).to_be_visible()
+    expect(page.locator("#meter")).to_be_hidden()
+    expect(page.get_by_role("button", name="Buy")).to_be_enabled()
+    shop.execute("UPDATE sales SET sold_out = true")
+    expect(page.get_by_text("Sold out.")).to_be_visible(timeout=10 * SECONDS)
+    expect(page.get_by_role("button", name="Buy")).to_be_disabled()
+
+
+@pytest.mark.parametrize("start_shop", ["embedded"], indirect=True)
+@pytest.mark.parametrize(
+    ("delivery", "words"),
+    [
+        ({"delivery": "delivered", "order_ref": "A-7"}, "Your order A-7 is confirmed."),
+        ({"delivery": "pending"}, "is confirmed. It is being passed on to the shop."),
+        ({"delivery": "failed"}, "could not be passed on to the shop so far. It stays yours."),
+    ],
+    ids=["delivered", "pending", "failed"],
+)
+def test_a_confirmed_order_says_how_far_its_delivery_is(
+    page: Page, start_shop: StartShop, delivery: dict[str, str], words: str
+) -> None:
+    shop = start_shop()
+
+    def refuse(route: Route) -> None:
+        route.fulfill(status=503, body="no streams here")
+
+    def tell(route: Route) -> None:
+        route.fulfill(body=json.dumps(route.fetch().json() | delivery))
+
+    page.route("**/orders/*", tell)
+    page.route("**/events", refuse)
+    buy(page, shop)
+    expect(page.get_by_role("heading", name="It is yours!")).to_be_visible(timeout=20 * SECONDS)
+    expect(page.locator("#detail")).to_contain_text(words)

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Error, Page, Route, expect
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
 from loadtest.servers import ServerNotFound, free_port, nginx
-from tests.browser.test_shop import SECONDS, Shop, buy
+from tests.browser.shops import SECONDS, Shop, buy
 from tests.processes import process
 
 CLIENT_PAGE = Path(__file__).parents[2] / "docs" / "client.md"

@@ -22,6 +22,7 @@ from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
 from loadtest.servers import free_port
 from tests.conftest import unique
+from tests.contract.valid_requests import PAYMENT_SECRET
 from tests.processes import process
 
 pytestmark = pytest.mark.hypothesis
@@ -49,6 +50,7 @@ async def prepare(database_url: str) -> None:
             Sale("early", 5, opens_at=now + 36_000),
             Sale("late", 5, closes_at=now - 1),
             Sale("one-each", 5, customer_limit=1),
+            Sale("held", 50, hold_seconds=60, waitlist=5, cancellable=True, extendable=True),
         ):
             await ledger.create_sale(sale)
 
@@ -61,8 +63,11 @@ def gateway_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
         "FLASHSALE_GATEWAY_PORT": str(port),
         "FLASHSALE_METRICS_PORT": "0",
         "FLASHSALE_ADMIN_TOKEN": OPERATOR,
+        "FLASHSALE_PAYMENT_SECRET": PAYMENT_SECRET,
         "FLASHSALE_WAIT_SECONDS": "0.1",
         "FLASHSALE_SHUTDOWN_SECONDS": "0",
+        # Webhooks would go to the addresses that schemathesis makes up.
+        "FLASHSALE_SERVICES": "loyalty,mail,ranking",
     }
     if request.param == "embedded":
         database_url = request.getfixturevalue("sqlite_url")

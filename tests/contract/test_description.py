@@ -9,8 +9,10 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 
 from gateway.http.problem_kinds import KINDS as ALL_KINDS
+from gateway.openapi.access import is_shown
 from gateway.openapi.problem_responses import OF_NO_OPERATION
 from gateway.routes import OPERATIONS
+from tests.contract.valid_requests import PAYMENT_SECRET
 from tests.integration.gateway.admin.operators import TOKENS
 from tests.integration.gateway.embedded_gateway import EmbeddedGateway, open_gateway, raw
 
@@ -19,8 +21,8 @@ KINDS = set(ALL_KINDS)
 
 @pytest.fixture
 async def gateway(sqlite_url: str) -> AsyncIterator[EmbeddedGateway]:
-    """A gateway that has operators."""
-    async with open_gateway(sqlite_url, **TOKENS) as opened:
+    """A gateway that has operators, and takes payments."""
+    async with open_gateway(sqlite_url, payment_secret=PAYMENT_SECRET, **TOKENS) as opened:
         yield opened
 
 
@@ -98,9 +100,23 @@ async def test_the_description_is_valid_openapi_without_leftovers(
     assert document["openapi"].startswith("3.1.")
     openapi_spec_validator.validate(document)
     ids = [operation["operationId"] for _, _, operation in described(document)]
-    assert len(ids) == len(set(ids)) == len(OPERATIONS)
+    shown = [each for each in OPERATIONS.values() if is_shown(each.access, gateway.settings)]
+    assert len(ids) == len(set(ids)) == len(shown)
     used = {r.rpartition("/")[2] for r in references(document) if "/schemas/" in r}
     assert set(document["components"]["schemas"]) == used
+
+
+async def test_payments_are_described_where_they_are_demonstrated(sqlite_url: str) -> None:
+    async with open_gateway(sqlite_url) as gateway:
+        document = await description(gateway)
+    openapi_spec_validator.validate(document)
+    of_demo = {(method, path) for method, path, _ in described(document) if "/demo" in path}
+    assert of_demo == {
+        ("GET", "/demo/pay.js"),
+        ("GET", "/demo/pay/{order_id}"),
+        ("POST", "/demo/pay/{order_id}"),
+    }
+    assert "/payments" not in document["paths"]
 
 
 async def test_without_a_token_nothing_is_told_of_operators(sqlite_url: str) -> None:
@@ -115,8 +131,9 @@ async def test_without_a_token_nothing_is_told_of_operators(sqlite_url: str) -> 
 
 async def test_exactly_the_guarded_operations_refuse_a_stranger(gateway: EmbeddedGateway) -> None:
     for method, path, operation in described(await description(gateway)):
-        at = path.replace("{sku}", "tv").replace("{order_id}", "none")
-        async with gateway.client.request(method, gateway.url + at) as answer:
+        at = path.format(sku="tv", order_id="none", endpoint_id="none")
+        body: dict[str, str] | None = {} if method == "POST" else None
+        async with gateway.client.request(method, gateway.url + at, json=body) as answer:
             assert (answer.status == 401) == ("security" in operation), (method, path)
 
 

@@ -18,6 +18,7 @@ const SLOWER = {
   busy: "the database refuses some batches for now",
   timeout: "the database did not answer in time",
   recovering: "the database was slow, and the rate comes back",
+  receiver: "the shop's order service fails, or recovers",
   inherited: "it goes on with the rate of the drain before",
 };
 

@@ -59,14 +59,23 @@ function show(row, sale) {
   row.sale = sale;
   say(cells.sku, sale.sku);
   say(cells.state, STATES[sale.state] ?? sale.state);
-  for (const name of ["stock", "sold", "remaining"]) say(cells[name], count(sale[name]));
+  say(cells.stock, sale.stock === null ? "the shop's" : count(sale.stock));
+  say(cells.sold, count(sale.sold));
+  say(cells.remaining, sale.remaining === null ? "–" : count(sale.remaining));
   for (const name of ["opens_at", "closes_at"]) say(cells[name], moment(sale[name]));
+  const theirs = sale.stock === null;
   const shut = sale.state === "closed" || sale.state === "scheduled";
-  buttons.open.hidden = !shut;
+  buttons.stock.hidden = theirs;
+  // If the shop has something left again, an operator opens the sale.
+  buttons.open.hidden = !shut && !(theirs && sale.state === "sold_out");
   buttons.close.hidden = shut;
   for (const button of Object.values(buttons)) {
     button.setAttribute("aria-label", `${button.textContent.replace("…", "")}: ${sale.sku}`);
   }
+}
+
+function left({ remaining }, words) {
+  return remaining === null ? "The stock is the shop's." : `${count(remaining)} items ${words}.`;
 }
 
 function post(sale, what, body, key) {
@@ -98,7 +107,7 @@ function askOpen(sale, after) {
   const key = newKey();
   ask({
     title: `Open ${sale.sku} now`,
-    words: () => `The sale of ${sale.sku} is open from now on, at all gateways within a second. ${count(sale.remaining)} items are left.`,
+    words: () => `The sale of ${sale.sku} is open from now on, at all gateways within a second. ${left(sale, "are left")}`,
     action: "Open the sale",
     send: async ({ reason }) => {
       await post(sale, "open", { reason }, key);
@@ -113,7 +122,7 @@ function askClose(sale, after) {
   const key = newKey();
   ask({
     title: `Close ${sale.sku} now`,
-    words: () => `The sale of ${sale.sku} ends now: new orders are refused. Orders that were accepted before are still decided. ${count(sale.remaining)} items stay unsold.`,
+    words: () => `The sale of ${sale.sku} ends now: new orders are refused. Orders that were accepted before are still decided. ${left(sale, "stay unsold")}`,
     action: "Close the sale",
     send: async ({ reason }) => {
       await post(sale, "close", { reason }, key);

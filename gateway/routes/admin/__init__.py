@@ -1,6 +1,16 @@
 """The operator's addresses under `/admin`. Without a token in the settings there are none."""
 
-from gateway.routes.admin import audit, dead, drain, intake, orders, sale_actions, sales
+from gateway.routes.admin import (
+    audit,
+    cancellations,
+    dead,
+    drain,
+    intake,
+    orders,
+    sale_actions,
+    sales,
+    webhooks,
+)
 
 ROUTES = [
     *drain.ROUTES,
@@ -9,7 +19,9 @@ ROUTES = [
     *sales.ROUTES,
     *sale_actions.ROUTES,
     *orders.ROUTES,
+    *cancellations.ROUTES,
     *dead.ROUTES,
+    *webhooks.ROUTES,
 ]
 
 OPERATIONS = {
@@ -19,5 +31,7 @@ OPERATIONS = {
     **sales.OPERATIONS,
     **sale_actions.OPERATIONS,
     **orders.OPERATIONS,
+    **cancellations.OPERATIONS,
     **dead.OPERATIONS,
+    **webhooks.OPERATIONS,
 }

@@ -13,6 +13,7 @@ from flashsale.domain.operators.refusals import ChangeRefused
 from flashsale.domain.operators.sale_changes import StockBelowSold
 from flashsale.ledger import (
     ChangedMeanwhile,
+    EndpointUnknown,
     KeyTaken,
     LedgerError,
     LedgerRefused,
@@ -105,6 +106,8 @@ def change_problems() -> Iterator[None]:
         raise Problem("key-reused", "Use a new key for a new change.") from error
     except SaleUnknown as error:
         raise Problem("unknown-sku", "There is no sale of this sku.") from error
+    except EndpointUnknown as error:
+        raise Problem("unknown-endpoint", "There is no webhook endpoint of this id.") from error
     except SaleHasSold as error:
         raise Problem(
             "sale-has-sold", f"{_sentence(str(error))}: close the sale instead."

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from flashsale.domain.customers import normal_customer_id
 from flashsale.domain.moments import moment_at
-from flashsale.domain.order_states import DECIDED, Status
+from flashsale.domain.order_states import DECIDED, DeliveryState, Status
 from flashsale.domain.orders import SKU_PATTERN, CustomerId, Sku
 from flashsale.ledger import DecidedOrder, OrderQuery
 from gateway.context import CONTEXT
@@ -26,7 +26,10 @@ _decode_cursor = msgspec.json.Decoder(tuple[float, str]).decode
 
 
 class OrderEntry(msgspec.Struct):
-    """An order in the ledger. A failed order may have an id only."""
+    """An order in the ledger. A failed order may have an id only.
+
+    `delivery` and what follows are of orders that were sent to the order service of the shop.
+    """
 
     order_id: str
     status: Status
@@ -37,6 +40,14 @@ class OrderEntry(msgspec.Struct):
     remaining: int | None
     accepted_at: datetime | None
     decided_at: datetime
+    order_ref: str | None
+    delivery: DeliveryState | None
+    delivery_attempts: int | None
+    delivery_reason: str | None
+    expires_at: datetime | None
+    """When the hold of the order ends, or has ended; null if it held nothing."""
+    place: int | None
+    """The number of the order in the waiting list of its sale, if it has waited."""
 
 
 class OrderPage(msgspec.Struct):
@@ -116,6 +127,12 @@ def _entry(order: DecidedOrder) -> OrderEntry:
         remaining=order.remaining,
         accepted_at=moment_at(order.accepted_at),
         decided_at=moment_at(order.decided_at),
+        order_ref=order.order_ref,
+        delivery=order.delivery,
+        delivery_attempts=order.delivery_attempts,
+        delivery_reason=order.delivery_reason,
+        expires_at=moment_at(order.expires_at),
+        place=order.place,
     )
 
 

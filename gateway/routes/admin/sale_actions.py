@@ -38,15 +38,16 @@ async def post_stock(request: web.Request) -> JsonResponse:
 
 async def post_open(request: web.Request) -> JsonResponse:
     """Open the sale now."""
-    return await _change(request, OpenNow(), await _reason(request))
+    return await _change(request, OpenNow(), await reason_of(request))
 
 
 async def post_close(request: web.Request) -> JsonResponse:
     """Close the sale now."""
-    return await _change(request, CloseNow(), await _reason(request))
+    return await _change(request, CloseNow(), await reason_of(request))
 
 
-async def _reason(request: web.Request) -> str | None:
+async def reason_of(request: web.Request) -> str | None:
+    """Return the reason in the body of an action, None without one. Raises `Problem`."""
     if not request.can_read_body:
         return None
     return (await read_change(request, Action)).reason

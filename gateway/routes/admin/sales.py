@@ -1,6 +1,7 @@
 """`/admin/sales`: list, create, change and delete sales."""
 
 import re
+from functools import partial
 from typing import overload
 
 import msgspec
@@ -20,6 +21,7 @@ from gateway.openapi.parameters import IDEMPOTENCY_KEY, IF_MATCH, REASON
 from gateway.openapi.terms import (
     Address,
     Currency,
+    HoldSeconds,
     Items,
     ItemsEach,
     Moment,
@@ -27,6 +29,7 @@ from gateway.openapi.terms import (
     SaleSku,
     Text,
     Title,
+    Waitlist,
 )
 from gateway.routes.admin.access import author, operators, viewers
 from gateway.routes.admin.changes import (
@@ -52,10 +55,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 class NewSale(msgspec.Struct, forbid_unknown_fields=True):
-    """A sale to create. Without `opens_at` it is open at once, without `closes_at` for good."""
+    """A sale to create. Without `opens_at` it is open at once, without `closes_at` for good.
+
+    The stock is null if it is the shop's: then the order service at `FLASHSALE_SINK_URL` decides.
+    """
 
     sku: SaleSku
-    stock: Items
+    stock: Items | None
     customer_limit: ItemsEach | None = None
     opens_at: Moment | None = None
     closes_at: Moment | None = None
@@ -64,6 +70,10 @@ class NewSale(msgspec.Struct, forbid_unknown_fields=True):
     currency: Currency | None = None
     picture_url: Address | None = None
     needs_pass: bool = False
+    hold_seconds: HoldSeconds | None = None
+    waitlist: Waitlist | None = None
+    cancellable: bool = False
+    extendable: bool = False
     reason: Text | None = None
 
 
@@ -78,6 +88,10 @@ class SalePatch(msgspec.Struct, forbid_unknown_fields=True):
     currency: Currency | UnsetType | None = UNSET
     picture_url: Address | UnsetType | None = UNSET
     needs_pass: bool | UnsetType | None = UNSET
+    hold_seconds: HoldSeconds | UnsetType | None = UNSET
+    waitlist: Waitlist | UnsetType | None = UNSET
+    cancellable: bool | UnsetType | None = UNSET
+    extendable: bool | UnsetType | None = UNSET
     reason: Text | None = None
 
 
@@ -113,10 +127,15 @@ async def post_sale(request: web.Request) -> JsonResponse:
         currency=wanted.currency,
         picture_url=wanted.picture_url,
         needs_pass=wanted.needs_pass,
+        hold_seconds=wanted.hold_seconds,
+        waitlist=wanted.waitlist,
+        cancellable=wanted.cancellable,
+        extendable=wanted.extendable,
     )
     who = author(request, wanted.reason, key)
     with change_problems():
-        created = await context.managed_sales.create_sale(sale, who, require_new)
+        check = partial(require_new, delivers=context.settings.sink_url is not None)
+        created = await context.managed_sales.create_sale(sale, who, check)
     await tell_change(context)
     location = f"{context.public_path.of(request)}/admin/sales/{created.sku}"
     return sale_response(context, created, 201, {"Location": location})
@@ -136,6 +155,11 @@ async def patch_sale(request: web.Request) -> JsonResponse:
         currency=wanted.currency,
         picture_url=wanted.picture_url,
         needs_pass=False if wanted.needs_pass is None else wanted.needs_pass,
+        hold_seconds=wanted.hold_seconds,
+        waitlist=wanted.waitlist,
+        cancellable=False if wanted.cancellable is None else wanted.cancellable,
+        extendable=False if wanted.extendable is None else wanted.extendable,
+        delivers=context.settings.sink_url is not None,
     )
     with change_problems():
         changed = await context.managed_sales.change_sale(

@@ -1,9 +1,6 @@
 """How far the clock of this gateway is from that of the drain, as far as announcements tell."""
 
-import math
-
-_SPAN_SECONDS = 10
-_SPANS = 3
+from gateway.state.drain.recent_least import RecentLeast
 
 
 class ClockSkew:
@@ -15,19 +12,15 @@ class ClockSkew:
     """
 
     def __init__(self) -> None:
-        self._least: dict[int, float] = {}
-        """The least skew by span of ten seconds."""
+        self._skews = RecentLeast(10, 3)
 
     def heard(self, told_at: float, heard_at: float, now: float) -> None:
         """Note an announcement of `told_at` by the drain's clock, heard at `heard_at` by ours.
 
         Both are Unix times. `now` is in seconds on a monotonic clock.
         """
-        span = int(now // _SPAN_SECONDS)
-        self._least = {at: skew for at, skew in self._least.items() if at > span - _SPANS}
-        self._least[span] = min(self._least.get(span, math.inf), heard_at - told_at)
+        self._skews.note(heard_at - told_at, now)
 
     def seconds(self, now: float) -> float | None:
         """Return the skew; None if the drain told nothing in the last 20 to 30 s."""
-        oldest = int(now // _SPAN_SECONDS) - _SPANS
-        return min((skew for at, skew in self._least.items() if at > oldest), default=None)
+        return self._skews.least(now)

@@ -4,6 +4,7 @@ import math
 import time
 
 from gateway.state.drain.clock_skew import ClockSkew
+from gateway.state.drain.drain_clock import DrainClock
 
 # A skew below this is as likely a late announcement as a wrong clock.
 _WRONG_SECONDS = 0.5
@@ -22,6 +23,8 @@ class KnownDrain:
         self.rate_reason: str | None = None
         """Why an adaptive limit is what it is; None if the limit is the cap at all times."""
         self._adapted = False
+        self.resumes_at: float | None = None
+        """Until when the drain takes nothing, in Unix seconds by its clock; None if it takes."""
         self.paused = False
         """Whether an operator has paused the drain."""
         self._own_rate = drain_rate  # of the drain's environment
@@ -29,6 +32,7 @@ class KnownDrain:
         self.drained_per_second: float = drain_rate
         """The measurement; while the drain is not behind, it is the limit."""
         self.clock_skew = ClockSkew()
+        self.clock = DrainClock()
         self._ahead = 0.0
         self._looked_at = -math.inf
 
@@ -43,8 +47,10 @@ class KnownDrain:
         drain_rate: int | None,
         rate_cap: int | None = None,
         rate_reason: str | None = None,
+        resumes_at: float | None = None,
     ) -> None:
         """Take in what the drain announced about itself."""
+        self.resumes_at = resumes_at
         self.drained_per_second = drained_per_second
         self.rate_reason = rate_reason
         if drain_rate is not None:
@@ -53,6 +59,11 @@ class KnownDrain:
             self.drain_rate = drain_rate
             if self._set_rate is None:
                 self._own_rate = cap
+
+    @property
+    def resumes_in(self) -> float:
+        """The seconds until the drain takes orders again, as far as it knows; 0 if it takes."""
+        return 0.0 if self.resumes_at is None else max(0.0, self.resumes_at - self.clock.now())
 
     def set_controls(self, paused: bool, rate: int | None) -> None:
         """Take in what an operator has set, before the drain announces that it follows."""

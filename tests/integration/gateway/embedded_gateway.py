@@ -92,7 +92,7 @@ class EmbeddedGateway:
 async def until(
     ask: Callable[[], Awaitable[Answer]], condition: Callable[[Answer], bool]
 ) -> Answer:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition(answer := await ask()):
             await asyncio.sleep(0.02)
         return answer
@@ -131,7 +131,7 @@ async def raw(gateway: EmbeddedGateway, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await reader.read(1000)
     finally:
         writer.close()

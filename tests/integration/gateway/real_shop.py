@@ -58,7 +58,7 @@ class RealGateway:
 
     async def heard_of(self, order_id: str) -> None:
         """Wait until the gateway knows an order that another one took."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await self.get(f"/orders/{order_id}"))[0] == 404:
                 await asyncio.sleep(0.05)
 

@@ -57,7 +57,7 @@ class Watched:
         return self.metrics.registry.get_sample_value("flashsale_missing_orders") or 0.0
 
     async def until_missing(self, count: int) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while self.missing != count:
                 await asyncio.sleep(0.05)
 
@@ -100,7 +100,7 @@ async def test_orders_that_a_policy_let_expire_are_missing_and_logged_once(
             await gateway.accept(3)
             # The surplus goes to a queue to which the policy applies, too.
             for queue in (topology.orders, topology.spilled_orders or ""):
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(60):
                     while (await gateway.broker.depth(queue)).ready:
                         await asyncio.sleep(0.05)
             await asyncio.sleep(2 * QUIET)

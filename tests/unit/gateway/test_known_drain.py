@@ -46,3 +46,11 @@ def test_a_drain_that_tells_no_cap_is_at_it() -> None:
     assert (drain.drain_rate, drain.rate_cap) == (50, 50)
     drain.set_controls(False, None)
     assert drain.drain_rate == 200
+
+
+def test_the_end_of_a_pause_is_by_the_clock_of_the_drain() -> None:
+    drain = KnownDrain(2000)
+    told_at = time.time() + 3600  # a clock that is an hour ahead of this machine's
+    drain.clock.heard(told_at, time.monotonic())
+    drain.announced(2000, 2000, resumes_at=told_at + 20)
+    assert 15 < drain.resumes_in <= 20

@@ -10,6 +10,7 @@ import pytest
 
 from flashsale.domain.sales import Sale
 from flashsale.ledger import Ledger
+from flashsale.messages.announcements import Progress, progress_of
 from gateway.state.sales import KnownSales
 from gateway.state.stream_changes import StreamChanges
 
@@ -64,19 +65,32 @@ async def test_a_new_sale_is_noted_at_once(changes: NotedChanges) -> None:
 
 async def test_an_announced_count_is_noted_and_sold_out_at_once(changes: NotedChanges) -> None:
     sales = await known(changes, Books(Sale("tv", 5)))
-    sales.update_sold("tv", stock=5, sold=4)
+    sales.update_sold(Progress("tv", 5, 4))
     assert changes.taken() == [("tv", False)]
-    sales.update_sold("tv", stock=5, sold=5)
+    sales.update_sold(Progress("tv", 5, 5))
     assert changes.taken() == [("tv", True)]
-    sales.update_sold("tv", stock=6, sold=5)
+    sales.update_sold(Progress("tv", 6, 5))
     assert changes.taken() == [("tv", True)]
 
 
 async def test_an_announcement_without_news_is_not_noted(changes: NotedChanges) -> None:
     sales = await known(changes, Books(Sale("tv", 5, sold=2)))
-    sales.update_sold("tv", stock=5, sold=2)
-    sales.update_sold("unknown", stock=5, sold=2)
+    sales.update_sold(Progress("tv", 5, 2))
+    sales.update_sold(Progress("unknown", 5, 2))
     assert changes.taken() == []
+
+
+async def test_a_sale_that_the_shop_has_sold_out_is_noted_at_once(changes: NotedChanges) -> None:
+    sales = await known(changes, Books(Sale("tv", None)))
+    sales.update_sold(progress_of(Sale("tv", None, sold=3)))
+    assert changes.taken() == [("tv", False)]
+    sales.update_sold(progress_of(Sale("tv", None, sold=3, sold_out=True)))
+    assert changes.taken() == [("tv", True)]
+    sale = sales.get("tv")
+    assert sale == Sale("tv", None, sold=3, sold_out=True)
+    # As the ledger has it: an operator has opened the sale again.
+    await sales.read()
+    assert changes.taken() == [("tv", True)]
 
 
 async def test_only_the_changes_of_a_reading_are_noted(changes: NotedChanges) -> None:

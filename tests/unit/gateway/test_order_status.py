@@ -11,6 +11,7 @@ from aiohttp.test_utils import make_mocked_request
 from flashsale.domain.order_ids import OrderId, random_order_id
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Outcome
+from flashsale.domain.sales import Sale
 from flashsale.ledger import LedgerUnavailable
 from flashsale.messages.announcements import Decision
 from flashsale.observability.gateway_metrics import GatewayMetrics
@@ -49,6 +50,7 @@ class Gateway:
         self.metrics = GatewayMetrics()
         self.orders = KnownOrders(QueuePosition(KnownDrain(100)), 100, 900)
         self.ledger_lookup = LedgerLookup(self.book, 50, self.metrics)
+        self.sales: dict[str, Sale] = {}
         self.identity = None
         self.app = web.Application()
         self.app[CONTEXT] = cast(Context, self)

@@ -129,3 +129,12 @@ def test_the_speed_is_the_measured_one_and_none_while_nothing_moves() -> None:
     later = time.monotonic() + 4
     with patch.object(time, "monotonic", lambda: later):
         assert queue.drained_per_second(consumers=1) is None
+
+
+def test_nothing_moves_while_the_drain_takes_nothing() -> None:
+    drain = KnownDrain(RATE)
+    queue = QueuePosition(drain)
+    drain.announced(RATE, 1, RATE, "receiver", time.time() + 5)
+    assert queue.eta_seconds(10, consumers=1) is None
+    drain.announced(RATE, RATE, RATE, None, None)
+    assert queue.eta_seconds(10, consumers=1) == 0.1

@@ -83,6 +83,7 @@ async def test_dead_letters_are_shown_with_reason_and_body(shop: EmbeddedGateway
         "loyalty": 0,
         "mail": 0,
         "ranking": 0,
+        "webhook": 0,
     }
     first, second = seen["letters"]
     assert '"customer_id": "me"' in first.pop("body")
@@ -174,7 +175,7 @@ async def test_a_full_queue_stops_a_replay_which_goes_on_later(embedded: Embedde
     assert "Retry-After" in stopped.headers
     assert await ids(embedded) == [order.id for order in orders[3:]]
     embedded.drain()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await embedded.backlog():
             await asyncio.sleep(0.02)
     assert (await settle(embedded, "replay", key="k", all=True)).body["count"] == 2

@@ -28,7 +28,7 @@ async def heard_after(
 ) -> float:
     """Act once the stream of a sale tells a state; how many seconds until it tells another."""
     acted_at = 0.0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async with gateway.client.get(f"{gateway.url}/sales/{sku}/events") as stream:
             async for line in stream.content:
                 if not line.startswith(b"data: "):

@@ -52,8 +52,14 @@ async def test_a_created_sale_is_sold_and_shown_to_shoppers(gateway: EmbeddedGat
         **SHOWN,
         "stock": 3,
         "sold": 0,
+        "held": 0,
         "remaining": 3,
         "customer_limit": 2,
+        "hold_seconds": None,
+        "waitlist": None,
+        "waiting": 0,
+        "cancellable": False,
+        "extendable": False,
         "opens_at": None,
         "closes_at": None,
         "version": 1,
@@ -265,7 +271,7 @@ async def test_a_viewer_looks_at_sales_and_a_stranger_does_not(gateway: Embedded
 
 async def test_the_stream_of_a_sale_tells_its_new_title(gateway: EmbeddedGateway) -> None:
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         gateway.client.get(f"{gateway.url}/sales/tv/events") as stream,
     ):
         told: list[Any] = []

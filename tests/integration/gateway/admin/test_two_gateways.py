@@ -37,7 +37,7 @@ async def post(gateway: RealGateway, path: str, body: dict[str, Any]) -> Any:
 
 async def known(gateway: RealGateway, sku: str, state: str) -> None:
     """Wait until the gateway knows that a sale has a state."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await gateway.get(f"/sales/{sku}"))[1].get("state") != state:
             await asyncio.sleep(0.02)
 
@@ -92,7 +92,7 @@ async def test_a_stream_of_another_gateway_that_said_sold_out_says_open_within_a
     await known(here, "last", "open")
     assert (await here.order(sku="last"))[0] == 202
     await known(there, "last", "sold_out")
-    async with asyncio.timeout(20), there.events("/sales/last/events") as events:
+    async with asyncio.timeout(60), there.events("/sales/last/events") as events:
         assert (await anext(events)).data["state"] == "sold_out"
         changed_at = time.monotonic()
         await post(here, "sales/last/stock", {"add": 1})

@@ -51,7 +51,7 @@ async def test_an_announcement_that_can_not_be_decoded_is_counted_and_skipped(
     stack, url, metrics = gateway
     order_id = random_order_id()
     decided = BatchDecided([Decision(order_id, Status.CONFIRMED, None, "tv", 1)], [], 1.0)
-    async with aiohttp.ClientSession(url) as client, asyncio.timeout(20):
+    async with aiohttp.ClientSession(url) as client, asyncio.timeout(60):
         while (await client.get("/readyz")).status != 200:
             await asyncio.sleep(0.01)
         for message in (body, encode_announcement(decided)):
@@ -73,7 +73,7 @@ async def test_the_announcement_of_an_older_consumer_is_heard(gateway: Gateway) 
     old = msgspec.msgpack.encode(
         ["decided", [[order_id, "rejected", "sold_out", "tv", 1]], [], 9.5]
     )
-    async with aiohttp.ClientSession(url) as client, asyncio.timeout(20):
+    async with aiohttp.ClientSession(url) as client, asyncio.timeout(60):
         while (await client.get("/readyz")).status != 200:
             await asyncio.sleep(0.01)
         await stack.broker.publish(stack.topology.outcomes, "", old, message_id="", mandatory=False)

@@ -11,7 +11,12 @@ from tests.integration.gateway.embedded_gateway import EmbeddedGateway
     [
         ("/", "text/html; charset=utf-8"),
         ("/client.js", "text/javascript; charset=utf-8"),
-        ("/page/shop.js", "text/javascript; charset=utf-8"),
+        *(
+            (f"/page/{name}.js", "text/javascript; charset=utf-8")
+            for name in ("hold", "memory", "sale", "shop", "words")
+        ),
+        ("/demo/pay/" + "0" * 32, "text/html; charset=utf-8"),
+        ("/demo/pay.js", "text/javascript; charset=utf-8"),
         ("/page/shop.css", "text/css; charset=utf-8"),
         ("/page/shop.svg", "image/svg+xml"),
     ],

@@ -13,7 +13,7 @@ async def test_an_order_stream_tells_the_progress_and_the_measured_speed(sqlite_
         path = orders[-1].headers["Location"]
         told: list[tuple[str, Any]] = []
         async with (
-            asyncio.timeout(30),
+            asyncio.timeout(60),
             gateway.client.get(f"{gateway.url}{path}/events") as answer,
         ):
             gateway.drain()

@@ -57,10 +57,10 @@ async def test_a_full_queue_is_remembered_for_a_moment_without_asking_the_broker
             return publish(exchange, routing_key, body, **named)
 
         monkeypatch.setattr(gateway.stack.broker, "publish", counted)
-        monkeypatch.setattr("gateway.intake.retry_after._FULL_SECONDS", 60)
-        monkeypatch.setattr("gateway.intake.retry_after._FULL_SHARE", 1_000_000)
+        monkeypatch.setattr("gateway.intake.full_queue.SAMPLE_SECONDS", 60)
+        monkeypatch.setattr("gateway.intake.full_queue._PROBE_SECONDS", 60)
         assert (await gateway.order()).status == 202
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not gateway.context.backlog.ready:
                 await asyncio.sleep(0.01)
         assert (await gateway.order()).status == 503
@@ -68,8 +68,8 @@ async def test_a_full_queue_is_remembered_for_a_moment_without_asking_the_broker
         assert {(a.status, a.problem) for a in refused} == {(503, "queue-full")}
         assert all(int(a.headers["Retry-After"]) >= 1 for a in refused)
         assert len(asked) == 2
-        monkeypatch.setattr("gateway.intake.retry_after._FULL_SECONDS", 0)
-        gateway.context.intake._retry_after.note_full_queue()  # the moment is over
+        monkeypatch.setattr("gateway.intake.full_queue.SAMPLE_SECONDS", 0)
+        gateway.context.intake._full_queue.note_refusal()  # the moment is over
         assert (await gateway.order()).status == 503
         assert len(asked) == 3
 

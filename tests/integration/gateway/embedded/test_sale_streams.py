@@ -26,7 +26,7 @@ async def sale_events(gateway: EmbeddedGateway, sku: str) -> AsyncIterator[Async
             if line.startswith(b"data: "):
                 yield json.loads(line.removeprefix(b"data: "))
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async with gateway.client.get(f"{gateway.url}/sales/{sku}/events") as answer:
             yield events()
 
@@ -92,7 +92,7 @@ async def test_a_quiet_stream_is_kept_alive_by_comments(
 ) -> None:
     monkeypatch.setattr(streams, "_KEEP_ALIVE_SECONDS", 0.05)
     task = asyncio.create_task(streams.keep_alive(gateway.context))
-    async with asyncio.timeout(10), gateway.client.get(f"{gateway.url}/sales/tv/events") as answer:
+    async with asyncio.timeout(60), gateway.client.get(f"{gateway.url}/sales/tv/events") as answer:
         assert await answer.content.readuntil(b"\n\n") == b"retry: 2000\n\n"
         assert (await answer.content.readuntil(b"\n\n")).startswith(b"event: sale\ndata: {")
         while not (await answer.content.readuntil(b"\n\n")).startswith(b": "):

@@ -5,15 +5,18 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from gateway.limits import limited as limited_requests
 from tests.integration.gateway.embedded_gateway import Answer, EmbeddedGateway, open_gateway
 from tests.integration.gateway.http.test_connections import GET, ORDER, POST, connected
 from tests.integration.gateway.http.test_proxies import behind_nginx
+from tests.integration.gateway.identity.signing import SECRET, bearer, token
 
 LIMITED = {"client_rate": 0.2, "client_burst": 2, "client_read_rate": 0.2, "client_read_burst": 3}
 BEHIND = LIMITED | {"trusted_proxies": "127.0.0.0/8"}
@@ -260,7 +263,7 @@ async def test_more_connections_than_a_client_may_have_are_refused(sqlite_url: s
                 assert await refused.problem() == (429, "client-connections")
             one.send(GET + b"Connection: close\r\n\r\n")
             assert (await one.rest()).count(b"HTTP/1.1 200 ") == 2
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while True:  # until the gateway has seen the ends
                     async with connected(gateway) as next_one:
                         next_one.send(GET + b"Connection: close\r\n\r\n")
@@ -274,7 +277,7 @@ async def test_a_flood_of_connections_is_cut_without_an_answer(sqlite_url: str) 
     async with (
         open_gateway(sqlite_url, client_connections=1) as gateway,
         connected(gateway),
-        asyncio.timeout(20),
+        asyncio.timeout(60),
     ):
         cut = 0
         opened = [asyncio.open_connection(*address(gateway)) for _ in range(60)]
@@ -320,14 +323,14 @@ async def test_a_client_behind_a_proxy_may_have_so_many_streams(sqlite_url: str)
             assert answer.headers["Retry-After"] == "5"
             async with stream("203.0.113.2") as other:
                 assert other.status == 200
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(gateway.context.client_limits.waiting):  # type: ignore[union-attr]
                 await asyncio.sleep(0.02)
 
 
 async def test_the_number_of_known_clients_is_a_metric(behind: EmbeddedGateway) -> None:
     await statuses(behind, 3, "203.0.113.1", "203.0.113.2", "203.0.113.3")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while behind.context.metrics.clients._value.get() != 3:
             await asyncio.sleep(0.05)
 
@@ -353,16 +356,32 @@ async def test_a_flood_waits_for_its_refusals_and_others_do_not(sqlite_url: str)
         assert ended["other"] < ended["flood"]
 
 
-async def test_a_known_customer_is_counted_and_not_the_address(sqlite_url: str) -> None:
+async def test_the_refusals_of_a_flood_do_not_come_together(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its connections are more than are refused in a second, so all of them wait as long as any may.
+    monkeypatch.setattr(limited_requests, "_REFUSED_A_SECOND", 1)
+    monkeypatch.setattr(limited_requests, "_LONGEST_DELAY_SECONDS", 0.1)
+    delays: list[float] = []
+
+    async def noted(seconds: float) -> None:
+        delays.append(seconds)
+        await asyncio.sleep(seconds)
+
+    monkeypatch.setattr(limited_requests, "asyncio", SimpleNamespace(sleep=noted))
     async with open_gateway(sqlite_url, **LIMITED) as gateway:
-        limits = gateway.context.client_limits
-        assert limits is not None
-        limits._caller_of = lambda request: request.headers.get("X-Customer")
+        await asyncio.gather(*(statuses(gateway, 1) for _ in range(43)))
+    assert len(delays) == 40
+    assert max(delays) - min(delays) > 0.05
+    assert 0.07 < sum(delays) / 40 < 0.13, "as many a second as before"
+
+
+async def test_a_known_customer_is_counted_and_not_the_address(sqlite_url: str) -> None:
+    async with open_gateway(sqlite_url, auth="jwt", jwt_secret=SECRET, **LIMITED) as gateway:
 
         async def read(customer: str | None) -> int:
-            headers = {} if customer is None else {"X-Customer": customer}
+            headers = {} if customer is None else bearer(token(sub=customer))
             return (await gateway.call("GET", "/sales/tv", headers=headers)).status
 
-        assert [await read("alice") for _ in range(4)] == [200, 200, 200, 429]
-        assert [await read("bob") for _ in range(4)] == [200, 200, 200, 429]
-        assert [await read(None) for _ in range(4)] == [200, 200, 200, 429]
+        for customer in ("alice", "bob", None):
+            assert [await read(customer) for _ in range(4)] == [200, 200, 200, 429]

@@ -106,7 +106,7 @@ async def test_events_come_through_one_by_one(proxied: tuple[EmbeddedGateway, Ng
     taken = await gateway.order()
     path = f"{server.url}/flash/orders/{taken.body['order_id']}/events"
     headers = {"Accept-Encoding": "gzip"}
-    async with asyncio.timeout(10), gateway.client.get(path, headers=headers) as stream:
+    async with asyncio.timeout(60), gateway.client.get(path, headers=headers) as stream:
         assert stream.headers["Content-Type"] == "text/event-stream"
         seen = ""
         while "event: queued" not in seen:  # the order still waits, and the stream is open

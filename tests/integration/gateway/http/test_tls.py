@@ -18,13 +18,35 @@ from structlog.testing import capture_logs
 from flashsale.runtime.errors import SettingsError
 from flashsale.runtime.settings import Settings
 from gateway.server import tls
+from gateway.server.connection import Connection
+from gateway.server.connections import Connections
 from loadtest.processes import Process
-from loadtest.servers import Authority
+from loadtest.servers import Authority, nginx
 from tests.integration.gateway.embedded_gateway import EmbeddedGateway, open_gateway
 from tests.integration.gateway.http.test_connections import GET, ORDER, POST, Client
 from tests.integration.gateway.processes.test_workers import WORKERS, until, workers
 from tests.integration.shop import Shop
 
+# The certificate is verified, by its name too.
+_TO_TLS = """
+upstream flashsale {{
+    server 127.0.0.1:{port};
+    keepalive 4;
+}}
+server {{
+    listen LISTEN;
+    location / {{
+        proxy_pass https://flashsale;
+        proxy_ssl_verify on;
+        proxy_ssl_trusted_certificate {authority};
+        proxy_ssl_name localhost;
+        proxy_ssl_server_name on;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_set_header Host $host;
+    }}
+}}
+"""
 ALTERNATIVE = "IP:127.0.0.1,DNS:localhost"
 
 
@@ -86,7 +108,7 @@ class TlsClient(Client):
     async def status(self) -> int:
         """Ask for something, and read the whole answer; the connection stays open."""
         self.send(GET + b"\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
             await self.reader.readexactly(length)
@@ -111,7 +133,7 @@ def port_of(gateway: EmbeddedGateway) -> int:
 
 async def name_when(port: int, context: ssl.SSLContext, condition: Callable[[str], bool]) -> str:
     """The name of the certificate that a new connection sees, once the condition holds."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             async with connected(port, context) as client:
                 if condition(client.name):
@@ -128,10 +150,38 @@ async def test_orders_and_streams_go_over_tls(secure: EmbeddedGateway, files: Fi
         location = answer.headers["Location"]
     secure.drain()
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         secure.client.get(f"{secure.url}{location}/events", ssl=context) as stream,
     ):
         assert b"event: confirmed" in await stream.content.read()
+
+
+async def test_nginx_speaks_tls_to_the_gateway_and_keeps_its_connections(
+    secure: EmbeddedGateway, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Connection] = []
+    make = Connections.__call__
+
+    def noted(connections: Connections) -> Connection:
+        made.append(make(connections))
+        return made[-1]
+
+    monkeypatch.setattr(Connections, "__call__", noted)
+    http = _TO_TLS.format(port=port_of(secure), authority=files.authority.root.certificate)
+    with nginx(http) as server:
+        for number in range(5):
+            order = {"sku": "tv", "customer_id": f"c-{number}"}
+            async with secure.client.post(f"{server.url}/orders", json=order) as answer:
+                assert answer.status == 202
+                location = answer.headers["Location"]
+        assert len(made) == 1
+        secure.drain()
+        async with (
+            asyncio.timeout(60),
+            secure.client.get(f"{server.url}{location}/events") as stream,
+        ):
+            assert b"event: confirmed" in await stream.content.read()
+        assert (server.folder / "server.log").read_text() == ""
 
 
 async def test_errors_of_connections_are_told_over_tls_too(
@@ -145,7 +195,7 @@ async def test_errors_of_connections_are_told_over_tls_too(
         assert await client.problem() == (408, "slow-request")
     async with connected(port_of(secure), files.client()) as client:
         client.send(POST + ORDER)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert (await client.reader.readline()).startswith(b"HTTP/1.1 202 ")
 
 
@@ -155,7 +205,7 @@ async def test_who_speaks_no_tls_gets_nothing_and_no_traceback(
     with capture_logs() as lines:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(secure))
         writer.write(GET + b"\r\n")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert not (await reader.read()).startswith(b"HTTP/")
         writer.close()
         async with connected(port_of(secure), files.client()) as client:
@@ -169,7 +219,7 @@ async def test_a_handshake_that_does_not_come_ends_the_connection(
 ) -> None:
     began = time.monotonic()
     reader, writer = await asyncio.open_connection("127.0.0.1", port_of(secure))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await reader.read() == b""
     assert 0.5 < time.monotonic() - began < 5
     writer.close()
@@ -200,7 +250,7 @@ async def test_a_certificate_that_can_not_be_used_changes_nothing(
         with capture_logs() as lines:
 
             async def warned(count: int) -> None:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(60):
                     while sum(line["log_level"] == "warning" for line in lines) < count:
                         await asyncio.sleep(0.02)
 
@@ -224,7 +274,7 @@ async def test_a_gateway_with_open_connections_ends_in_time(sqlite_url: str, fil
         for _, writer in clients:
             writer.write(GET + b"\r\n")
         for reader, _ in clients:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await reader.readuntil(b"alive")
         began = time.monotonic()
     assert time.monotonic() - began < 5
@@ -236,7 +286,7 @@ async def test_all_workers_have_the_new_certificate(shop: Shop, files: Files) ->
     with shop.start("gateway", gateway_workers=str(WORKERS), **files.settings) as gateway:
         context = files.client()
         await until(lambda: len(workers(gateway)) == WORKERS and serves(shop.port, gateway))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             names: list[str] = []
             while len(names) < 20:
                 try:
@@ -249,7 +299,7 @@ async def test_all_workers_have_the_new_certificate(shop: Shop, files: Files) ->
         files.replace("second")
         # A new connection goes to any of them: twenty in a row have met both.
         in_a_row = 0
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while in_a_row < 20:
                 async with connected(shop.port, context) as client:
                     in_a_row = in_a_row + 1 if client.name == "second" else 0

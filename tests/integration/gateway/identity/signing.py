@@ -21,8 +21,11 @@ _KEY = OctKey.import_key(SECRET)
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """The claims of alice's token; None leaves one out."""
-    found = {"sub": "alice", "exp": int(time.time()) + 600} | changes
+    """The claims of alice's token; None leaves one out.
+
+    A token that is made when a file of tests is imported lives until the last of them has run.
+    """
+    found = {"sub": "alice", "exp": int(time.time()) + 6 * 3600} | changes
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -1,10 +1,8 @@
 """docs/integrating.md: its shop's server hands out a token and a pass, and they count."""
 
-import re
 import types
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -12,15 +10,9 @@ from aiohttp import web
 
 from flashsale.domain.sales import Sale
 from loadtest.servers import free_port
+from tests.integration.documented import documented
 from tests.integration.gateway.embedded_gateway import open_gateway, until
 from tests.integration.gateway.identity.signing import SECRET, bearer
-
-PAGE = (Path(__file__).parents[4] / "docs/integrating.md").read_text()
-
-
-def documented(language: str) -> str:
-    [found] = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-    return str(found)
 
 
 @asynccontextmanager
@@ -28,7 +20,7 @@ async def documented_shop(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]
     """Run the shop's server of the page."""
     monkeypatch.setenv("FLASHSALE_JWT_SECRET", SECRET)
     shop = types.ModuleType("shop")
-    exec(compile(documented("python"), "docs/integrating.md", "exec"), shop.__dict__)
+    exec(compile(documented("login.py"), "docs/integrating.md", "exec"), shop.__dict__)
     runner = web.AppRunner(shop.app, access_log=None)
     await runner.setup()
     port = free_port()

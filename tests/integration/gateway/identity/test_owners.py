@@ -108,7 +108,7 @@ async def test_an_older_process_that_names_no_owner_gives_nothing_away(
     taken = Taken(random_order_id(), "tv", 1)
     older = encode_announcement(OrdersTaken([taken]))
     await broker.publish(exchange, "", older, message_id="older", mandatory=False)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while guarded.context.orders.get(OrderId(taken.id)) is None:
             await asyncio.sleep(0.01)
     answer = await guarded.call("GET", f"/orders/{taken.id}", headers=ALICE)
@@ -116,7 +116,7 @@ async def test_an_older_process_that_names_no_owner_gives_nothing_away(
     decision = Decision(taken.id, Status.CONFIRMED, None, "tv", 1)
     body = encode_announcement(BatchDecided([decision], [], 1.0))
     await broker.publish(exchange, "", body, message_id="older", mandatory=False)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while guarded.context.orders.get(OrderId(taken.id)).status is Status.QUEUED:  # type: ignore[union-attr]
             await asyncio.sleep(0.01)
     assert (await guarded.call("GET", f"/orders/{taken.id}", headers=ALICE)).status == 404
@@ -136,7 +136,7 @@ async def seen(gateway: RealGateway, order_id: str, headers: dict[str, str]) -> 
 
 
 async def sees(gateway: RealGateway, order_id: str, wanted: str) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await seen(gateway, order_id, ALICE) != wanted:
             await asyncio.sleep(0.05)
 

@@ -61,7 +61,7 @@ def value(page: Page, name: str, suffix: str, labels: dict[str, str]) -> float:
 
 async def running(port: int, restarts: int) -> Page:
     """The metrics once both workers run, after that many restarts."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             page = await scraped(port)
             if page and (

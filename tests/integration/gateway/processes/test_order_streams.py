@@ -122,7 +122,7 @@ async def test_a_stream_whose_reader_is_gone_is_closed(real_shop: RealShop) -> N
     gateway = real_shop.gateway()
 
     async def opened(count: int) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while scrape(gateway.metrics_port)[("flashsale_streams_open", "")] != count:
                 await asyncio.sleep(0.05)
 

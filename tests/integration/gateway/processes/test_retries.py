@@ -24,7 +24,7 @@ async def bought(shop: RealShop, gateway: RealGateway) -> tuple[dict[str, str], 
 
 async def refused(gateway: RealGateway) -> Any:
     """What a new order is told, as soon as the gateway has heard that the sale takes none."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             status, body = await gateway.order(key=unique("k"))
             if status == 409:

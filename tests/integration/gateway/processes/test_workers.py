@@ -35,7 +35,7 @@ async def all_ready(shop: Shop, gateway: Process) -> None:
         async with shop.client.get(f"{shop.url}/readyz", headers={"Connection": "close"}) as answer:
             return answer.status == 200
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not all([await ready() for _ in range(12)]):
             await asyncio.sleep(0.1)
 
@@ -106,7 +106,7 @@ async def test_any_worker_knows_an_order_that_another_took(
         await shop.orders(20)
         # A connection each, so that each worker is asked about each order, most likely. What one
         # took the other hears of within a moment.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for order_id in shop.accepted:
                 in_a_row = 0
                 while in_a_row < 4:
@@ -131,7 +131,7 @@ async def test_the_operator_sees_the_arrivals_of_all_workers(
     with shop.start("gateway", admin_token="a-token-of-ours", **many) as gateway:
         await all_ready(shop, gateway)
         await shop.orders(60)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while [await arrived() for _ in range(6)] != [60] * 6:
                 await asyncio.sleep(0.1)
 

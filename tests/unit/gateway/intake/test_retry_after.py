@@ -1,4 +1,4 @@
-"""After a full queue: the refusal holds for a moment, and clients come back spread out."""
+"""After a full queue, clients come back spread out."""
 
 import time
 from typing import cast
@@ -28,7 +28,7 @@ def drain() -> KnownDrain:
 
 @pytest.fixture
 def backlog(drain: KnownDrain) -> Backlog:
-    """2,000 orders at 2,000 a second, so that a fortieth takes 25 ms."""
+    """2,000 orders at 2,000 a second."""
     backlog = Backlog(cast("Broker", None), "orders", QueuePosition(drain), StreamChanges())
     backlog.ready = 2000
     return backlog
@@ -37,30 +37,6 @@ def backlog(drain: KnownDrain) -> Backlog:
 @pytest.fixture
 def retry_after(backlog: Backlog, drain: KnownDrain, now: list[float]) -> RetryAfter:
     return RetryAfter(backlog, drain)
-
-
-def test_a_queue_that_refused_nothing_is_not_full(retry_after: RetryAfter) -> None:
-    assert not retry_after.queue_is_full
-    assert not retry_after.queue_is_full
-
-
-def test_a_refusal_holds_until_a_fortieth_of_the_queue_is_drained(
-    retry_after: RetryAfter, now: list[float]
-) -> None:
-    retry_after.note_full_queue()
-    now[0] += 0.024
-    assert retry_after.queue_is_full
-    now[0] += 0.002
-    assert not retry_after.queue_is_full
-
-
-def test_a_refusal_by_a_short_queue_holds_for_less(
-    retry_after: RetryAfter, backlog: Backlog, now: list[float]
-) -> None:
-    backlog.ready = 400
-    retry_after.note_full_queue()
-    now[0] += 0.006
-    assert not retry_after.queue_is_full
 
 
 def test_many_refused_clients_are_spread_over_the_time_that_they_need(
@@ -82,3 +58,13 @@ def test_no_client_is_told_to_stay_away_for_more_than_30_seconds(
 ) -> None:
     backlog.ready = 1_000_000
     assert retry_after.count_refusal() == 30
+
+
+def test_clients_stay_away_until_a_drain_that_takes_nothing_goes_on(
+    retry_after: RetryAfter, drain: KnownDrain
+) -> None:
+    assert retry_after.count_refusal() < 4
+    drain.announced(2000, 1, 2000, "receiver", time.time() + 20)
+    assert 20 <= retry_after.count_refusal() < 25
+    drain.announced(2000, 2000, 2000, None, None)
+    assert retry_after.count_refusal() < 4

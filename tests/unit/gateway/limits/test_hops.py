@@ -209,12 +209,14 @@ def test_keys_of_addresses_and_customers_never_meet(addresses: list[Any], prefix
         getattr(each, "ipv4_mapped", None) for each in addresses
     ):
         assert one != other
-    assert keys.of_customer(str(addresses[0])) not in (one, other)
+    # The id of a customer may have the very bytes of an address.
+    for customer in (str(addresses[0]), addresses[0].packed.decode("latin-1")):
+        assert keys.of_customer(customer) not in (one, other)
 
 
 def test_the_key_of_a_customer_has_a_bounded_length() -> None:
     keys = ClientKeys(64)
-    assert len(keys.of_customer("é" * 128)) == len(keys.of_customer("a")) == 17
+    assert len(keys.of_customer("é" * 128)) == len(keys.of_customer("a" * 16)) == 17
     assert keys.of_customer("a") != keys.of_customer("b")
 
 

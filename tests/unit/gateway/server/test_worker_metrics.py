@@ -18,6 +18,8 @@ SHARED = {
     *("flashsale_sale_stock_items", "flashsale_sale_sold_items", "flashsale_sale_oversold_items"),
     *("flashsale_build_info", "flashsale_broker_blocked", "process_max_fds", "python_info"),
     *("flashsale_missing_orders", "flashsale_intake_paused", "flashsale_limited_clients"),
+    *("flashsale_sale_held_items", "flashsale_sale_waiting_orders"),
+    "flashsale_token_keys_age_seconds",
 }
 
 

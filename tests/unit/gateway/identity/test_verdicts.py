@@ -27,7 +27,13 @@ def test_the_oldest_tokens_make_room() -> None:
         verdicts.keep(f"t{number}", "c", now=0, seconds=60)
         verdicts.keep("again", "c", now=0, seconds=60)
     assert len(verdicts) == 3
-    assert [verdicts.find(f"t{n}", 1) for n in range(5)] == [None, None, None, "c", "c"]
+    assert [verdicts.find(f"t{n}", 1) for n in range(5)] == [
+        None,
+        None,
+        None,
+        "c",
+        "c",
+    ]
 
 
 def test_nothing_is_left_of_what_is_forgotten() -> None:
@@ -42,7 +48,12 @@ def test_a_token_of_any_length_takes_a_few_hundred_bytes() -> None:
     tracemalloc.start()
     try:
         for number in range(1000):
-            verdicts.keep(f"{number}" + "x" * 8000, f"customer-{number}", now=0, seconds=60)
+            verdicts.keep(
+                f"{number}" + "x" * 8000,
+                f"customer-{number}",
+                now=0,
+                seconds=60,
+            )
         assert tracemalloc.get_traced_memory()[0] < 1000 * 500
     finally:
         tracemalloc.stop()
