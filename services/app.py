@@ -13,6 +13,7 @@ from flashsale.runtime.background import Background, cancelled
 from flashsale.runtime.settings import Settings
 from flashsale.runtime.stack import Stack, open_stack, require_shared_broker
 from services.queues import declared_by, work_queue
+from services.resources import Resources
 from services.retries import Retries
 from services.service import AnyService
 from services.worker import Worker, WorkerContext
@@ -31,6 +32,7 @@ async def run_workers(
     """Run these services until `stop`. Raises `LedgerError`, `BrokerError`, `SettingsError`."""
     prefix = settings.broker_prefix
     await stack.broker.extend(declared_by(settings, services))
+    resources = Resources(stack.ledger, stack.background, metrics.registry, stop)
     async with AsyncExitStack() as opened:
         running = []
         for service in services:
@@ -40,7 +42,7 @@ async def run_workers(
             new_worker = partial(
                 Worker,
                 WorkerContext(
-                    opened=await opened.enter_async_context(service.open()),
+                    opened=await opened.enter_async_context(service.open(resources)),
                     queue=work_queue(prefix, service),
                     broker=stack.broker,
                     effects=stack.ledger.effects,

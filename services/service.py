@@ -12,6 +12,7 @@ from sqlalchemy import MetaData
 from flashsale.ledger import Effects, Totals
 from flashsale.messages.events import OrderEvent
 from flashsale.runtime.settings_reader import load
+from services.resources import Resources
 
 View = TypeVar("View")
 
@@ -48,7 +49,8 @@ class Service(Generic[View]):
     the handler. A handler that needs settings, or a resource such as a connection, is given by
     `opened` instead of `handle`: a context manager that yields the handler. It is called with the
     service's own settings, or with None if the service declares none. So are `concurrency` and
-    `patience_seconds` if they are functions.
+    `patience_seconds` if they are functions. `opened_with` is like `opened`, for a handler that has
+    work of its own beside the events: it also gets the `Resources` of the process.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Service(Generic[View]):
     view: Callable[[OrderEvent], View]
     handle: Handle[View] | None = None
     opened: Callable[[Any], AbstractAsyncContextManager[Handle[View]]] | None = None
+    opened_with: Callable[[Any, Resources], AbstractAsyncContextManager[Handle[View]]] | None = None
     concurrency: int | Callable[[Any], int] = 100
     """How many events it takes from its queue and handles at a time."""
     timeout_seconds: float | None = 30.0
@@ -71,11 +74,12 @@ class Service(Generic[View]):
     """The totals that it keeps for each customer, for an audit to check."""
 
     def __post_init__(self) -> None:
-        if (self.handle is None) == (self.opened is None):
-            raise ValueError(f"service {self.name}: give either handle or opened")
+        given = (self.handle, self.opened, self.opened_with)
+        if sum(each is not None for each in given) != 1:
+            raise ValueError(f"service {self.name}: give either handle, opened or opened_with")
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator["OpenService[View]"]:
+    async def open(self, process: Resources) -> AsyncIterator["OpenService[View]"]:
         """Open the handler and its resources until the exit. Raises `SettingsError`."""
         own = None if self.settings is None else load(self.settings)
         concurrency, patience = self.concurrency, self.patience_seconds
@@ -83,6 +87,8 @@ class Service(Generic[View]):
             handle = self.handle
             if self.opened is not None:
                 handle = await resources.enter_async_context(self.opened(own))
+            if self.opened_with is not None:
+                handle = await resources.enter_async_context(self.opened_with(own, process))
             assert handle is not None  # noqa: S101 __post_init__ saw to it
             yield OpenService(
                 self,

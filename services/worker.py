@@ -13,7 +13,7 @@ from flashsale.broker import Broker, BrokerError, Deliveries, Delivery
 from flashsale.ledger import Effects, EffectStore, LedgerError
 from flashsale.messages.codec import MessageError
 from flashsale.messages.events import decode_event
-from flashsale.messages.headers import replayed_at
+from flashsale.messages.headers import replayed_at, traceparent_of
 from flashsale.observability.services_metrics import ServicesMetrics
 from services.attempt import attempt
 from services.effect_recorder import MAX_BATCH, EffectRecorder, retry_backoff
@@ -163,7 +163,8 @@ class Worker:
                 continue
             pending = self._pending.get(event.event_id)
             if pending is None:
-                pending = PendingEvent(delivery, event, Effects(event.event_id, event.order_id))
+                effects = Effects(event.event_id, event.order_id, traceparent_of(delivery.headers))
+                pending = PendingEvent(delivery, event, effects)
                 self._pending[event.event_id] = pending
                 self._none_pending.clear()
                 new.append(pending)

@@ -1,4 +1,4 @@
-"""Loyalty points for the items that a customer bought."""
+"""Loyalty points for the items that a customer bought, and did not cancel."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +10,7 @@ from sqlalchemy import Column, Integer, MetaData, Table
 from services import Effects, Handle, OrderEvent, Service, ServiceSettings, Totals
 from services.builtin.column_types import key
 from services.builtin.latency import delayed
+from services.builtin.purchases import PURCHASES, items_bought
 
 POINTS_PER_ITEM = 10
 
@@ -40,20 +41,23 @@ class LoyaltySettings(ServiceSettings):
 
 @dataclass(frozen=True)
 class Purchase:
-    """The part of a confirmed order that loyalty needs."""
+    """The part of an event that loyalty needs."""
 
     customer_id: str
     items: int
+    """The items that were bought, less than 0 for those of a purchase that was cancelled."""
 
     @classmethod
     def of(cls, event: OrderEvent) -> "Purchase":
-        """Return the purchase of a confirmed order."""
-        return cls(event.customer_id, event.quantity)
+        """Return what the event changes about the purchases of its customer."""
+        return cls(event.customer_id, items_bought(event))
 
 
 async def add_points(purchase: Purchase, effects: Effects) -> None:
-    """Add the points of one purchase."""
+    """Add the points of one purchase, or take them back. Both may come in any order."""
     points = purchase.items * POINTS_PER_ITEM
+    if not points:
+        return
     effects.run(_ADD_POINTS, customer_id=purchase.customer_id, points=points)
 
 
@@ -65,7 +69,7 @@ async def open_loyalty(settings: LoyaltySettings) -> AsyncIterator[Handle[Purcha
 
 loyalty = Service(
     "loyalty",
-    ("order.confirmed.#",),
+    PURCHASES,
     Purchase.of,
     opened=open_loyalty,
     concurrency=2000,

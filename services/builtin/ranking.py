@@ -10,6 +10,7 @@ from flashsale.ledger import RankingQuery
 from services import Effects, Handle, OrderEvent, Service, ServiceSettings, Totals
 from services.builtin.column_types import key
 from services.builtin.latency import delayed
+from services.builtin.purchases import PURCHASES, items_bought
 
 _tables = MetaData()
 _buyers = Table(
@@ -24,7 +25,7 @@ _buyers = Table(
 Index("ranking_top", _buyers.c.sku, _buyers.c.bought.desc(), _buyers.c.reached_at)
 
 # If two customers have the same number of items, the earlier one is ahead. Events may come in any
-# order, so the latest time is kept.
+# order, so the latest time is kept, also if that purchase is cancelled.
 _ADD_ITEMS = (
     "INSERT INTO ranking (sku, customer_id, bought, reached_at)"
     " VALUES (:sku, :customer_id, :bought, :reached_at)"
@@ -34,7 +35,7 @@ _ADD_ITEMS = (
 )
 
 TOP_BUYERS = RankingQuery(
-    "SELECT customer_id, bought FROM ranking WHERE sku = :sku"
+    "SELECT customer_id, bought FROM ranking WHERE sku = :sku AND bought > 0"
     " ORDER BY bought DESC, reached_at, customer_id LIMIT :at_most"
 )
 """The query of the gateway. An entry point of the group `flashsale.rankings` names it."""
@@ -52,13 +53,16 @@ class RankingSettings(ServiceSettings):
 
 
 async def add_items(event: OrderEvent, effects: Effects) -> None:
-    """Count the items of one order."""
+    """Count the items of one order, or take them back. Both may come in any order."""
+    items = items_bought(event)
+    if not items:
+        return
     effects.run(
         _ADD_ITEMS,
         sku=event.sku,
         customer_id=event.customer_id,
-        bought=event.quantity,
-        reached_at=event.decided_at,
+        bought=items,
+        reached_at=event.decided_at if items > 0 else 0.0,
     )
 
 
@@ -75,7 +79,7 @@ async def open_ranking(settings: RankingSettings) -> AsyncIterator[Handle[OrderE
 
 ranking = Service(
     "ranking",
-    ("order.confirmed.#",),
+    PURCHASES,
     whole_event,
     opened=open_ranking,
     concurrency=2000,

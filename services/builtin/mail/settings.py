@@ -1,6 +1,7 @@
 """The settings of mail, in a module that every process can load without an SMTP client."""
 
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
@@ -46,6 +47,10 @@ class MailSettings(ServiceSettings):
         description="days after the decision until which a mail waits for a server that"
         " can't take it",
     )
+    mail_timezone: str = Field(
+        "UTC",
+        description="time zone of the times in mails, such as `Europe/Berlin`; a mail names it",
+    )
     mail_latency_ms: int = Field(
         0, ge=0, le=60_000, description="extra milliseconds for each mail, for demonstrations"
     )
@@ -66,6 +71,15 @@ class MailSettings(ServiceSettings):
                 "must be user, password, host and port only; write / ? # @ : in a password as"
                 " %2F %3F %23 %40 %3A"
             )
+        return value
+
+    @field_validator("mail_timezone")
+    @classmethod
+    def _check_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ValueError, OSError, KeyError) as error:
+            raise ValueError("must be a time zone such as Europe/Berlin") from error
         return value
 
     @field_validator("mail_from")

@@ -96,7 +96,7 @@ class Bench:
         return self.settings.broker_prefix
 
     async def until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await condition():
                 await asyncio.sleep(0.02)
 

@@ -29,7 +29,8 @@ from tests.integration.shop import ROOT, Shop
 from tests.processes import run
 
 ORDERS = 1000
-SERVICES = ("loyalty", "mail", "ranking")
+SLOW_SERVICES = ("loyalty", "mail", "ranking")
+SERVICES = (*SLOW_SERVICES, "webhook")
 
 
 class Mailbox:
@@ -66,7 +67,8 @@ def mailbox() -> Iterator[tuple[Mailbox, str]]:
 async def all_effects_once(shop: Shop, orders: int) -> None:
     """Every confirmed order has the effect of every service, once."""
     for service in SERVICES:
-        await shop.until(f"effects WHERE service = '{service}'", orders)
+        # Services have a low priority: on a busy machine they come last.
+        await shop.until(f"effects WHERE service = '{service}'", orders, seconds=180)
     assert await shop.count("effects") == len(SERVICES) * orders
     confirmed = await shop.count("orders WHERE status = 'confirmed'")
     assert confirmed == orders
@@ -157,7 +159,7 @@ async def test_events_that_wait_for_their_retry_survive_kill_9_of_the_broker() -
         async with RabbitMQ(node.url, topology) as broker:
             sent = [broker.publish("", later.name, b"later", message_id=each) for each in ids]
             await asyncio.gather(*sent)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not (await broker.depth(work)).ready:
                     await asyncio.sleep(0)
             node.kill()
@@ -172,7 +174,7 @@ async def test_events_that_wait_for_their_retry_survive_kill_9_of_the_broker() -
 
 async def test_a_slow_service_does_not_delay_shoppers(shop: Shop) -> None:
     """With services that take a second, an order is answered as fast as without any."""
-    slow = {f"{name}_latency_ms": "2000" for name in SERVICES}
+    slow = {f"{name}_latency_ms": "2000" for name in SLOW_SERVICES}
     metrics = free_port()
     with shop.start("gateway") as gateway, shop.start("consumer"):
         shop.ready(gateway)
@@ -186,7 +188,7 @@ async def test_a_slow_service_does_not_delay_shoppers(shop: Shop) -> None:
         # What each takes is many times what its absence would save.
         assert on - off < 0.25, (on, off)
         # They overlap: one after the other they would take six seconds from the event on.
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             longest = await _longest_services(shop)
         assert longest < 6, longest
 
@@ -262,7 +264,7 @@ async def test_dead_orders_are_listed_shown_replayed_and_dropped(
             assert (await answer.json())["status"] == "failed"
         why = "--reason", "the fire is out"
         assert "replayed 1" in flashsale(shop, "dead", "replay", unlucky.id, *why)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (await shop.outcomes())[unlucky.id].status is not Status.CONFIRMED:
                 await asyncio.sleep(0.05)
             while True:  # the gateway that told of its failure tells of its success

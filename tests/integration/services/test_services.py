@@ -17,6 +17,7 @@ from services import (
     Service,
     ServiceSettings,
 )
+from services.app import run_workers
 from services.builtin.mail.service import mail
 from tests.database import execute
 from tests.integration.services.bench import DO, Bench, Handler, a_service, an_event, do, tables
@@ -271,7 +272,7 @@ async def _terminate_sessions(server: PostgresServer, url: str) -> None:
 
 
 async def test_a_service_needs_either_handle_or_opened() -> None:
-    with pytest.raises(ValueError, match="either handle or opened"):
+    with pytest.raises(ValueError, match="either handle, opened or opened_with"):
         Service("nothing", ("order.#",), lambda event: event)
 
 
@@ -302,8 +303,7 @@ async def test_a_wrong_setting_of_a_service_stops_it_by_its_name(
 ) -> None:
     monkeypatch.setenv("FLASHSALE_MAIL_LATENCY_MS", "slow")
     with pytest.raises(SettingsError, match=r"FLASHSALE_MAIL_LATENCY_MS=slow: .*valid integer"):
-        async with mail.open():
-            pass
+        await run_workers(bench.settings, bench.stack, [mail], bench.metrics, asyncio.Event())
 
 
 async def test_concurrent_effects_of_one_event_are_written_once(bench: Bench) -> None:

@@ -23,7 +23,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, service: object) -> None:
 
 def test_the_built_in_services_have_tables_settings_and_totals_of_their_own() -> None:
     found = installed_services()
-    assert set(found) == {"loyalty", "mail", "ranking"}
+    assert set(found) == {"loyalty", "mail", "ranking", "webhook"}
     assert all(service.settings for service in found.values())
     for name in ("loyalty", "ranking"):
         service = found[name]

@@ -1,17 +1,21 @@
 import email
 from email.message import EmailMessage
 from email.policy import default
+from typing import get_args
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flashsale.domain.holds.pay_address import PayAddress
 from flashsale.domain.orders import CustomerId
 from flashsale.messages.codec import MessageError
-from flashsale.messages.events import OrderEvent, decode_event, encode_event
+from flashsale.messages.events import EventStatus, OrderEvent, decode_event, encode_event
 from services import GiveUp
 from services.builtin.mail.letters import Letter, Stationery
+from services.builtin.mail.service import is_over, mail
 
 ID = "0123456789abcdef" * 2
 ORDER_ID = "fedcba9876543210" * 2
@@ -93,6 +97,118 @@ def test_each_reason_of_a_rejection_has_its_own_letter(
     for part in parts(rejected.content).values():
         assert words in part
         assert "charged" in part
+
+
+PAY = PayAddress("https://pay.example/pay?order={order_id}&sku={sku}&n={quantity}")
+PAY_URL = f"https://pay.example/pay?order={ORDER_ID}&sku=tv-55&n=2"
+# Tuesday, 24 November 2026, 12:04:56 UTC.
+NOON = 1_795_521_896.0
+
+
+def a_held(pay: PayAddress | None = PAY, zone: str = "UTC") -> dict[str, str]:
+    """The parts of the letter about a hold."""
+    stationery = Stationery("sale@shop.example", "{customer_id}@mail.example", pay, ZoneInfo(zone))
+    return parts(stationery.letter(an_event(status="held", expires_at=NOON)).content)
+
+
+def test_a_hold_is_yours_until_its_last_whole_minute_and_the_letter_links_to_the_payment() -> None:
+    found = a_held()
+    for part in found.values():
+        assert "2 x tv-55 is yours until 12:04 UTC on 24 November 2026" in part
+    assert f"Pay now: {PAY_URL}" in found["text/plain"].splitlines()
+    assert f'href="{PAY_URL.replace("&", "&amp;")}"' in found["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "until"),
+    [
+        ("Europe/Berlin", "13:04 CET on 24 November 2026"),
+        ("Asia/Kolkata", "17:34 IST on 24 November 2026"),
+        ("Pacific/Kiritimati", "02:04 UTC+1400 on 25 November 2026"),
+    ],
+)
+def test_a_letter_names_times_in_the_time_zone_of_the_shop(zone: str, until: str) -> None:
+    for part in a_held(zone=zone).values():
+        assert f"yours until {until}" in part
+
+
+@pytest.mark.parametrize(
+    "pay",
+    [
+        None,
+        PayAddress("/demo/pay/{order_id}"),
+        PayAddress(f"https://a.example/{'a' * 900}?{{order_id}}"),
+    ],
+)
+def test_a_letter_has_no_link_that_would_lead_nowhere(pay: PayAddress | None) -> None:
+    for part in a_held(pay).values():
+        assert "yours until 12:04" in part
+        assert "Pay now" not in part
+        assert max(map(len, part.splitlines())) <= 998
+
+
+def test_a_hold_that_is_over_is_told_to_nobody() -> None:
+    held = an_event(status="held", expires_at=NOON)
+    assert not is_over(held, NOON - 1)
+    assert is_over(held, NOON)
+    assert not is_over(an_event(status="expired"), NOON)
+    assert not is_over(an_event(), NOON)
+
+
+@pytest.mark.parametrize(
+    ("changes", "subject", "words"),
+    [
+        (
+            {"payment_id": "p-1"},
+            "Your order is paid and confirmed",
+            "payment for 2 x tv-55 has arr",
+        ),
+        ({"status": "waitlisted", "place": 7}, "You are in line", "in line for 2 x tv-55"),
+        ({"status": "expired"}, "The time to pay is over", "no payment arrived in time"),
+        ({"status": "cancelled", "reason": "by_customer"}, "Your order is cancelled", "as you ask"),
+        (
+            {"status": "cancelled", "reason": "by_operator"},
+            "Your order is cancelled",
+            "The shop has",
+        ),
+        (
+            {"status": "cancelled", "reason": "replaced"},
+            "Your new order replaces an earlier one",
+            "Do not pay for this one",
+        ),
+    ],
+)
+def test_each_change_of_an_order_with_a_hold_has_its_own_letter(
+    changes: dict[str, object], subject: str, words: str
+) -> None:
+    found = letter(**changes)
+    assert parsed(found.content)["Subject"] == subject
+    for part in parts(found.content).values():
+        assert words in " ".join(part.split())
+
+
+@pytest.mark.parametrize(
+    ("reason", "why"),
+    [
+        ("paid_already", "the order was paid already"),
+        ("too_late", "it came after the time to pay"),
+        ("cancelled", "the order is cancelled"),
+        ("a reason of a later version", "nothing is to be paid"),
+    ],
+)
+def test_a_payment_that_is_given_back_is_named_with_its_amount(reason: str, why: str) -> None:
+    due = {"status": "refund_due", "reason": reason, "payment_id": "<p&1>"}
+    found = parts(letter(**due, amount="998.00", currency="EUR").content)
+    assert f"998.00 EUR arrived for 2 x tv-55, and you get it back: {why}" in found["text/plain"]
+    assert "The payment is <p&1>." in found["text/plain"]
+    assert "The payment is &lt;p&amp;1&gt;." in found["text/html"]
+    assert "A payment arrived" in parts(letter(**due).content)["text/plain"]
+
+
+def test_every_status_of_an_event_has_a_letter_and_is_asked_for() -> None:
+    for status in get_args(EventStatus):
+        assert letter(status=status).content
+        assert f"order.{status}.#" in mail.topics
 
 
 def test_every_copy_of_an_event_is_the_same_letter() -> None:
