@@ -23,6 +23,13 @@ Environment variables set the load, with these defaults:
     FLASHSALE_LOAD_FOLLOW=0.05      share of accepted orders that shoppers follow to the decision
     FLASHSALE_LOAD_RETRIES=5        most retries of a shopper
     FLASHSALE_LOAD_P99_MS=          limit for the p99 of 202s in milliseconds; none by default
+    FLASHSALE_LOAD_PAYMENT_SECRET=  if given, shoppers look at each accepted order, and pay for what
+                                    is held, as a payment provider with this secret tells
+    FLASHSALE_LOAD_PAY=0.7          share of them who pay in time
+    FLASHSALE_LOAD_FAIL=0.1         share whose payment fails
+    FLASHSALE_LOAD_LATE=0.1         share who pay too late; all others leave
+    FLASHSALE_LOAD_PAY_SECONDS=5    longest time that a shopper takes to pay
+    FLASHSALE_LOAD_LATE_SECONDS=32  how long after the end of the hold a late payment comes
     FLASHSALE_LOAD_HISTORY=FOLDER   write the answers to this folder, if given, in the form that
                                     `flashsale check --history` reads
 """
@@ -55,6 +62,7 @@ FOLLOW = float(os.environ.get("FLASHSALE_LOAD_FOLLOW", "0.05"))
 RETRIES = int(os.environ.get("FLASHSALE_LOAD_RETRIES", "5"))
 P99_MS = float(os.environ.get("FLASHSALE_LOAD_P99_MS") or "inf")
 HISTORY = os.environ.get("FLASHSALE_LOAD_HISTORY")
+PAYMENT_SECRET = os.environ.get("FLASHSALE_LOAD_PAYMENT_SECRET")
 
 _ORDERS_A_USER = 10  # a second; few busy users need less processor time than many idle ones
 _WAIT_SECONDS = 10
@@ -64,7 +72,7 @@ _FLUSH_SECONDS = 0.2
 # Documented refusals of a sale, which are not errors.
 _REFUSALS = frozenset({409, 429, 503})
 _COME_BACK = frozenset({429, 503})
-_DECIDED = frozenset({"confirmed", "rejected"})
+_DECIDED = frozenset({"confirmed", "rejected", "held", "waitlisted", "expired", "cancelled"})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -103,7 +111,7 @@ class HistoryFile:
         self._file: TextIO | None = None
         self._flushed_at = 0.0
 
-    def write(self, line: OrderAttempt | StatusPoll) -> None:
+    def write(self, line: Any) -> None:
         """Append a line, if there is a folder for the history."""
         if HISTORY is None:
             return
@@ -124,6 +132,11 @@ class HistoryFile:
 
 
 history = HistoryFile()
+
+if PAYMENT_SECRET:
+    from loadtest.payers import Payers  # the rest of this file runs alone
+
+payers = Payers(PAYMENT_SECRET, history.write) if PAYMENT_SECRET else None
 
 
 # Not by flashsale.client: that is for asyncio, Locust runs on gevent, and this file may run alone.
@@ -197,7 +210,9 @@ class ShopperStream(FastHttpUser):
                 answer.success()
             elif status != 202:
                 answer.failure(f"unexpected answer {status}")
-        if status == 202 and random.random() < FOLLOW:
+        if status == 202 and payers is not None:
+            payers.follow(self.client, by, answer.headers["Location"], order_id)
+        elif status == 202 and random.random() < FOLLOW:
             self._aside.spawn(self._follow, answer.headers["Location"], order_id)
         elif status in _COME_BACK and shopper.retries:
             due = time.monotonic() + float(answer.headers.get("Retry-After", 1))

@@ -35,14 +35,15 @@ class LiveView:
             self._live.update(self._picture(), refresh=True)
         elif time.monotonic() - self._printed_at >= 1:
             self._printed_at = time.monotonic()
-            self._console.print(self._line())
+            self._console.print(self._line(), soft_wrap=True)
 
     def _line(self) -> str:
         now, watch = self._watch.samples[-1], self._watch
         return (
             f"arrivals {watch.rate('arrived'):5.0f}/s  accepted {watch.rate('accepted'):5.0f}/s"
             f"  backlog {now.backlog:5}  drained {watch.rate('released'):5.0f}/s"
-            f"  left {now.stock - now.sold:5}"
+            f"  left {now.stock - now.sold - now.held:5}"
+            + (f"  held {now.held:5}  in line {now.waiting:5}" if self._watch.holds else "")
         )
 
     def _picture(self) -> Group:
@@ -60,8 +61,20 @@ class LiveView:
                 f"/s of {watch.drain_rate:,}",
                 "magenta",
             ),
-            ("stock left", now.stock - now.sold, max(now.stock, 1), f" of {now.stock:,}", "blue"),
+            (
+                "stock left",
+                now.stock - now.sold - now.held,
+                max(now.stock, 1),
+                f" of {now.stock:,}",
+                "blue",
+            ),
         ]
+        if watch.holds:
+            rows[-1:] = [
+                ("sold", now.sold, max(now.stock, 1), f" of {now.stock:,}", "blue"),
+                ("held", now.held, max(now.stock, 1), f" of {now.stock:,}", "cyan"),
+                ("in line", now.waiting, max(now.stock, 1), " orders", "yellow"),
+            ]
         for name, value, limit, unit, colour in rows:
             bar = ProgressBar(limit, min(value, limit), width=40, complete_style=colour,
                               finished_style=colour)  # fmt: skip

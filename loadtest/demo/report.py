@@ -14,13 +14,18 @@ from flashsale.audit.history import OrderAttempt, read_history
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Outcome
 from flashsale.ledger import Books, Journey
+from flashsale.ledger.holdings import Decided
+from loadtest.demo import holds
 
 _MOST_ERRORS_SHOWN = 5
 _CALM_RATE = 100
 
 
-class Report(msgspec.Struct):
-    """The figures of a sale. Rates are orders a second; `broken` lists the broken promises."""
+class Report(msgspec.Struct, omit_defaults=True):
+    """The figures of a sale. Rates are orders a second; `broken` lists the broken promises.
+
+    `holds` is there if orders are held for a payment.
+    """
 
     offered: int
     offered_rate_peak: int
@@ -42,6 +47,7 @@ class Report(msgspec.Struct):
     one_after_the_other_ms: dict[str, float]
     effects_missing: int
     broken: list[str]
+    holds: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,10 @@ class Evidence:
     service_seconds: Mapping[str, float]
     calm_service_seconds: Mapping[str, float]
     journeys: Sequence[Journey]
+    held: Sequence[Decided] = ()
+    """The orders with all states that they were in, if the sale has holds."""
+    overdue: int = 0
+    """How many holds should have ended."""
 
 
 def orders_sent(folder: Path) -> list[OrderAttempt]:
@@ -75,7 +85,8 @@ def judge(evidence: Evidence) -> Report:
     refused = Counter(entry.problem for entry in history if entry.status in (409, 429, 503))
     statuses = Counter(outcome.status for outcome in outcomes.values())
     rejected = Counter(str(o.reason) for o in outcomes.values() if o.status is Status.REJECTED)
-    after_sale = _after_sale(journeys)
+    # With holds it would be the time that shoppers take to pay.
+    after_sale = {} if evidence.held else _after_sale(journeys)
     spike, calm = evidence.service_seconds, evidence.calm_service_seconds
     report = Report(
         offered=len(history),
@@ -102,12 +113,14 @@ def judge(evidence: Evidence) -> Report:
         effects_missing=len(evidence.service_seconds) * statuses[Status.CONFIRMED]
         - sum(journey.services for journey in journeys),
         broken=list(evidence.books.wrong),
+        holds=holds.figures(evidence.held) if evidence.held else {},
     )
     for count, words in (
         (report.oversold, "items sold over the stock"),
         (report.lost, "accepted orders lost"),
         (max(0, report.drain_rate_max_1s - report.drain_rate_limit), "orders over the limit"),
         (report.failed, "orders in the dead queue"),
+        (evidence.overdue, "holds that should have ended"),
         (report.effects_missing, "effects of services missing"),
         (report.client_errors, "requests without a proper answer"),
         (int(not history), "load test without an order: it did not run"),
@@ -144,6 +157,8 @@ def print_report(report: Report, console: Console) -> None:
     table.add_row("accepted (202)", f"{report.accepted:,}")
     for problem, count in sorted(report.refused.items()):
         table.add_row(f"  refused: {problem}", f"{count:,}")
+    for row in holds.lines(report.holds) if report.holds else ():
+        table.add_row(*row)
     table.add_row("confirmed", f"{report.confirmed:,}")
     for reason, count in sorted(report.rejected.items()):
         table.add_row(f"  rejected: {reason}", f"{count:,}")

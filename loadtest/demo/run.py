@@ -10,10 +10,11 @@ import msgspec
 from rich.console import Console
 
 from flashsale.ledger import LedgerError
+from flashsale.messages.standard_webhooks import new_secret
 from flashsale.runtime.process import fail
 from flashsale.runtime.settings import PREFIX, Settings, SettingsError, load_settings
 from loadtest.demo.chart import draw
-from loadtest.demo.report import Report, print_report
+from loadtest.demo.report import print_report
 from loadtest.demo.sale import Spike, run_sale
 from loadtest.demo.stack import start_stack
 from loadtest.processes import ProcessFailed
@@ -38,7 +39,8 @@ def run_demo(plan: Plan, overrides: Mapping[str, str]) -> int:
     try:
         with ExitStack() as exits:
             folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="flashsale-")))
-            settings = own_settings(folder, **overrides)
+            payments = {"payment_secret": new_secret()} if plan.spike.holds else {}
+            settings = own_settings(folder, **overrides, **payments)
             stack = start_stack(exits, settings, folder, slow_services(folder))
             outcome = run_sale(plan.spike, settings, stack, folder, console)
     except (SettingsError, ProcessFailed, LedgerError) as error:
@@ -73,6 +75,6 @@ def slow_services(folder: Path) -> dict[str, str]:
     return {f"{PREFIX}MAIL_FOLDER": str(folder / "mail"), **latencies}
 
 
-def write_report(report: Report, file: Path) -> None:
+def write_report(report: msgspec.Struct, file: Path) -> None:
     """Write the report as JSON."""
     file.write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from flashsale.domain.order_states import Status
 from flashsale.domain.sales import Sale
 from flashsale.ledger import open_ledger
 from flashsale.runtime.settings import Settings
+from loadtest.demo import holds
 from loadtest.demo.live_view import LiveView
 from loadtest.demo.report import Evidence, Report, judge, orders_sent
 from loadtest.demo.watch import Watch
@@ -36,6 +37,8 @@ class Spike:
     seconds: int
     rate: int
     stock: int | None = None
+    holds: bool = False
+    """Whether an order holds its item until it is paid."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,26 @@ def run_sale(
 ) -> Outcome:
     """Run a sale with a new sku. Raises `ProcessFailed` if Locust can't run."""
     sku = f"demo-{time.time_ns() // 1_000_000:x}"
-    sold_within = spike.seconds * _SHARE_OF_SPIKE_UNTIL_SOLD
-    stock = spike.stock or max(1, round(settings.drain_rate * sold_within))
-    asyncio.run(_create(settings.database_url, Sale(sku, stock)))
+    share = holds.SHARE_OF_SPIKE_UNTIL_HELD if spike.holds else _SHARE_OF_SPIKE_UNTIL_SOLD
+    stock = spike.stock or max(1, round(settings.drain_rate * spike.seconds * share))
+    sale = holds.sale_with_holds(sku, stock) if spike.holds else Sale(sku, stock)
+    asyncio.run(_create(settings.database_url, sale))
     where = "embedded broker and database" if settings.embedded else "RabbitMQ and the database"
     console.print(
         f"A sale of {stock:,} items: {_BASE_RATE} orders a second, then {spike.rate:,} for"
         f" {spike.seconds} s, then {_BASE_RATE} again. {where.capitalize()},"
         f" queue of {settings.queue_max_length:,}, drain of {settings.drain_rate:,}/s."
     )
-    watch = Watch(stack.ports, sku, settings.queue_max_length, settings.drain_rate)
-    with LiveView(watch, console) as view, _shoppers(spike, stack, sku, folder) as shoppers:
+    if spike.holds:
+        console.print(
+            f"An order holds its item for {holds.HOLD_SECONDS} s: some shoppers pay, some fail to,"
+            f" some leave, and some are late. {sale.waitlist:,} may wait for an item that is freed."
+        )
+    watch = Watch(
+        stack.ports, sku, settings.queue_max_length, settings.drain_rate, holds=spike.holds
+    )
+    load = holds.load_with_holds(settings) if spike.holds else {}
+    with LiveView(watch, console) as view, _shoppers(spike, stack, sku, folder, load) as shoppers:
         if cores is not None:
             cores.follow("shoppers", shoppers.pid)
         calm: dict[str, float] = {}
@@ -96,6 +108,8 @@ def run_sale(
             if time.monotonic() > deadline:
                 break
             time.sleep(_SAMPLE_SECONDS)
+        if spike.holds:
+            asyncio.run(holds.holds_ended(settings, watch, view.show))
         console.print("Every order is decided. Waiting for the services.")
         asyncio.run(_services_done(settings, sku))
         time.sleep(1)  # the gateway updates its metrics of backlog and stock
@@ -140,7 +154,7 @@ async def _create(url: str, sale: Sale) -> None:
 
 
 def _shoppers(
-    spike: Spike, stack: Stack, sku: str, folder: Path
+    spike: Spike, stack: Stack, sku: str, folder: Path, load: Mapping[str, str]
 ) -> contextlib.AbstractContextManager[Process]:
     return process(
         [
@@ -157,6 +171,7 @@ def _shoppers(
             "FLASHSALE_LOAD_SPIKE": str(spike.rate),
             "FLASHSALE_LOAD_SECONDS": str(spike.seconds),
             "FLASHSALE_LOAD_HISTORY": str(folder),
+            **load,
         },
     )
 
@@ -169,16 +184,19 @@ async def _judge(
 ) -> Report:
     async with open_ledger(settings.database_url, settings.database_schema) as ledger:
         sale = next(sale for sale in await ledger.sales() if sale.sku == watch.sku)
+        outcomes = await ledger.outcomes(watch.sku)
         evidence = Evidence(
             history=history,
-            outcomes=await ledger.outcomes(watch.sku),
+            outcomes=outcomes,
             books=await ledger.audit(),
-            stock=sale.stock,
+            stock=sale.stock or 0,
             sold=sale.sold,
             drain_rate_limit=settings.drain_rate,
             drain_rate_max_1s=max(sample.released_max_1s for sample in watch.samples),
             calm_service_seconds=took[0],
             service_seconds=took[1],
             journeys=await ledger.effects.journeys(watch.sku),
+            held=(await ledger.holdings([watch.sku])).orders if sale.hold_seconds else (),
+            overdue=holds.overdue(outcomes.values(), time.time()),
         )
     return judge(evidence)

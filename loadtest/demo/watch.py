@@ -21,16 +21,22 @@ class Sample:
     backlog: int
     stock: int
     sold: int
+    held: int = 0
+    waiting: int = 0
 
 
 @dataclass
 class Watch:
-    """Samples of a sale, from the metrics of its processes. `drain_rate` is the limit."""
+    """Samples of a sale, from the metrics of its processes. `drain_rate` is the limit.
+
+    `holds` is whether its orders are held for a payment.
+    """
 
     ports: Sequence[int]
     sku: str
     backlog_limit: int
     drain_rate: int
+    holds: bool = False
     samples: list[Sample] = field(default_factory=list)
 
     def sample(self) -> Sample:
@@ -65,6 +71,8 @@ class Watch:
             backlog=level("flashsale_backlog_orders"),
             stock=level("flashsale_sale_stock_items", self.sku),
             sold=level("flashsale_sale_sold_items", self.sku),
+            held=level("flashsale_sale_held_items", self.sku),
+            waiting=level("flashsale_sale_waiting_orders", self.sku),
         )
         self.samples.append(sample)
         return sample

@@ -48,6 +48,7 @@ class Connections:
         """Close all connections, without waiting for answers."""
         self._limit = 0
         self._waiting.clear()
+        self._idle.clear()
         for task in self._opening:
             task.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)

@@ -16,60 +16,19 @@ import random
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 import uvloop
 
 from loadtest.load.connections import Connections
-
-# Upper bounds for every load.
-MOST_REQUESTS = 1_000_000
-MOST_SECONDS = 300
-MOST_CONNECTIONS = 4_096
+from loadtest.load.shapes import Load, Shape
 
 # The resolution of an event loop's timers.
 _TICK_SECONDS = 0.001
 
 _PERCENTILES = {"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9, "max": 100}
-
-
-@dataclass(frozen=True)
-class Load:
-    """The load: `rate` requests a second for `seconds`, at even or exponential (`poisson`) gaps.
-
-    `patience` is the time to wait for answers after the last request, in seconds. The same `seed`
-    gives the same gaps.
-    """
-
-    rate: float
-    seconds: float
-    connections: int = 512
-    patience: float = 5.0
-    poisson: bool = False
-    seed: int = 0
-
-    def schedule(self) -> list[float]:
-        """Return the due time of each request in seconds. Raises `ValueError` over a bound."""
-        for value, limit, name in (
-            (self.rate * self.seconds, MOST_REQUESTS, "requests"),
-            (self.seconds + self.patience, MOST_SECONDS, "seconds"),
-            (self.connections, MOST_CONNECTIONS, "connections"),
-        ):
-            if not 0 < value <= limit:
-                raise ValueError(f"{value:,.0f} {name}: must be more than 0 and at most {limit:,}")
-        if not self.poisson:
-            count = round(self.rate * self.seconds)
-            return [number / self.rate for number in range(count)]
-        return list(self._arrivals())
-
-    def _arrivals(self) -> Iterator[float]:
-        chance = random.Random(self.seed)
-        moment = chance.expovariate(self.rate)
-        while moment < self.seconds:
-            yield moment
-            moment += chance.expovariate(self.rate)
 
 
 @dataclass(frozen=True)
@@ -93,8 +52,25 @@ class Outcome:
     cpu_seconds: float
 
 
-async def open_loop(url: str, load: Load, requests: Sequence[bytes]) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One request. Moments are in seconds of the monotonic clock.
+
+    `status` is 0 if the connection broke or no answer came; `seconds` count from `due`.
+    """
+
+    due: float
+    sent: float
+    status: int
+    seconds: float
+
+
+async def open_loop(
+    url: str, load: Shape, requests: Sequence[bytes], attempts: list[Attempt] | None = None
+) -> Outcome:
     """Send each request when it is due; there must be one for each moment of the schedule.
+
+    If there is a list of `attempts`, each request is appended to it.
 
     Raises `ValueError` if the load is over a bound or the URL is not of this machine, and `OSError`
     if nothing listens there.
@@ -111,6 +87,8 @@ async def open_loop(url: str, load: Load, requests: Sequence[bytes]) -> Outcome:
     await connections.open_one()  # fail before the clock runs if nothing listens
     try:
         await run.through(connections, load.patience)
+        if attempts is not None:
+            attempts += run.attempts()
         return run.outcome(connections, time.process_time() - cpu)
     finally:
         await connections.close()
@@ -124,7 +102,7 @@ class _Run:
         self._requests = requests
         self._late: list[float] = []
         self._latency: list[float | None] = [None] * len(schedule)
-        self._statuses: Counter[int] = Counter()
+        self._status = [0] * len(schedule)
         self._unanswered = len(schedule)
         self._clock = time.monotonic  # uvloop's own clock has a resolution of milliseconds
         self._start = self._end = 0.0
@@ -159,21 +137,39 @@ class _Run:
     def answered(self, number: int, status: int) -> None:
         """Record an answer; status 0 means that the connection broke."""
         self._latency[number] = self._clock() - self._start - self._schedule[number]
-        self._statuses[status] += 1
+        self._status[number] = status
         self._unanswered -= 1
         if not self._unanswered:
             self._done.set()
 
-    def outcome(self, connections: Connections, cpu_seconds: float) -> Outcome:
-        """Return the figures of the run."""
-        latency = [
+    def attempts(self) -> list[Attempt]:
+        """Return the requests that were sent."""
+        # A run that ended early has sent fewer than were due.
+        return [
+            Attempt(self._start + due, self._start + due + late, status, seconds)
+            for due, late, status, seconds in zip(
+                self._schedule, self._late, self._status, self._seconds(), strict=False
+            )
+        ]
+
+    def _seconds(self) -> list[float]:
+        return [
             max(0.0, self._end - due) if taken is None else taken
             for taken, due in zip(self._latency, self._schedule, strict=True)
         ]
-        answered = self._statuses.total() - self._statuses[0]
+
+    def outcome(self, connections: Connections, cpu_seconds: float) -> Outcome:
+        """Return the figures of the run."""
+        latency = self._seconds()
+        statuses = Counter(
+            status
+            for status, taken in zip(self._status, self._latency, strict=True)
+            if taken is not None
+        )
+        answered = statuses.total() - statuses[0]
         return Outcome(
             sent=len(self._late),
-            statuses=dict(sorted(self._statuses.items())),
+            statuses=dict(sorted(statuses.items())),
             unanswered=self._unanswered,
             answered_per_second=round(answered / self._end, 1),
             seconds=round(self._end, 3),
@@ -194,14 +190,23 @@ def percentiles_ms(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
+def customers(count: int) -> list[str]:
+    """Return the names of as many customers, of which no other run has one."""
+    run = random.randrange(16**8)
+    return [f"c-{run:08x}-{number}" for number in range(count)]
+
+
 def orders(url: str, sku: str, count: int) -> list[bytes]:
     """Return requests for one item each, with a customer and a key of their own."""
+    return orders_of(url, sku, customers(count))
+
+
+def orders_of(url: str, sku: str, names: Sequence[str]) -> list[bytes]:
+    """Return a request for one item of each customer, whose name is the key as well."""
     parts = urlsplit(url)
     head = f"POST {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
-    run = random.randrange(16**8)
     found = []
-    for number in range(count):
-        customer = f"c-{run:08x}-{number}"
+    for customer in names:
         body = json.dumps({"sku": sku, "customer_id": customer, "quantity": 1})
         found.append(
             f"{head}Content-Type: application/json\r\nIdempotency-Key: {customer}\r\n"

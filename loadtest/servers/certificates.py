@@ -30,14 +30,17 @@ class Authority:
             *("-out", self.root.certificate),
         )
 
-    def issue(self, name: str, alternative: str = "") -> Certificate:
-        """Make a certificate of that common name, for a host such as `DNS:localhost`."""
+    def issue(self, name: str, alternative: str = "", days: int = 2) -> Certificate:
+        """Make a certificate of that common name, for a host such as `DNS:localhost`.
+
+        It is valid for so many days; one with -1 has expired.
+        """
         made = Certificate(self._folder / f"{name}.crt", self._folder / f"{name}.key")
         request, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
         extensions.write_text(f"subjectAltName = {alternative}\n" if alternative else "")
         _openssl("req", *_new_key(made), "-subj", f"/CN={name}", "-out", request)
         _openssl(
-            *("x509", "-req", "-in", request, "-days", "2", "-extfile", extensions),
+            *("x509", "-req", "-in", request, "-days", str(days), "-extfile", extensions),
             *("-CA", self.root.certificate, "-CAkey", self.root.key, "-CAcreateserial"),
             *("-out", made.certificate),
         )

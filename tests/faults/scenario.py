@@ -2,11 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -38,6 +39,8 @@ class Scenario:
     """Whether it is one for every `make test`."""
     rate: float = 50.0
     """Orders a second that are new."""
+    shoppers: Mapping[str, Any] = field(default_factory=dict)
+    """What else is to be so of the `Crowd`."""
     small_disk: bool = False
     """Whether broker and database are its own, each on a small disk that can be filled."""
     image_disks: bool = False
@@ -102,7 +105,7 @@ async def play(
     stand = Stand(scenario.layout, broker, database, folder, seed)
     async with AsyncExitStack() as exits:
         await exits.enter_async_context(stand.open())
-        crowd = stand.crowd(rate=scenario.rate)
+        crowd = stand.crowd(rate=scenario.rate, **scenario.shoppers)
         enough = asyncio.Event()
         async with asyncio.TaskGroup() as shoppers:
             shoppers.create_task(crowd.come(enough), name="shoppers")

@@ -8,7 +8,12 @@ import re
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+)
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,13 +35,16 @@ from loadtest.processes import Process, get
 from loadtest.servers import PgBouncer, PoolMode, PostgresServer, RabbitNode, free_port, pgbouncer
 from tests.conftest import unique
 from tests.faults.linked import LinkedCluster
-from tests.faults.observed import HISTORY, POINT
+from tests.faults.observed import GRACE, HISTORY, POINT
 from tests.faults.proxy import Proxy, proxy
 from tests.faults.shoppers import Crowd
 from tests.processes import process
 
 ROOT = Path(__file__).parents[2]
 SERVICES = ("loyalty", "mail", "ranking")
+
+GRACE_SECONDS = 2.0
+"""How long holds go on after their end."""
 
 _ACTIVE = "is active"
 _READY_SECONDS = 60.0
@@ -53,6 +61,8 @@ class Layout:
     consumers: int = 1
     services: int = 0
     stock: int = 300
+    holds: Mapping[str, int | bool] = field(default_factory=dict)
+    """The terms of holds of the sale of tvs, if it has some."""
     pooler: PoolMode | None = None
     """The mode of a PgBouncer that the processes connect to the database through."""
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -102,6 +112,7 @@ class Stand:
         self.history = folder / "history"
         self.history.mkdir()
         self._ports: dict[str, int] = {}
+        self._exits = AsyncExitStack()
         self._engine: AsyncEngine | None = None
         self._running: dict[str, tuple[ExitStack, Process]] = {}
         self._lines = (self.history / "shoppers.jsonl").open("ab", buffering=0)
@@ -122,6 +133,7 @@ class Stand:
         environment = {
             "PYTHONPATH": str(ROOT),
             HISTORY: str(self.history / f"{name}.jsonl"),
+            GRACE: str(GRACE_SECONDS),
             **({POINT: point} if point else {}),
             **{
                 f"FLASHSALE_{key.upper()}": value
@@ -165,10 +177,24 @@ class Stand:
             lambda: not self.process(name).running, f"the end of {name}", _DIED_SECONDS
         )
 
+    async def killed_itself(self, name: str) -> None:
+        """Wait until a process has died at the point that it was started with."""
+        await self.died(name)
+        code = self.process(name).wait()
+        assert code == -signal.SIGKILL, f"{name} ended by itself, with {code}\n{self.logs()}"
+
     async def again(self, name: str, **settings: str) -> None:
         """Start a process that has died or was killed once more, as its supervisor would."""
         await self.stop(name)
         await self.start(name, **settings)
+
+    def adopt(self, name: str, exits: ExitStack, running: Process) -> None:
+        """Take over a process of a scenario, so that it can be signalled, and ends at the end."""
+        self._running[name] = exits, running
+
+    async def enter(self, context: AbstractAsyncContextManager[Proxy]) -> Proxy:
+        """Enter the context of a scenario's own link until the end."""
+        return await self._exits.enter_async_context(context)
 
     async def stop(self, name: str) -> None:
         """Stop a process in good order."""
@@ -339,9 +365,11 @@ class Stand:
         self.database.create_database(self.database_name)
         async with open_ledger(self.database_url) as ledger:
             await ledger.migrate()
-            await ledger.create_sale(Sale("tv", self.layout.stock, customer_limit=3))
+            terms: Any = self.layout.holds
+            await ledger.create_sale(Sale("tv", self.layout.stock, customer_limit=3, **terms))
             await ledger.create_sale(Sale("radio", 1_000_000))
         async with AsyncExitStack() as exits:
+            self._exits = exits
             exits.callback(self._lines.close)
             if self.layout.pooler is not None:
                 pooler = pgbouncer(self.database_url, self.layout.pooler)

@@ -16,10 +16,12 @@ from tests.faults.scenarios import (  # noqa: F401 they register themselves
     database,
     disk,
     gateway,
+    holds,
     mail,
     operator,
     power,
     service,
+    sink,
     slow_database,
     stock,
 )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_PRODUCT = "flashsale", "gateway", "consumer"
+PRODUCT = "flashsale", "gateway", "consumer"
 _EPOCH = 1_800_000_000.0
 
 
@@ -15,6 +15,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.stepped = 0.0
+        """How far somebody has set the wall clock ahead, in seconds."""
 
     def monotonic(self) -> float:
         return self.now
@@ -23,7 +25,7 @@ class Clock:
         return self.now
 
     def time(self) -> float:
-        return _EPOCH + self.now
+        return _EPOCH + self.now + self.stepped
 
 
 class Sleep:
@@ -48,7 +50,7 @@ def _replaced(name: str, original: object, stand_in: object) -> Iterator[None]:
     modules = [
         module
         for full_name, module in sys.modules.items()
-        if full_name.partition(".")[0] in _PRODUCT and getattr(module, name, None) is original
+        if full_name.partition(".")[0] in PRODUCT and getattr(module, name, None) is original
     ]
     for module in modules:
         vars(module)[name] = stand_in

@@ -7,11 +7,14 @@ from typing import Literal, Protocol
 
 from flashsale.domain.audit_entries import PROGRAM, Author
 from flashsale.domain.controls import Controls
+from flashsale.domain.holds.rule import Allowance
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, Verdict
+from flashsale.domain.steady_clock import ClockReading
 from flashsale.ledger import (
     DrainLease,
+    Due,
     Leases,
     LedgerBusy,
     LedgerRefused,
@@ -20,8 +23,8 @@ from flashsale.ledger import (
     Sales,
     Sink,
 )
-from flashsale.ledger.drain_port import BeforeCommit, at_once
-from tests.model.expected import Expected
+from flashsale.ledger.drain_port import NOTHING_ELSE, BeforeCommit, at_once
+from tests.model.expected import DrainTime, Expected
 
 LedgerFault = Literal[
     "busy",
@@ -30,10 +33,12 @@ LedgerFault = Literal[
     "drain dies before commit",
     "drain dies after commit",
     "drain dies after ack",
+    "payment lost before commit",
+    "payment lost after commit",
 ]
 
 
-class SaleLedger(Sales, Orders, Leases, Protocol):
+class SaleLedger(Sales, Orders, Leases[DrainLease], Protocol):
     """As much of a ledger as gateways and drains need."""
 
 
@@ -99,11 +104,18 @@ class FaultyLease:
     def kept_rate(self, rate: float | None) -> None:
         self._lease.kept_rate = rate
 
+    @property
+    def clock_reading(self) -> ClockReading | None:
+        return self._lease.clock_reading
+
     def open_sink(self, before_commit: BeforeCommit = at_once) -> "FaultySink":
         return FaultySink(self._lease.open_sink(before_commit), self._ledger)
 
     async def touch(self) -> None:
         await self._lease.touch()
+
+    async def due(self, now: float, most: int) -> Due:
+        return await self._lease.due(now, most)
 
 
 class FaultySink:
@@ -120,9 +132,11 @@ class FaultySink:
         now: float,
         replayed: Sequence[str] = (),
         traceparents: Mapping[str, str] | None = None,
+        allowance: Allowance = NOTHING_ELSE,
     ) -> Verdict:
         ledger = self._ledger
-        ledger.expected.released(ledger.now(), len(batch))
+        released = len(batch) + allowance.due + allowance.replaced
+        ledger.expected.released(ledger.now(), released)
         await asyncio.sleep(0)  # on its way there
         match ledger.befalls("busy", "lost before commit", "drain dies before commit"):
             case "busy":
@@ -133,8 +147,9 @@ class FaultySink:
                 await ledger.die()
         if ledger.unwritable and self._refuses(batch, replayed):
             raise LedgerRefused("value out of range")
-        verdict = await self._sink.sell(batch, now, replayed, traceparents)
-        ledger.expected.committed(batch, replayed, verdict, ledger.now())
+        verdict = await self._sink.sell(batch, now, replayed, traceparents, allowance)
+        drain = DrainTime(now, allowance.due)
+        ledger.expected.committed(batch, replayed, verdict, ledger.now(), drain)
         match ledger.befalls("lost after commit", "drain dies after commit"):
             case "lost after commit":
                 raise LedgerUnavailable("connection reset")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -58,11 +58,13 @@ ARGUMENTS: dict[str, Sequence[Any]] = {}
 """What each rule may be given, by its name."""
 
 
-def step(arguments: Sequence[T]) -> Callable[[Rule[T]], Rule[T]]:
+def step(
+    arguments: Sequence[T], rules: dict[str, Sequence[Any]] = ARGUMENTS
+) -> Callable[[Rule[T]], Rule[T]]:
     """A rule that is given one of these, of which the first is the simplest."""
 
     def decorate(function: Rule[T]) -> Rule[T]:
-        ARGUMENTS[function.__name__] = arguments
+        rules[function.__name__] = arguments
         return rule(of=st.sampled_from(arguments))(function)
 
     return decorate
@@ -73,15 +75,24 @@ class SaleMachine(RuleBasedStateMachine):
 
     steps = 0
     """How many were played, in all examples."""
+    arguments: ClassVar = ARGUMENTS
+    """The rules, and what each may be given."""
 
     @initialize(seed=st.integers(0, 2**16), offer=st.sampled_from(OFFERS))
     def open_shop(self, seed: int, offer: tuple[int, int | None]) -> None:
         random.seed(seed)  # the product's jitter
         CLOCK.now = 0.0
-        # The second sale begins soon, and is over after a while.
+        CLOCK.stepped = 0.0
+        self.shop = self.make_shop(self.sales(offer), seed)
+
+    def sales(self, offer: tuple[int, int | None]) -> Sequence[Sale]:
+        """The sales. The second one begins soon, and is over after a while."""
         at = CLOCK.time()
-        sales = [Sale("phone", 2, 0, None, at + 1.5, at + 8), Sale("tv", offer[0], 0, offer[1])]
-        self.shop = Shop(self.books(sales), sales, [UNWRITABLE], CLOCK, seed)
+        return [Sale("phone", 2, 0, None, at + 1.5, at + 8), Sale("tv", offer[0], 0, offer[1])]
+
+    def make_shop(self, sales: Sequence[Sale], seed: int) -> Shop:
+        """The shop with these sales."""
+        return Shop(self.books(sales), sales, [UNWRITABLE], CLOCK, seed)
 
     def books(self, sales: Sequence[Sale]) -> Books:
         """The ledger of this machine, with these sales."""

@@ -37,7 +37,7 @@ def search(
 def walk(machine: type[SaleMachine], seeds: Iterable[int], steps: int = 300) -> None:
     """Play the walk of each seed; raises at the first that fails, made small."""
     for seed in seeds:
-        walked = draw_walk(seed, steps)
+        walked = draw_walk(seed, steps, machine)
         if walked.play(machine) is not None:
             small = made_small(walked, machine)
             lines = "\n".join(f"  {name}({of!r})" for name, of in small.steps)

@@ -10,11 +10,13 @@ from dataclasses import replace
 
 from flashsale.domain.audit_entries import PROGRAM, Author
 from flashsale.domain.controls import Controls
+from flashsale.domain.holds.rule import Allowance
 from flashsale.domain.order_ids import OrderId
 from flashsale.domain.order_states import Status
 from flashsale.domain.orders import Order, Outcome
 from flashsale.domain.sales import Sale, Verdict, decide
-from flashsale.ledger.drain_port import BeforeCommit, at_once
+from flashsale.ledger.drain_port import NOTHING_ELSE, BeforeCommit, at_once
+from flashsale.ledger.hold_port import Due
 from flashsale.messages.events import event_topic
 
 
@@ -57,12 +59,16 @@ class QuickLease:
         self._ledger = ledger
         self.controls = Controls()
         self.kept_rate: float | None = None
+        self.clock_reading = None
 
     def open_sink(self, before_commit: BeforeCommit = at_once) -> "QuickSink":
         return QuickSink(self._ledger)
 
     async def touch(self) -> None:
         """There is no session."""
+
+    async def due(self, now: float, most: int) -> Due:
+        return Due()
 
 
 class QuickSink:
@@ -78,6 +84,7 @@ class QuickSink:
         now: float,
         replayed: Sequence[str] = (),
         traceparents: Mapping[str, str] | None = None,
+        allowance: Allowance = NOTHING_ELSE,
     ) -> Verdict:
         ledger = self._ledger
         for order_id in map(OrderId, replayed):

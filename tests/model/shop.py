@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast, get_args
@@ -22,6 +23,7 @@ from flashsale.observability.gateway_metrics import GatewayMetrics
 from gateway.http.problems import kind_of
 from gateway.intake.accept_order import IntakeParts, OrderIntake
 from gateway.intake.earlier_attempts import EarlierAttempts
+from gateway.intake.full_queue import FullQueue
 from gateway.intake.refusals import Refusal
 from gateway.intake.retry_after import RetryAfter
 from gateway.state.announcements import AnnouncedState, Announcements
@@ -30,7 +32,7 @@ from gateway.state.backlog import Backlog
 from gateway.state.drain.known_controls import KnownControls
 from gateway.state.drain.known_drain import KnownDrain
 from gateway.state.ledger_lookup import LedgerLookup
-from gateway.state.orders import KnownOrders
+from gateway.state.orders import KnownOrder, KnownOrders
 from gateway.state.queue_position import QueuePosition
 from gateway.state.sales import KnownSales
 from gateway.state.stream_changes import StreamChanges
@@ -47,13 +49,25 @@ QUERIES = 10
 REMEMBERED_SECONDS = 900
 SECRET = b"a secret of all gateways"
 
+AFTER = {
+    "queued": {"waitlisted", "held", "expired", "confirmed", "rejected", "cancelled", "failed"},
+    "failed": {"waitlisted", "held", "expired", "confirmed", "rejected", "cancelled", "queued"},
+    "waitlisted": {"held", "expired", "confirmed", "rejected", "cancelled"},
+    "held": {"expired", "confirmed", "cancelled"},
+    "expired": {"confirmed", "cancelled"},
+    "confirmed": {"cancelled"},
+    "rejected": set[str](),
+    "cancelled": set[str](),
+}
+"""What shoppers may be told after each state."""
+
 _UNKNOWN = "broker-unavailable", "reset"
 _LONGEST_DRAIN_SECONDS = 60.0
 _ANNOUNCED_SECONDS = 0.1
 _NEWS_SECONDS = 4.0  # more than a gateway lets pass before it looks an overdue order up
 
 # Counters of a whole run, as to make them takes longer than a hundred steps.
-_gateway_metrics = GatewayMetrics()
+gateway_metrics = GatewayMetrics()
 _consumer_metrics = ConsumerMetrics()
 
 
@@ -74,8 +88,8 @@ class Books(Protocol):
     async def change(self, sale: Sale) -> None:
         """Give a sale other terms, as an operator might."""
 
-    async def rows(self) -> tuple[Mapping[OrderId, Outcome], Mapping[str, str]]:
-        """All orders by id, and the topics of all events."""
+    async def rows(self) -> tuple[Mapping[OrderId, Outcome], Counter[tuple[str, str]]]:
+        """All orders by id, and the number of events by order id and topic."""
 
     async def wrong(self) -> Sequence[str]:
         """What an audit finds wrong."""
@@ -98,6 +112,9 @@ class Gateway:
 
     intake: OrderIntake
     orders: KnownOrders
+    sales: KnownSales
+    drain: KnownDrain
+    announcements: Announcements
     tasks: list[asyncio.Task[None]]
     posts: dict[asyncio.Task[None], Attempt] = field(default_factory=dict)
     """Those that are not answered, but for the ones that ended just now."""
@@ -115,6 +132,8 @@ class Shop:
     """A sale and everything around it. Every method leaves tasks where they are."""
 
     new_order_id = staticmethod(_post_number)
+    expected: Expected
+    ledger: FaultyLedger
 
     def __init__(
         self,
@@ -127,8 +146,7 @@ class Shop:
         self.clock = clock
         self.loop = SeededLoop(clock, seed)
         self.books = books
-        self.expected = Expected(sales, RATE)
-        self.ledger = FaultyLedger(books.ledger, self.expected, clock.monotonic)
+        self._begin(books, sales)
         self.ledger.kill_drain = self._kill_drain
         self.ledger.unwritable = set(unwritable)
         self.topology = sale_topology("", QUEUE_LENGTH, "classic")
@@ -143,13 +161,19 @@ class Shop:
         self.gateways = [self._gateway(), self._gateway()]
         self.start_drain()
 
+    def _begin(self, books: Books, sales: Sequence[Sale]) -> None:
+        """Set what is expected, and the ledger."""
+        self.expected = Expected(sales, RATE)
+        self.ledger = FaultyLedger(books.ledger, self.expected, self.clock.monotonic)
+
     def _gateway(self) -> Gateway:
         changes, drain = StreamChanges(), KnownDrain(RATE)
         sales, queue_position = KnownSales(self.ledger, changes, drain.now), QueuePosition(drain)
         backlog = Backlog(self.broker, self.topology.orders, queue_position, changes)
         controls = KnownControls(UntouchedControls(), "sale", drain, changes)
         orders = KnownOrders(queue_position, 1000, REMEMBERED_SECONDS)
-        lookup = LedgerLookup(self.ledger, QUERIES, _gateway_metrics)
+        others = OtherGateways()
+        lookup = LedgerLookup(self.ledger, QUERIES, gateway_metrics)
         announcements = Announcements(
             self.broker,
             self.topology.outcomes,
@@ -160,11 +184,11 @@ class Shop:
                 drain,
                 controls,
                 ArrivalsBySecond(),
-                OtherGateways(),
+                others,
                 changes,
             ),
             lookup=lookup,
-            metrics=_gateway_metrics,
+            metrics=gateway_metrics,
         )
         parts = IntakeParts(
             self.broker,
@@ -176,6 +200,7 @@ class Shop:
                 orders, sales, queue_position, lookup, queries=QUERIES, seconds=REMEMBERED_SECONDS
             ),
             announcements,
+            FullQueue(announcements, others, refuses_late=False),
             RetryAfter(backlog, drain),
             drain.now,
         )
@@ -190,7 +215,8 @@ class Shop:
             announcements.sweep(),
             announcements.announce(),
         ]
-        return Gateway(intake, orders, [self.loop.create_task(task) for task in followed])
+        tasks = [self.loop.create_task(task) for task in followed]
+        return Gateway(intake, orders, sales, drain, announcements, tasks)
 
     # What shoppers do.
 
@@ -228,8 +254,7 @@ class Shop:
         request = refused.request
         match refused.answer:
             case "sold-out":
-                stock = self.expected.terms[request.sku].stock
-                assert self.expected.sold[request.sku] == stock, "refused, but not sold out"
+                assert self.expected.was_sold_out(request.sku), "refused, but not sold out"
             case "unknown-sku":
                 assert request.sku not in self.expected.terms
             case "key-reused":
@@ -259,11 +284,13 @@ class Shop:
             return
         told = at.told.get(order_id, "queued")
         # A failed order is decided after all if an operator has it tried again.
-        assert told in ("queued", "failed", known.status), f"{order_id} was {told}"
+        assert known.status in (told, *AFTER[told]), f"{order_id} was {told}"
         at.told[order_id] = str(known.status)
         if known.status not in ("queued", "failed"):
-            assert self.expected.states[order_id][0] == known.status
+            assert known.status in self.expected.past[order_id]
             decided = self.expected.decided_orders[order_id]
+            if known.status == "cancelled":
+                return  # while it was queued, perhaps, and before anybody read it
             assert (known.sku, known.quantity) == (decided.sku, decided.quantity), "not its order"
 
     # What befalls the shop.
@@ -414,7 +441,11 @@ class Shop:
                 known = gateway.orders.get(OrderId(attempt.order_id))
                 # A failed order that was tried again is looked up when somebody asks for it.
                 if known is not None and known.status != "failed":
-                    assert known.status == states[attempt.order_id][0]
+                    self._check_known(known, states[attempt.order_id][0])
+
+    def _check_known(self, known: KnownOrder, status: str) -> None:
+        """A gateway knows the state of an order."""
+        assert known.status == status
 
     def close(self) -> None:
         """End every task."""

@@ -26,7 +26,7 @@ from gateway.state.sales import KnownSales
 from tests.model.machine import SaleMachine
 from tests.model.playing import search
 from tests.model.quick_ledger import QuickSink
-from tests.model.walk import draw_walk, made_small
+from tests.model.walk import draw_walk, first_failure, made_small
 
 Patch = pytest.MonkeyPatch
 
@@ -45,28 +45,28 @@ def acks_before_the_commit(patch: Patch) -> None:
         latest[:] = [deliveries]
         return take(deliveries, at_most)
 
-    async def settling(drainer: DrainLoop, sink: Sink, batch: Sequence[Delivery]) -> Any:
+    async def settling(drainer: DrainLoop, sink: Sink, batch: Sequence[Delivery], due: int) -> Any:
         latest[0].ack_through(batch[-1])
-        return await settle(drainer, sink, batch)
+        return await settle(drainer, sink, batch, due)
 
     patch.setattr(EmbeddedDeliveries, "take", taking)
     patch.setattr(DrainLoop, "_settle", settling)
 
 
 def forgets_the_stock(patch: Patch) -> None:
-    refusal = flashsale.domain.sales._refusal
+    refusal = flashsale.domain.sales.refusal
 
     def generous(order: Any, sale: Any, remaining: int, holds: int) -> Reason | None:
         return refusal(order, sale, 1_000, holds)
 
-    patch.setattr(flashsale.domain.sales, "_refusal", generous)
+    patch.setattr(flashsale.domain.sales, "refusal", generous)
 
 
 def forgets_what_customers_hold(patch: Patch) -> None:
-    refusal = flashsale.domain.sales._refusal
+    refusal = flashsale.domain.sales.refusal
     patch.setattr(
         flashsale.domain.sales,
-        "_refusal",
+        "refusal",
         lambda order, sale, remaining, holds: refusal(order, sale, remaining, 0),
     )
 
@@ -138,7 +138,9 @@ def calls_it_sold_out_too_early(patch: Patch) -> None:
     patch.setattr(
         KnownSales,
         "update_sold",
-        lambda sales, sku, stock, sold: announced(sales, sku, stock, min(stock, sold + 1)),
+        lambda sales, told: announced(
+            sales, msgspec.structs.replace(told, sold=min(told.stock, told.sold + 1))
+        ),
     )
 
 
@@ -203,12 +205,10 @@ def test_a_walk_finds_a_product_that(
     defect: Callable[[Patch], None], monkeypatch: Patch, record_property: Callable[..., None]
 ) -> None:
     defect(monkeypatch)
-    for seed in SEEDS:
-        if draw_walk(seed, 300).play(SaleMachine) is not None:
-            name = defect.__name__.replace("_", " ")
-            record_property("machine", f"a product that {name}: walk {seed}")
-            return
-    pytest.fail("not found")
+    seed = first_failure(SEEDS, 300, SaleMachine)
+    assert seed is not None, "not found"
+    name = defect.__name__.replace("_", " ")
+    record_property("machine", f"a product that {name}: walk {seed}")
 
 
 def test_a_failing_walk_is_made_small(monkeypatch: Patch) -> None:

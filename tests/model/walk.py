@@ -1,10 +1,10 @@
 """The machine without Hypothesis: a walk of a seed, many steps a second, made small if it fails."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tests.model.machine import ARGUMENTS, OFFERS, SaleMachine
+from tests.model.machine import OFFERS, SaleMachine
 
 
 class Step(NamedTuple):
@@ -38,18 +38,25 @@ class Walk(NamedTuple):
 
 
 # Without orders, turns and time, the other rules have nothing to spoil.
-_OFTEN = {"post": 4, "take_turns": 6, "let_time_pass": 4}
+_OFTEN = {"post": 4, "take_turns": 6, "let_time_pass": 4, "reserve": 4, "pay": 3, "extend": 2}
 
 
-def draw_walk(seed: int, steps: int) -> Walk:
+def draw_walk(seed: int, steps: int, machine: type[SaleMachine] = SaleMachine) -> Walk:
     """The walk of this seed."""
     draw = random.Random(seed)
-    names = sorted(ARGUMENTS)
+    names = sorted(machine.arguments)
     # Some rules are left out, others come often: no two sales are alike in what goes wrong.
     weights = [_OFTEN.get(name, draw.choice([0, 0.5, 1, 2])) for name in names]
     rules = draw.choices(names, weights, k=steps)
-    drawn = [Step(name, draw.choice(ARGUMENTS[name])) for name in rules]
+    drawn = [Step(name, draw.choice(machine.arguments[name])) for name in rules]
     return Walk(seed, draw.choice(OFFERS), drawn)
+
+
+def first_failure(
+    seeds: Iterable[int], steps: int, machine: type[SaleMachine] = SaleMachine
+) -> int | None:
+    """The seed of the first walk on which a promise is broken."""
+    return next((s for s in seeds if draw_walk(s, steps, machine).play(machine) is not None), None)
 
 
 def made_small(walk: Walk, machine: type[SaleMachine]) -> Walk:

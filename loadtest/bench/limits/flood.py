@@ -9,7 +9,8 @@ from pathlib import Path
 
 import uvloop
 
-from loadtest.load.open_loop import Load, open_loop, orders
+from loadtest.load.open_loop import open_loop, orders
+from loadtest.load.shapes import Load
 from loadtest.processes import Samples, scrape
 
 _FLOOD_CONNECTIONS = 256

@@ -10,7 +10,8 @@ import uvloop
 from loadtest.bench.peers.contestants import CONTESTANTS, GATEWAY, Contestant
 from loadtest.bench.peers.testbed import SKU, SOLD_OUT_SKU, BenchTestbed
 from loadtest.load.closed_loop import ORDER, Answers, closed_loop
-from loadtest.load.open_loop import Load, Outcome, open_loop, orders
+from loadtest.load.open_loop import Outcome, open_loop, orders
+from loadtest.load.shapes import Load
 from loadtest.processes import Process
 
 OFFERED_RATE = 5_000

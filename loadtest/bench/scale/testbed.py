@@ -92,12 +92,14 @@ class Shop:
         """Publish so many orders, with the skus in turn, and wait for all confirms."""
         settings = load_settings(**self._settings)
         topology = topology_of(settings)
+        # Others than before: a customer who orders again gives the hold of the last order back.
+        run = next(_numbers)
         skus = itertools.cycle(self.skus)
         async with open_broker(settings.broker_url, topology, _PATIENCE_SECONDS) as broker:
             for first in range(0, count, _IN_FLIGHT):
                 now = time.time()
                 orders = [
-                    Order(random_order_id(), next(skus), f"c-{number}", 1, now)
+                    Order(random_order_id(), next(skus), f"c-{run}-{number}", 1, now)
                     for number in range(first, min(first + _IN_FLIGHT, count))
                 ]
                 await asyncio.gather(
@@ -122,20 +124,20 @@ class BenchTestbed:
     server: PostgresServer
     folder: Path
 
-    def shop(self, skus: int = 1) -> Shop:
-        """Create a sale of so many skus."""
+    def shop(self, skus: int = 1, hold_seconds: int | None = None) -> Shop:
+        """Create a sale of so many skus, whose orders hold their items for so long."""
         name = f"shop{next(_numbers)}"
         url = self.server.create_database(name)
         names = [f"sku-{number}" for number in range(skus)]
-        asyncio.run(_prepare(url, names))
+        asyncio.run(_prepare(url, names, hold_seconds))
         return Shop(self.node, url, self.server.dsn(name), self.folder, f"{name}.", names)
 
 
-async def _prepare(url: str, skus: list[str]) -> None:
+async def _prepare(url: str, skus: list[str], hold_seconds: int | None) -> None:
     async with open_ledger(url) as ledger:
         await ledger.migrate()
         for sku in skus:
-            await ledger.create_sale(Sale(sku, _STOCK))
+            await ledger.create_sale(Sale(sku, _STOCK, hold_seconds=hold_seconds))
 
 
 @contextmanager

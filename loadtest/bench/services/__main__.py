@@ -22,7 +22,7 @@ from loadtest.bench.results import RESULTS, print_figures
 from loadtest.processes import process
 from loadtest.servers import free_port, postgres, rabbitmq
 
-SERVICES = ("loyalty", "mail", "ranking")
+SERVICES = ("loyalty", "mail", "ranking", "webhook")
 _BATCH = 500
 _CUSTOMERS = 5_000
 _STEADY_RATE = 300

@@ -27,6 +27,10 @@ class Plan:
     queue_max_length: int = 2_000
     # Small enough that the gateway's memory of orders is full before growth is judged.
     status_orders: int = 10_000
+    # Orders a second of a client. All come once, but for the greedy one.
+    client_rate: float = 0.1
+    # Full early, too.
+    client_table: int = 10_000
 
     def schedule(self) -> Iterator[float]:
         """Yield the due times of a minute's orders. The last two seconds are for answers."""

@@ -69,6 +69,11 @@ def open_shop(plan: Plan, workers: int) -> Iterator[Shop]:
             "DRAIN_RATE": str(plan.drain_rate),
             "STATUS_ORDERS": str(plan.status_orders),
             "SHUTDOWN_SECONDS": "0",
+            # The load tells the address of each client, as a proxy does.
+            "TRUSTED_PROXIES": "127.0.0.0/8",
+            "CLIENT_RATE": str(plan.client_rate),
+            "CLIENT_BURST": "1",
+            "CLIENT_TABLE": str(plan.client_table),
         }
         parts = [Component(BROKER, node.processes), Component(DATABASE, database.processes)]
         for name in ("gateway", "consumer", "consumer 2", "services"):

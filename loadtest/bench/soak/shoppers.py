@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
+from ipaddress import IPv4Address
 
 from flashsale.domain.order_ids import OrderId, keyed_order_id
 from loadtest.load.connections import Connections
@@ -11,10 +12,18 @@ from loadtest.load.connections import Connections
 _CONNECTIONS = 512
 _PATIENCE_SECONDS = 10.0
 _TICK_SECONDS = 0.001
+# One order in so many is of the greedy client.
+_GREEDY_EVERY = 100
+_FIRST_ADDRESS = int(IPv4Address("10.0.0.0"))
+_GREEDY = "203.0.113.66"
 
 
 class Shoppers:
-    """The shoppers of one gateway on this machine, and the answers they got."""
+    """The shoppers of one gateway on this machine, and the answers they got.
+
+    Each order comes from an address of its own, but one in a hundred from the same one: the greedy
+    client, whose limit is to meet nobody else.
+    """
 
     def __init__(self, port: int, secret: str) -> None:
         """Send to this port. `secret` is the gateway's secret for order ids."""
@@ -26,6 +35,8 @@ class Shoppers:
         self.accepted: list[OrderId] = []
         self.statuses: Counter[int] = Counter()
         self.unanswered = 0
+        self.limited_by_mistake = 0
+        """The orders that were refused although their client sent no other one."""
 
     async def order(self, sku: str, schedule: Iterable[float]) -> None:
         """Send an order at each moment, in seconds from now; return once all are answered.
@@ -43,7 +54,7 @@ class Shoppers:
                 number = len(self._customers)
                 self._customers.append(customer := f"{sku}-{number}")
                 self._open += 1
-                connections.send(number, _request(self._port, sku, customer))
+                connections.send(number, _request(self._port, sku, customer, _address(number)))
             await self._until_quiet()
         finally:
             self.unanswered += self._open
@@ -64,14 +75,23 @@ class Shoppers:
         self._open -= 1
         if not self._open:
             self._quiet.set()
+        if status == 429 and _address(number) != _GREEDY:
+            self.limited_by_mistake += 1
         if status == 202:
             customer = self._customers[number]
             self.accepted.append(keyed_order_id(self._secret, customer, customer))
 
 
-def _request(port: int, sku: str, customer: str) -> bytes:
+def _address(number: int) -> str:
+    if number % _GREEDY_EVERY == 0:
+        return _GREEDY
+    return str(IPv4Address(_FIRST_ADDRESS + number))
+
+
+def _request(port: int, sku: str, customer: str, address: str) -> bytes:
     body = f'{{"sku": "{sku}", "customer_id": "{customer}", "quantity": 1}}'
     return (
         f"POST /orders HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
-        f"Idempotency-Key: {customer}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        f"Idempotency-Key: {customer}\r\nX-Forwarded-For: {address}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
     ).encode()

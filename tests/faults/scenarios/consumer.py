@@ -17,7 +17,7 @@ _TAKEOVER_SECONDS = 15.0
 
 async def _dies_at(stand: Stand, point: str) -> None:
     await stand.again("consumer-1", point=f"{point}:{stand.dice.randint(3, 12)}")
-    await stand.died("consumer-1")
+    await stand.killed_itself("consumer-1")
     await stand.again("consumer-1")
 
 

@@ -59,7 +59,7 @@ def opening(one: Contender) -> OpenQueue:
 
 
 async def take_some(queue: OrderQueue, count: int) -> list[Taken]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (taken := await queue.take(count)):
             await asyncio.sleep(0.01)
     return taken
@@ -71,7 +71,7 @@ async def test_orders_come_out_in_order_and_are_gone_when_acknowledged(queue: Or
     for body in bodies[:5]:
         await queue.publish(body)
     await asyncio.gather(*(queue.publish(body) for body in bodies[5:]))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await queue.depth() != 20:
             await asyncio.sleep(0.05)
     came: list[bytes] = []
@@ -83,7 +83,7 @@ async def test_orders_come_out_in_order_and_are_gone_when_acknowledged(queue: Or
     assert came[:5] == bodies[:5]
     assert sorted(came) == bodies
     assert await queue.take(7) == []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await queue.depth():
             await asyncio.sleep(0.05)
 
@@ -93,7 +93,7 @@ async def test_a_full_queue_refuses_and_takes_again_when_it_is_empty(
     one: Contender, queue: OrderQueue
 ) -> None:
     most = BOUND + (OVERSHOOT if one.name in ("rabbitmq_quorum", "postgresql_rows") else 0)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert BOUND <= await fill(queue) <= most
         with pytest.raises(Full):
             await queue.publish(order(0))

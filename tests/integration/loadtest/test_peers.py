@@ -25,7 +25,7 @@ def testbed(
 async def until_acknowledged(node: RabbitNode, queue: str) -> None:
     """Wait until nothing is in the queue, or in the hands of who consumes it."""
     listing = "list_queues", "--quiet", "--no-table-headers", "name", "messages"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while f"{queue}\t0" not in (await asyncio.to_thread(node.control, *listing)).splitlines():
             await asyncio.sleep(0.05)
 
@@ -50,7 +50,7 @@ async def test_a_peer_answers_once_its_order_is_in_the_queue_and_sells_it_once(
     database = await asyncpg.connect(testbed.dsn(peer))
     try:
         with testbed.consumer(peer, peer.paced, rate=2000):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while not (rows := await database.fetch("SELECT id, status FROM orders")):
                     await asyncio.sleep(0.05)
             # Who is stopped between its commit and its acknowledgement leaves the order there.

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import subprocess
 import sys
 import time
@@ -14,9 +15,11 @@ import pytest
 from aiohttp import web
 
 from flashsale.audit.history import OrderAttempt, StatusPoll, body_hash, read_history
+from flashsale.messages.standard_webhooks import new_secret, parse_secret, verify
 from loadtest.demo.report import orders_sent
 from loadtest.processes import own_environment
 
+SECRET = new_secret()
 LOCUSTFILE = Path(__file__).parents[3] / "loadtest/locustfile.py"
 
 
@@ -31,6 +34,9 @@ class Shop:
         self.loses_orders = False
         self.breaks = False
         self.seconds = 0.0
+        self.held: dict[str, float] = {}
+        self.hold_seconds: float | None = None
+        self.payments: list[tuple[str, float, dict[str, str]]] = []
         self._numbers = itertools.count()
 
     async def post(self, request: web.Request) -> web.Response:
@@ -51,9 +57,28 @@ class Shop:
         self.follows[order_id] += 1
         if self.loses_orders:
             return web.json_response({"type": "/problems/unknown-order"}, status=404)
+        if self.hold_seconds is not None:
+            return self._held(order_id)
         return web.json_response(
             {"status": "queued" if self.follows[order_id] == 1 else "confirmed"}
         )
+
+    def _held(self, order_id: str) -> web.Response:
+        if self.follows[order_id] == 1:
+            return web.json_response({"status": "queued"})
+        at = self.held.setdefault(order_id, time.monotonic())
+        left = max(0.0, at + (self.hold_seconds or 0.0) - time.monotonic())
+        return web.json_response({"status": "held", "expires_in_seconds": left})
+
+    async def pay(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        delivery = verify([parse_secret(SECRET)], request.headers, body, time.time())
+        payment = json.loads(body)
+        self.payments.append((delivery, time.monotonic(), payment))
+        if sum(seen == delivery for seen, _, _ in self.payments) == 1 and self.refuses_first:
+            return web.json_response({"type": "/problems/ledger-unavailable"}, status=503)
+        failed = payment["outcome"] == "failed"
+        return web.json_response({"result": "failed" if failed else "confirmed"})
 
     async def sale(self, _: web.Request) -> web.Response:
         self.looks += 1
@@ -66,6 +91,7 @@ async def serving(shop: Shop) -> AsyncIterator[str]:
     app.router.add_post("/orders", shop.post)
     app.router.add_get("/orders/{order_id}", shop.get)
     app.router.add_get("/sales/tv", shop.sale)
+    app.router.add_post("/payments", shop.pay)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -129,6 +155,41 @@ async def test_shoppers_look_order_come_back_and_follow(tmp_path: Path) -> None:
     assert "POST /orders (503 queue-full)" in stats
     assert "GET Location" in stats
     assert (tmp_path / "sale.html").exists()
+
+
+async def test_shoppers_pay_for_what_is_held_or_fail_or_leave_or_are_late(tmp_path: Path) -> None:
+    shop = Shop()
+    shop.hold_seconds = 1.0
+    code, history = await shopping(
+        shop, tmp_path, PAYMENT_SECRET=SECRET, AFTER="7",
+        PAY="0.25", FAIL="0.25", LATE="0.25", PAY_SECONDS="0.5", LATE_SECONDS="0.5",
+    )  # fmt: skip
+    assert code == 0
+    looks = [line for line in read_history([tmp_path]) if isinstance(line, StatusPoll)]
+    assert {look.state for look in looks} == {"queued", "held"}
+    # Each payment is signed, or the shop would have failed, and for an order that was held.
+    paid = {payment["order_id"]: (at, payment) for _, at, payment in shop.payments}
+    assert len(paid) == len(shop.payments)
+    assert paid.keys() < shop.held.keys() <= {entry.order_id for entry in history}
+    assert {payment["outcome"] for _, payment in paid.values()} == {"succeeded", "failed"}
+    late = [order for order, (at, _) in paid.items() if at > shop.held[order] + 1.4]
+    assert late
+    assert all(paid[order][1]["outcome"] == "succeeded" for order in late)
+    stats = (tmp_path / "sale_stats.csv").read_text()
+    assert "POST /payments (confirmed)" in stats
+    assert "POST /payments (failed)" in stats
+
+
+async def test_a_payment_that_may_not_be_taken_in_is_told_again(tmp_path: Path) -> None:
+    shop = Shop()
+    shop.hold_seconds, shop.refuses_first = 60.0, True
+    code, _ = await shopping(
+        shop, tmp_path, PAYMENT_SECRET=SECRET, PAY="1", PAY_SECONDS="0.2", AFTER="6"
+    )
+    assert code == 0
+    told = Counter((delivery, payment["payment_id"]) for delivery, _, payment in shop.payments)
+    assert 2 in told.values()
+    assert max(told.values()) == 2
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def test_a_minute_of_the_whole_shop_is_sampled_and_keeps_its_promises() -> None:
     assert soaked.broken == []
     assert soaked.passed
     assert soaked.sent == len(list(SHORT.schedule()))
+    assert soaked.statuses[429] > 0  # the client that sends too much
     assert 200 <= soaked.accepted == soaked.statuses[202] < soaked.sent
     sampled = {(one.process, one.what) for one in soaked.judged if one.levels}
     for process in ("gateway", "consumer", "consumer 2", "services"):

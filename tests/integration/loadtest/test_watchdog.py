@@ -18,7 +18,7 @@ from tests.conftest import unique
 
 ROOT = Path(__file__).parents[3]
 _VARIABLE = "TEST_WATCHDOG_FAMILY"
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
 _END_SECONDS = 60.0
 
 _SCRIPT = """

@@ -6,7 +6,8 @@ from itertools import pairwise
 import pytest
 
 from loadtest.load.connections import read_answer
-from loadtest.load.open_loop import Load, Outcome, open_loop, orders, percentiles_ms
+from loadtest.load.open_loop import Attempt, Outcome, open_loop, orders, percentiles_ms
+from loadtest.load.shapes import Load, SpikeShape
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -78,6 +79,27 @@ async def test_every_order_is_sent_once_under_its_own_key_and_answered() -> None
     assert outcome.sent == len(server.bodies) == len(server.keys) == len(set(server.bodies)) == 300
     assert outcome.statuses == {202: 300}
     assert outcome.unanswered == 0
+
+
+async def test_every_attempt_is_listed_with_its_answer() -> None:
+    attempts: list[Attempt] = []
+    shape = SpikeShape(rate=200, seconds=0.5, base=20, before=0.5, after=0.5)
+    async with a_server(Server("503 Service Unavailable")) as url:
+        await open_loop(url, shape, orders(url, "tv", len(shape.schedule())), attempts)
+    assert [each.status for each in attempts] == [503] * 120
+    assert all(each.sent >= each.due and each.seconds > 0 for each in attempts)
+    assert [each.due for each in attempts] == sorted(each.due for each in attempts)
+
+
+def test_a_spike_has_a_calm_before_and_after_it() -> None:
+    due = SpikeShape(rate=100, seconds=2, base=10, before=1, after=3).schedule()
+    counts = [sum(second <= moment < second + 1 for moment in due) for second in range(6)]
+    assert counts == [10, 100, 100, 10, 10, 10]
+
+
+def test_a_spike_over_a_bound_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 8,192"):
+        SpikeShape(rate=10, seconds=1, connections=10_000).schedule()
 
 
 async def test_a_stall_is_paid_by_every_request_that_was_due_in_it() -> None:

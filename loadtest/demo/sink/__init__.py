@@ -1,0 +1,1 @@
+"""`flashsale demo --sink`: the same spike at a shop, without and with the gateway in front."""
