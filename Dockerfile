@@ -25,6 +25,7 @@ RUN /opt/flashsale/bin/pip install --no-cache-dir --disable-pip-version-check \
 FROM ${BASE} AS load
 COPY --from=build-load /opt/flashsale /opt/flashsale
 COPY loadtest/locustfile.py /load/locustfile.py
+COPY loadtest/payers.py /load/loadtest/payers.py
 ENV PATH=/opt/flashsale/bin:$PATH
 USER 10001:10001
 ENTRYPOINT ["locust", "--locustfile", "/load/locustfile.py"]

@@ -1,5 +1,5 @@
 # Every target uses the .venv of the checkout, and makes it if it is missing or out of date.
-.PHONY: help demo test test-pythons test-image test-compose test-rabbitmq4 faults fuzz lint bench bench-status bench-services bench-peers bench-scale bench-brokers bench-limits audit-dependencies spike soak dashboards lock clean
+.PHONY: help demo test test-pythons test-image test-compose test-rabbitmq4 faults fuzz lint bench bench-status bench-services bench-peers bench-scale bench-brokers bench-limits bench-holds bench-sink audit-dependencies spike soak dashboards lock clean
 PYTHON ?=
 export PYTHON
 bin := .venv/bin
@@ -14,8 +14,8 @@ demo: ## run a whole sale on this machine; installs nothing outside the checkout
 
 test: lint ## run lint, type checks and all tests; ARGS="-k pacing" for some of them
 	@scripts/test-needs
-	@# One more than a machine of two cores has: half of the tests wait for processes or for time.
-	@$(bin)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
+	@# What the tests start fills two cores. More of them at once would take as long, and starve.
+	@$(bin)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 test-pythons: ## run all tests on Python 3.13, as in the image, and on 3.14; as root on Debian
 	@scripts/venv dev
@@ -102,6 +102,16 @@ bench-limits: ## measure what tokens and the limits of clients cost, and a flood
 	@scripts/venv dev
 	@scripts/test-needs wrk
 	@$(bin)/python -m loadtest.bench.limits $(ARGS)
+
+bench-holds: ## measure what holds cost: accepting, draining, ending them, memory; 5 minutes
+	@scripts/venv dev
+	@scripts/test-needs wrk
+	@$(bin)/python -m loadtest.bench.holds $(ARGS)
+
+bench-sink: ## measure the delivery of orders to a shop's order service, and kill it 20 times
+	@scripts/venv dev
+	@scripts/test-needs
+	@$(bin)/python -m loadtest.bench.sink $(ARGS)
 
 soak: ## run a spike each minute, for 10 minutes; fails if anything grows; ARGS="--minutes 60"
 	@scripts/venv dev

@@ -3,6 +3,8 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana.machine_room_drain import DRAIN_GRAPHS
+from grafana.machine_room_sink import SINK_GRAPHS
+from grafana.machine_room_webhooks import WEBHOOK_GRAPHS
 from grafana.panels import Graph, Query, Stat, board, quantiles, variable
 
 _HERE = '{instance=~"$instance"}'
@@ -126,6 +128,7 @@ def the_machine_room() -> Dashboard:
                 ],
             ),
             *DRAIN_GRAPHS,
+            *SINK_GRAPHS,
             Graph(
                 "Events",
                 "Events a second: published by the relay, and handled by each service.",
@@ -173,6 +176,7 @@ def the_machine_room() -> Dashboard:
                 "s",
                 quantiles("flashsale_service_seconds", ", service"),
             ),
+            *WEBHOOK_GRAPHS,
             Graph(
                 "Event loop lag",
                 "Delay by which the event loop of a process resumed a sleeping task.",
@@ -187,10 +191,21 @@ def the_machine_room() -> Dashboard:
             ),
             Graph(
                 "Clocks",
-                "Seconds by which the clock of a gateway is ahead of that of the drain.",
+                "Seconds by which the clock of a gateway is ahead of that of the drain, and that of"
+                " the database, if it was stepped while items were held.",
                 "s",
-                [Query(f"flashsale_clock_skew_seconds{_HERE}", "{{instance}}")],
+                [
+                    Query(f"flashsale_clock_skew_seconds{_HERE}", "{{instance}}"),
+                    Query(f"flashsale_drain_clock_step_seconds{_HERE}", "database, {{instance}}"),
+                ],
                 signed=True,
+            ),
+            Graph(
+                "Keys of tokens",
+                "Seconds since a gateway has fetched the public keys of tokens. It fetches them"
+                " every two minutes.",
+                "s",
+                [Query(f"flashsale_token_keys_age_seconds{_HERE}", "{{instance}}")],
             ),
             Graph(
                 "Starts after a failure",

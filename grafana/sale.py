@@ -3,9 +3,12 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana.panels import Graph, Query, Stat, board, quantiles, variable
+from grafana.sale_holds import HOLD_GRAPHS
 
 _SKU = '{sku=~"$sku"}'
-_LEFT = f"max by (sku) (flashsale_sale_stock_items{_SKU}) - max by (sku) (flashsale_sale_sold_items{_SKU})"  # noqa: E501 PromQL
+_LEFT = " - ".join(
+    f"max by (sku) (flashsale_sale_{items}_items{_SKU})" for items in ("stock", "sold", "held")
+)
 _RELEASED = "sum(rate(flashsale_released_orders_total[$__rate_interval]))"
 _ARRIVED = "sum(rate(flashsale_orders_total[$__rate_interval]))"
 
@@ -115,12 +118,15 @@ def the_sale() -> Dashboard:
                 stacked=True,
             ),
             Graph(
-                "Stock and sold",
-                "Stock and items sold of each sale.",
+                "Stock, sold and held",
+                "Stock of each sale, items sold, items held for payments, and orders that wait for"
+                " them.",
                 "short",
                 [
                     Query(f"max by (sku) (flashsale_sale_stock_items{_SKU})", "stock {{sku}}"),
                     Query(f"max by (sku) (flashsale_sale_sold_items{_SKU})", "sold {{sku}}"),
+                    Query(f"max by (sku) (flashsale_sale_held_items{_SKU})", "held {{sku}}"),
+                    Query(f"max by (sku) (flashsale_sale_waiting_orders{_SKU})", "wait {{sku}}"),
                 ],
             ),
             Graph(
@@ -147,5 +153,6 @@ def the_sale() -> Dashboard:
                 "s",
                 [Query("max(flashsale_backlog_oldest_seconds)", "oldest")],
             ),
+            *HOLD_GRAPHS,
         ],
     )
