@@ -32,9 +32,11 @@ _AS_READS = frozenset({"/orders/{order_id}/cancel", "/orders/{order_id}/extend"}
 _STREAM = "/events"
 # Load balancers ask for the first two. Operators have tokens, and a second for each wrong one.
 _UNLIMITED = ("/healthz", "/readyz", "/admin", "/ops")
-# Of each client, as long as it does not have more connections than this makes wait.
+# Of each client, as long as it has no more connections than have to wait for the longest delay.
 _REFUSED_A_SECOND = 200
-_LONGEST_DELAY_SECONDS = 1.0
+_LONGEST_DELAY_SECONDS = 10.0
+# A client that is gone, or sends nothing more, is not held back for longer than that.
+_LOOK_SECONDS = 2.0
 
 
 def limited(
@@ -56,7 +58,11 @@ def limited(
         # hold up everybody for that moment.
         with refused.counted(client) as count:
             delay = min(count / _REFUSED_A_SECOND, _LONGEST_DELAY_SECONDS)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.5))  # noqa: S311 no secret
+            delay *= random.uniform(0.5, 1.5)  # noqa: S311 no secret
+            connection = cast("Connection", request.protocol)
+            while delay > 0 and connection.connected and not connection.hears_nothing:
+                await asyncio.sleep(min(delay, _LOOK_SECONDS))
+                delay -= _LOOK_SECONDS
         return _response(request, limit, refusal)
 
     @web.middleware

@@ -376,6 +376,34 @@ async def test_the_refusals_of_a_flood_do_not_come_together(
     assert 0.07 < sum(delays) / 40 < 0.13, "as many a second as before"
 
 
+async def test_a_flood_that_hangs_up_is_not_waited_for(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limited_requests, "_REFUSED_A_SECOND", 0.001)
+    monkeypatch.setattr(limited_requests, "_LONGEST_DELAY_SECONDS", 1000.0)
+    monkeypatch.setattr(limited_requests, "_LOOK_SECONDS", 0.5)
+    waiting: list[float] = []
+
+    async def noted(seconds: float) -> None:
+        waiting.append(seconds)
+        await asyncio.sleep(seconds)
+        waiting.pop()
+
+    async def settled(count: int) -> None:
+        async with asyncio.timeout(60):
+            while len(waiting) != count:
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(limited_requests, "asyncio", SimpleNamespace(sleep=noted))
+    async with open_gateway(sqlite_url, **LIMITED) as gateway:
+        assert await statuses(gateway, 3) == [200, 200, 200]
+        for _ in range(3):
+            async with connected(gateway) as client:
+                client.send(b"GET /sales/tv HTTP/1.1\r\nHost: x\r\n\r\n")
+                await settled(1)
+            await settled(0)
+
+
 async def test_a_known_customer_is_counted_and_not_the_address(sqlite_url: str) -> None:
     async with open_gateway(sqlite_url, auth="jwt", jwt_secret=SECRET, **LIMITED) as gateway:
 
