@@ -19,6 +19,7 @@ from loadtest.servers import free_port
 # So long that none ends in a slow run.
 HOLD_SECONDS = 86_400
 _PACE = {"drain_rate": "2000"}
+_PACED_ORDERS = 10_000
 _ACTIVE_WITHIN_SECONDS = 30
 _LOOK_SECONDS = 0.05
 
@@ -36,13 +37,15 @@ class Rates:
     """The rates of each round, in orders a second, by whether the sale has holds."""
 
     accepted: dict[bool, list[IntakeResult]] = field(default_factory=lambda: {False: [], True: []})
+    paced: dict[bool, list[Drained]] = field(default_factory=lambda: {False: [], True: []})
     drained: dict[bool, list[Drained]] = field(default_factory=lambda: {False: [], True: []})
 
     def figures(self) -> dict[str, float]:
         """Return the medians, and the medians of the ratios of rates that were measured in turn."""
-        accepted, drained = self.accepted, self.drained
+        accepted, paced, drained = self.accepted, self.paced, self.drained
         return {
             **_figures("accepted", accepted[False], accepted[True]),
+            **_figures("paced", paced[False], paced[True]),
             **_figures("drain", drained[False], drained[True]),
         }
 
@@ -78,8 +81,12 @@ def measure_rates(testbed: BenchTestbed, rounds: int, seconds: int, orders: int)
         shop.empty()
     for number in track(range(rounds), "draining"):
         for holds in _in_turn(number):
-            asyncio.run(shops[holds].fill(WARM_UP + orders))
-            rates.drained[holds].append(drain_cost(shops[holds], orders, testbed.server.processes))
+            shop, servers = shops[holds], testbed.server.processes
+            asyncio.run(shop.fill(WARM_UP + _PACED_ORDERS))
+            paced = drain_cost(shop, _PACED_ORDERS, servers, **_PACE, drain_batch="")
+            rates.paced[holds].append(paced)
+            asyncio.run(shop.fill(WARM_UP + orders))
+            rates.drained[holds].append(drain_cost(shop, orders, servers))
     for shop in shops.values():
         shop.empty()
     return rates

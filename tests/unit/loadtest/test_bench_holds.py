@@ -16,10 +16,13 @@ def test_ratios_are_of_rates_that_were_measured_in_the_same_round() -> None:
     for speed in (1, 3, 1):
         rates.accepted[False].append(an_intake(1_000 * speed, 100 / speed))
         rates.accepted[True].append(an_intake(950 * speed, 104 / speed))
+        rates.paced[False].append(Drained(2_000, 80 / speed))
+        rates.paced[True].append(Drained(1_980, 80 / speed))
         rates.drained[False].append(Drained(2_000 * speed, 50 / speed))
         rates.drained[True].append(Drained(1_860 * speed, 54 / speed))
     figures = rates.figures()
     assert figures["accepted_ratio_holds_on_to_off"] == 0.95
+    assert figures["paced_ratio_holds_on_to_off"] == 0.99
     assert figures["drain_ratio_holds_on_to_off"] == 0.93
     assert figures["drain_cpu_ratio_holds_off_to_on"] == 0.926
     assert figures["drain_per_second_holds_on"] == 1_860
