@@ -61,6 +61,7 @@ def _accepting(contestant: Contestant, turns: Sequence[IntakeResult]) -> dict[st
         ),
         f"p50_ms_at_{OFFERED_RATE}": round(median(one.latency_ms["p50"] for one in offered), 2),
         f"p99_ms_at_{OFFERED_RATE}": round(median(one.latency_ms["p99"] for one in offered), 2),
+        f"p99_9_ms_at_{OFFERED_RATE}": round(median(one.latency_ms["p99.9"] for one in offered), 2),
         f"generator_late_p99_ms_at_{OFFERED_RATE}": round(
             median(one.late_ms["p99"] for one in offered), 2
         ),

@@ -18,6 +18,7 @@ _ROWS = {
     "5,000/s offered: accepted a second": "accepted_per_second_at_5000",
     "its p50, ms from the moment due": "p50_ms_at_5000",
     "its p99, ms from the moment due": "p99_ms_at_5000",
+    "its p99.9, ms from the moment due": "p99_9_ms_at_5000",
     "drained without a limit, orders/s": "drain_unpaced_per_second",
     "drained at 2,000/s: most in any 1 s": "drain_worst_1s",
     "fewest in any 1 s": "drain_least_1s",
