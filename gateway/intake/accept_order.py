@@ -130,9 +130,10 @@ class OrderIntake:
             return await self._accept_by_pass(request, purchase_pass, _Terms(admit, purchase_pass))
         if key is None:
             admit()
+            self._require_open(await self._sale(request.sku))
+            self._require_room()
             order_id = random_order_id()
             log_order_id(order_id)
-            self._require_open(await self._sale(request.sku))
             await self._confirmed(order_id, self._publish(order_id, request))
             return self._taken(order_id, request)
         order_id = keyed_order_id(self._secret, request.customer_id, key)
@@ -181,6 +182,7 @@ class OrderIntake:
             # The same order may have come again while the sale was looked up.
             publication = self._publications.get(order_id)
         if publication is None:
+            self._require_room()
             publication = _Publication(request, self._publish(order_id, request))
             self._publications[order_id] = publication
         if publication.request != request:
@@ -234,10 +236,12 @@ class OrderIntake:
         elif sale.needs_pass:
             raise PassRequired
 
-    def _publish(self, order_id: OrderId, request: OrderRequest) -> asyncio.Future[None]:
-        full_queue = self._full_queue
-        if full_queue.known and not full_queue.lets_ask():
+    def _require_room(self) -> None:
+        """Raise a `Refusal` if the queue is known to be full. If it does not, publish at once."""
+        if self._full_queue.known and not self._full_queue.lets_ask():
             raise QueueIsFull(self._retry_after.count_refusal())
+
+    def _publish(self, order_id: OrderId, request: OrderRequest) -> asyncio.Future[None]:
         body = encode_order(
             Order(order_id, request.sku, request.customer_id, request.quantity, self._clock())
         )
@@ -245,8 +249,8 @@ class OrderIntake:
             confirm = self._publisher.publish(self._exchange, "order", body, message_id=order_id)
         except BrokerError as error:
             raise self._refusal(order_id, error) from error
-        if full_queue.known:
-            full_queue.note_asked(confirm)
+        if self._full_queue.known:
+            self._full_queue.note_asked(confirm)
         return confirm
 
     async def _confirmed(self, order_id: OrderId, confirm: asyncio.Future[None]) -> None:

@@ -110,7 +110,6 @@ class QueueIsFull(Refusal):
 
     def __init__(self, retry_after: float) -> None:
         """`retry_after` is in seconds."""
-        super().__init__()
         self.retry_after = retry_after
 
 

@@ -36,5 +36,5 @@ class RetryAfter:
         speed = self._drain.drained_per_second
         spread = 1 + self._refused / speed
         drained = self._drain.resumes_in + self._backlog.ready / speed
-        wait = drained + random.uniform(0, spread)  # noqa: S311
+        wait = drained + spread * random.random()  # noqa: S311
         return min(wait, _LONGEST_SECONDS)

@@ -42,7 +42,7 @@ def retry_after(backlog: Backlog, drain: KnownDrain, now: list[float]) -> RetryA
 def test_many_refused_clients_are_spread_over_the_time_that_they_need(
     retry_after: RetryAfter, now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("random.uniform", lambda low, high: high)
+    monkeypatch.setattr("random.random", lambda: 1.0)
     assert retry_after.count_refusal() == pytest.approx(1 + 1 + 1 / 2000)
     for _ in range(3999):
         last = retry_after.count_refusal()
