@@ -99,7 +99,7 @@ class DrainLoop(DrainParts[DrainLease]):
                         self.announcer.announce_time()
                         return
                     if verdicts:
-                        held.renewed_at = began
+                        held.renewed(began)
                     if batch:
                         deliveries.ack_through(batch[-1])
                     held.expiry.settled(verdicts, due)

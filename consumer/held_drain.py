@@ -34,6 +34,8 @@ class HeldDrain(Generic[Lease]):
     parts: DrainParts[Lease]
     renewed_at: float = 0.0
     """The latest moment, by the monotonic clock, at which the lease was surely held."""
+    look_at: float = 0.0
+    """When the controls are looked at next, by the same clock."""
     expiry: HoldExpiry = field(default_factory=HoldExpiry)
 
     async def wait_while_paused(self) -> None:
@@ -77,9 +79,10 @@ class HeldDrain(Generic[Lease]):
         """Return after `wait`, or as soon as the controls have changed.
 
         However short the waits are, the lease is renewed in time: by a look, unless a batch was it.
+        However long a look takes, there is time to wait after it.
         """
         while True:
-            left = self.renewed_at + _LOOK_SECONDS - time.monotonic()
+            left = self.look_at - time.monotonic()
             if left > 0:
                 try:
                     async with asyncio.timeout(left):
@@ -93,11 +96,16 @@ class HeldDrain(Generic[Lease]):
         """Keep the lease, and follow the controls; return whether they have changed."""
         began = time.monotonic()
         await self.lease.touch()
-        self.renewed_at = began
+        self.renewed(began)
         self.parts.gate.clock.follow(self.lease.clock_reading)
         changed = self.follow()
         self.parts.announcer.announce_time()
         return changed
+
+    def renewed(self, began: float) -> None:
+        """Note that a transaction which began then has kept the lease, and read the controls."""
+        self.renewed_at = began
+        self.look_at = time.monotonic() + _LOOK_SECONDS
 
     def follow(self) -> bool:
         """Take in the controls that the lease has read; return whether they have changed."""

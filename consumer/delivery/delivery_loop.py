@@ -185,7 +185,7 @@ class DeliveryLoop(DrainParts[DeliveryLease]):
                         if self.control.paused:
                             return
                         continue
-                    held.renewed_at = began
+                    held.renewed(began)
                     self._go_on(deliveries, dispatch, taken)
                     break
 
