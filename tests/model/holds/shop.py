@@ -23,6 +23,7 @@ from tests.model.shop import RATE, Attempt, Books, Gateway, Shop, gateway_metric
 Ts = TypeVarTuple("Ts")
 
 _LONGEST_HOLDS_SECONDS = 120.0
+_ANNOUNCED_SECONDS = 0.5  # more than announcements wait for each other
 
 
 @dataclass
@@ -137,6 +138,9 @@ class HoldShop(Shop):
         # A gateway that missed the end of a hold looks after the end that it was told.
         if any(gateway.orders.open.all() for gateway in self.gateways):
             self.loop.forward(6.0)
+        else:
+            # A payment that came last may have changed an order whose hold was over.
+            self.loop.forward(_ANNOUNCED_SECONDS)
         super().settle()
 
     def _settled(self) -> bool:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.model.holds.machine import HoldMachine
 from tests.model.playing import Speed, search, walk
+from tests.model.walk import Step, Walk
 
 SALES = int(os.environ.get("MODEL_SALES", "30"))
 FIRST_SEED = int(os.environ.get("MODEL_FIRST_SEED", "1"))
@@ -27,6 +28,11 @@ def test_hypothesis_finds_no_way_to_break_a_promise(record_property: Record) -> 
     speed = Speed()
     search(HoldMachine, max(1, SALES // 6), steps=60)
     record_property("machine", f"hypothesis with holds: {speed}")
+
+
+def test_a_payment_that_comes_last_and_late_is_known_once_it_was_announced() -> None:
+    steps = [Step("many_reserve", 4), Step("all_settles", None), Step("all_pay_at_once", 0)]
+    assert Walk(0, (1, None), steps).play(HoldMachine) is None
 
 
 def test_the_walks_come_to_every_answer_and_every_way_of_an_order() -> None:
