@@ -113,7 +113,8 @@ async def test_a_sold_out_sale_is_refused_by_every_gateway_until_it_has_stock_ag
         assert (await gateway.get("/sales/one"))[1]["state"] == "sold_out"
     async with second.events("/sales/one/events") as events:
         assert (await anext(events)).data["state"] == "sold_out"
-        await real_shop.execute("UPDATE sales SET stock = 2 WHERE sku = 'one'")
+        # More than the orders that still wait: they were taken before everybody knew.
+        await real_shop.execute("UPDATE sales SET stock = 1000 WHERE sku = 'one'")
         async with asyncio.timeout(60):
             async for event in events:
                 if event.data["state"] == "open":
