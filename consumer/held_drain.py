@@ -145,6 +145,9 @@ class DrainHolder(Generic[Lease]):
         while not stop.is_set():
             try:
                 async with parts.leases.hold_drain(parts.queue) as lease:
+                    # Two readings of the database's clock, a second apart, say more than one.
+                    await lease.touch()
+                    parts.gate.clock.follow(lease.clock_reading)
                     # The previous holder may have released a full second's orders just now.
                     await asyncio.sleep(_TAKEOVER_SECONDS)
                     begin(lease)

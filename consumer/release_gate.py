@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from consumer.clock.drain_clock import DrainClock
+from consumer.clock.pace_clock import PaceClock
 from consumer.drain_control import DrainControl
 from flashsale.domain.pacing import Pacer
 
@@ -54,6 +55,7 @@ class ReleaseGate:
         self._sleeper = ThreadPoolExecutor(1, thread_name_prefix="pace")
         self.log = ReleaseLog()
         self.clock = DrainClock()
+        self._pace_clock = PaceClock(self.clock)
         self.released_at = 0.0
         """When the latest orders were released, in Unix seconds by the clock of the drain."""
 
@@ -74,16 +76,16 @@ class ReleaseGate:
         Call `committed` after their transactions, and `wait_to_commit` before if these can wait.
         Until then they hold their places in the pace.
         """
-        now, wall = time.monotonic(), self.clock.now()
+        now = self._pace_clock.now()
         count = self._pacer.begin(now, wanted, self.most_at_once if whole else None)
         if count:
-            self.log.add(now, count)
-            self.released_at = wall
+            self.log.add(time.monotonic(), count)
+            self.released_at = self._pace_clock.drain_time
         return count
 
     async def wait_to_commit(self) -> None:
         """Wait until the pace allows the commit. Call it last in the transaction."""
-        self._pacer.written(time.monotonic())
+        self._pacer.written(self._pace_clock.now())
         await self._until_none(self._pacer.commit_delay)
 
     def committed(self) -> None:
@@ -92,12 +94,13 @@ class ReleaseGate:
         If the outcome is unknown, call this when that is known. The session is lost then, and who
         holds the lease next waits until the database has ended it.
         """
-        self._pacer.committed(time.monotonic())
+        self._pacer.committed(self._pace_clock.now())
         self._wake()
 
     def _change(self) -> None:
         control = self._control
-        self._pacer.change(control.rate, time.monotonic(), control.batch, control.batch_when_late)
+        now = self._pace_clock.now()
+        self._pacer.change(control.rate, now, control.batch, control.batch_when_late)
         self._wake()  # the new rate may allow orders earlier
 
     def _wake(self) -> None:
@@ -105,7 +108,7 @@ class ReleaseGate:
             self._wait.set_result(None)
 
     async def _until_none(self, delay_at: Callable[[float], float]) -> None:
-        while (delay := delay_at(time.monotonic())) > 0:
+        while (delay := delay_at(self._pace_clock.now())) > 0:
             if delay > _PRECISE_SECONDS:
                 await self._sleep(min(delay, _LONGEST_SECONDS) - _PRECISE_SECONDS)
             else:
