@@ -11,6 +11,7 @@ from pika.channel import Channel
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from flashsale.broker.port import AccessRefused, BrokerUnavailable
+from flashsale.broker.rabbitmq import plain_transport
 from flashsale.broker.rabbitmq.addresses import addresses, parse_address, without_secrets
 from flashsale.broker.rabbitmq.gathered_reads import GatheredReads
 from flashsale.broker.rabbitmq.inbound_frames import InboundFrames
@@ -36,12 +37,22 @@ class PikaConnection(AsyncioConnection):
         super().__init__(*args, **kwargs)
 
     _transport: Any
-    gathered_reads: GatheredReads | None = None
+    _gathered_reads: GatheredReads | None = None
+
+    def gather_reads(self, seconds: float) -> None:
+        """Leave the connection unread for `seconds` after each reading, and then read all."""
+        self._gathered_reads = GatheredReads(seconds)
+        plain_transport.read_all(self._transport)
+
+    def _proto_connection_made(self, transport: Any) -> None:
+        pika: Any = super()  # pika's stubs lack private names
+        pika._proto_connection_made(transport)
+        plain_transport.read_once(transport)
 
     def _on_data_available(self, data_in: bytes) -> None:
         pika: Any = self  # pika's stubs lack private names
-        if self.gathered_reads is not None:
-            self.gathered_reads.have_read(self._transport)
+        if self._gathered_reads is not None:
+            self._gathered_reads.have_read(self._transport)
         pika._frame_buffer += data_in
         # pika's own loop, but plain frames at the head of the buffer are parsed without pika.
         while pika._frame_buffer:
@@ -67,7 +78,7 @@ class PikaConnection(AsyncioConnection):
         joined = b"".join(self._unwritten)
         self._unwritten.clear()
         if joined and self._transport is not None:
-            self._transport.write(joined)
+            plain_transport.send(self._transport, joined)
 
 
 class Connection:
@@ -144,7 +155,7 @@ class Connection:
 
     def gather_reads(self, seconds: float) -> None:
         """Leave the connection unread for `seconds` after each reading."""
-        self._pika.gathered_reads = GatheredReads(seconds)
+        self._pika.gather_reads(seconds)
 
     def write_frames(self, frames: bytes) -> None:
         """Write whole frames now. A closed connection ignores them."""

@@ -7,7 +7,7 @@ together share it.
 import asyncio
 from typing import Any
 
-from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
+from flashsale.broker.rabbitmq.plain_transport import is_plain
 
 
 class GatheredReads:
@@ -23,13 +23,12 @@ class GatheredReads:
 
     def have_read(self, transport: Any) -> None:
         """Leave the transport of pika unread for a moment, as something was read from it."""
-        if self._waits or not isinstance(transport, _AsyncPlaintextTransport):
+        if self._waits or not is_plain(transport):
             return
-        pika_transport: Any = transport  # pika's stubs lack private names
         self._waits = True
         loop = asyncio.get_running_loop()
-        loop.remove_reader(pika_transport._sock.fileno())
-        loop.call_later(self._seconds, self._read_again, loop, pika_transport)
+        loop.remove_reader(transport._sock.fileno())
+        loop.call_later(self._seconds, self._read_again, loop, transport)
 
     def _read_again(self, loop: asyncio.AbstractEventLoop, transport: Any) -> None:
         self._waits = False

@@ -1,0 +1,120 @@
+"""pika's transport without TLS: sent at once and in order, read in large pieces."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
+
+from flashsale.broker.rabbitmq import plain_transport
+
+ONE_MB = 1024 * 1024
+
+
+class Loop:
+    """The part of pika's loop that a transport uses."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.set_reader, self.remove_reader = loop.add_reader, loop.remove_reader
+        self.set_writer, self.remove_writer = loop.add_writer, loop.remove_writer
+        self.add_callback_threadsafe = loop.call_soon
+
+
+class Stream:
+    """The end of a socket that pika has, and what it reads."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.read: list[bytes] = []
+        self.lost = asyncio.Event()
+        nbio: Any = Loop()
+        protocol: Any = self
+        self.transport: Any = _AsyncPlaintextTransport(end, protocol, nbio)
+        plain_transport.read_once(self.transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.read.append(data)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, _: object) -> None:
+        self.lost.set()
+
+
+@pytest.fixture
+async def ends() -> AsyncIterator[tuple[socket.socket, Stream]]:
+    there, here = socket.socketpair()
+    for end in (there, here):
+        end.setblocking(False)
+    stream = Stream(here)
+    yield there, stream
+    if not stream.lost.is_set():
+        stream.transport.abort()
+        await stream.lost.wait()
+    there.close()
+
+
+async def test_data_is_sent_before_the_next_turn_of_the_event_loop(
+    ends: tuple[socket.socket, Stream],
+) -> None:
+    there, stream = ends
+    plain_transport.send(stream.transport, b"one")
+    plain_transport.send(stream.transport, b"two")
+    assert there.recv(100) == b"onetwo"
+
+
+async def test_what_the_kernel_does_not_take_follows_in_order(
+    ends: tuple[socket.socket, Stream],
+) -> None:
+    there, stream = ends
+    pieces = [bytes([number]) * ONE_MB for number in range(4)]
+    for piece in pieces:
+        plain_transport.send(stream.transport, piece)
+    loop = asyncio.get_running_loop()
+    came = bytearray()
+    async with asyncio.timeout(20):
+        while len(came) < 4 * ONE_MB:
+            came += await loop.sock_recv(there, ONE_MB)
+    assert came == b"".join(pieces)
+
+
+async def test_an_error_ends_the_connection(
+    ends: tuple[socket.socket, Stream], caplog: pytest.LogCaptureFixture
+) -> None:
+    there, stream = ends
+    there.close()
+    plain_transport.send(stream.transport, b"one")
+    async with asyncio.timeout(20):
+        await stream.lost.wait()
+    plain_transport.send(stream.transport, b"two")  # is dropped
+
+
+@pytest.mark.parametrize("read", [plain_transport.read_once, plain_transport.read_all])
+async def test_all_that_comes_is_read_in_large_pieces(
+    ends: tuple[socket.socket, Stream], read: Any
+) -> None:
+    there, stream = ends
+    read(stream.transport)
+    sent = bytes(range(256)) * 400  # more than one piece
+    there.send(sent)
+    async with asyncio.timeout(20):
+        while len(b"".join(stream.read)) < len(sent):
+            await asyncio.sleep(0)
+    assert b"".join(stream.read) == sent
+    assert len(stream.read) == 2
+
+
+def test_a_transport_with_tls_is_left_to_pika() -> None:
+    written: list[bytes] = []
+
+    class Transport:
+        write = staticmethod(written.append)
+
+    plain_transport.read_once(Transport())
+    plain_transport.read_all(Transport())
+    plain_transport.send(Transport(), b"one")
+    assert written == [b"one"]
+    assert not vars(Transport).keys() & {"_MAX_RECV_BYTES", "_MAX_CONSUME_BYTES"}
