@@ -156,6 +156,9 @@ class RabbitNode(Server):
             # The start script becomes the node, and a SIGTERM is for the node itself. Else the
             # script waits beside it, and stops it by `rabbitmqctl`, a second Erlang VM.
             "RUNNING_UNDER_SYSTEMD": "true",
+            # Erlang binds its schedulers to cores, and load generator and gateway may be busy on
+            # the core of the scheduler that has something to do.
+            "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
             watchdog.MARKS: os.environ.get(watchdog.MARKS, ""),
         }
 
