@@ -22,8 +22,6 @@ async def read_json_body(request: web.Request, also: str = "application/json") -
         raise Problem("unsupported-media-type", "Send the body without a Content-Encoding.")
     if request.headers.get(hdrs.CONTENT_TYPE) != "application/json" and not _is_json(request, also):
         raise Problem("unsupported-media-type", "Send application/json in UTF-8.")
-    if (request.content_length or 0) > MAX_BODY_BYTES:
-        raise _too_large()
     try:
         if request.content.is_eof():
             # As a rule the body came with the headers, and there is nothing to wait for.
@@ -31,6 +29,8 @@ async def read_json_body(request: web.Request, also: str = "application/json") -
             if len(body) > MAX_BODY_BYTES:
                 raise _too_large()
             return body
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            raise _too_large()
         # aiohttp itself would wait for the rest of the body without a limit.
         async with asyncio.timeout(BODY_SECONDS):
             return await request.read()

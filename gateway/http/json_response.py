@@ -65,11 +65,11 @@ class JsonResponse(web.StreamResponse):
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Write head and body. Raises `ConnectionError` if the client is gone."""
-        request = self._request
-        if request is None:
-            return
-        without_body = request.method == "HEAD" or self._status in _WITHOUT_BODY
-        body = b"" if without_body else self._whole_body
+        if self._request is not None:
+            await self._request.writer.write_eof(self.whole(self._request) + data)
+
+    def whole(self, request: web.BaseRequest) -> bytes:
+        """Return the response as it is sent to answer this request."""
         head = self._lines()
         connection: Any = request.protocol  # a gateway.server.connection.Connection
         # Once: the gateway may be told to stop between this and aiohttp's own question.
@@ -78,7 +78,9 @@ class JsonResponse(web.StreamResponse):
             head += "Connection: close\r\n"
         elif request.version < HttpVersion11:
             head += "Connection: keep-alive\r\n"
-        await request.writer.write_eof(f"{head}\r\n".encode() + body + data)
+        if request.method == "HEAD" or self._status in _WITHOUT_BODY:
+            return f"{head}\r\n".encode()
+        return f"{head}\r\n".encode() + self._whole_body
 
     def last_bytes(self) -> bytes:
         """Return the response as it is sent if no request is there, before a connection closes."""

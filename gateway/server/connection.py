@@ -4,7 +4,7 @@ import array
 import asyncio
 import fcntl
 import termios
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -16,6 +16,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from gateway.http.json_response import JsonResponse
 from gateway.http.problems import MAX_HEAD_BYTES, Problem, http_problem
 from gateway.http.unreadable import unreadable_problem
+from gateway.server.direct_answers import DirectAnswers
 
 if TYPE_CHECKING:
     from gateway.server.connections import Connections
@@ -24,13 +25,12 @@ log = structlog.get_logger()
 
 _LINGER_SECONDS = 1.0
 _MOST_REFUSED = 10
-_Finished = tuple[web.StreamResponse, bool]
 
 _STREAM_PATH = "/events"
 _LINE_ENDS = b"\r\n"  # RFC 9112 2.2: some clients send one after a body
 
 
-class Connection(web.RequestHandler):
+class Connection(DirectAnswers):
     """A connection. Every answer that it sends by itself is a problem, too."""
 
     __slots__ = (
@@ -48,7 +48,7 @@ class Connection(web.RequestHandler):
     )
 
     def __init__(self, server: web.Server, connections: "Connections", **options: Any) -> None:
-        super().__init__(server, loop=asyncio.get_running_loop(), **options)
+        super().__init__(server, **options)
         self._connections = connections
         self._lifecycle = connections.lifecycle
         # Whose connection is counted, if those of each client are limited.
@@ -102,7 +102,7 @@ class Connection(web.RequestHandler):
     def waits(self) -> bool:
         """Whether every request that has come is answered, and the next one is not whole yet."""
         if self._waiter is not None:
-            return not self._waiter.done()
+            return not (self._waiter.done() or self._answering or self._messages)
         # The first bytes may come, as after a handshake of TLS, before the task has begun to wait.
         return not self._request_count and not self._close
 
@@ -142,9 +142,9 @@ class Connection(web.RequestHandler):
         if cors:
             unread = self.waits or self._refused
             self._cors_headers = cors.headers_of_unreadable(data) if unread else {}
-        waiter = self._waiter
-        # A whole request has ended the wait.
-        if (self.waits if waiter is None else not waiter.done()) and data.strip(_LINE_ENDS):
+        if self._messages:
+            self.answer_next()
+        elif self.waits and data.strip(_LINE_ENDS):
             self._connections.part_came(self)
 
     def resume_reading(self, resume_parser: bool = True) -> None:
@@ -226,10 +226,13 @@ class Connection(web.RequestHandler):
         else:
             log.error("request failed", reason=args[0], exc_info=error)
 
-    def finish_response(
+    async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
-    ) -> Coroutine[Any, Any, _Finished]:
-        """Send an answer. An error of aiohttp that no middleware has seen becomes a problem."""
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer. An error of aiohttp that no middleware has seen becomes a problem.
+
+        Return the answer, and whether the client is gone.
+        """
         if isinstance(resp, web.HTTPException):
             # The body that comes, or does not, after an `Expect` that was refused is not read.
             self._last = True
@@ -237,17 +240,28 @@ class Connection(web.RequestHandler):
             if isinstance(request, web.Request):
                 self._connections.cors.answer(request, resp)
             self._connections.answered(request.method, resp.status)
-        finishing = super().finish_response(request, resp, start_time)
-        return self._linger_after(finishing) if self._lingers else finishing
+        if isinstance(resp, JsonResponse) and not self._upgraded:
+            lost = not self._write(resp.whole(request))
+        else:
+            resp, lost = await super().finish_response(request, resp, start_time)
+        if self._lingers:
+            await self._linger()
+        return resp, lost
 
-    async def _linger_after(self, finishing: Coroutine[Any, Any, _Finished]) -> _Finished:
-        finished = await finishing
+    def _write(self, data: bytes) -> bool:
+        """Send a whole answer; return whether the client is still there."""
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        transport.write(data)
+        return True
+
+    async def _linger(self) -> None:
         self._end_answers()
         if self.connected:
             self._lost = self._loop.create_future()
             await asyncio.wait((self._lost,), timeout=_LINGER_SECONDS)
             self.force_close()
-        return finished
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Note that the connection is gone."""

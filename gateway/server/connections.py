@@ -17,6 +17,7 @@ from gateway.http.unreadable import (
 from gateway.limits.client_connections import ClientConnections
 from gateway.limits.problems import connections_problem
 from gateway.server.connection import Connection
+from gateway.server.direct_route import DirectRoute
 from gateway.server.lifecycle import Lifecycle
 
 _SWEEP_SECONDS = 1.0
@@ -36,6 +37,7 @@ class Connections:
         cors: Cors,
         *,
         of_clients: ClientConnections | None = None,
+        direct: DirectRoute,
         keep_alive_seconds: float,
         header_seconds: float,
     ) -> None:
@@ -52,6 +54,7 @@ class Connections:
         """How many connections each client has, if that is limited."""
         self._header_seconds = header_seconds
         self._options: dict[str, Any] = {
+            "direct": direct,
             "access_log": None,
             "auto_decompress": False,
             "keepalive_timeout": keep_alive_seconds,

@@ -14,7 +14,7 @@ from gateway.http.public_path import without_prefix
 from gateway.limits.client_connections import client_connections
 from gateway.server.acceptor import accept_connections
 from gateway.server.connections import Connections
-from gateway.server.direct_route import direct_route
+from gateway.server.direct_route import DirectRoute
 from gateway.server.tls import server_tls
 
 log = structlog.get_logger()
@@ -36,7 +36,8 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_CANCELLED_SECONDS)
     await runner.setup()
     server = cast("web.Server", runner.server)  # set by setup()
-    server.request_handler = direct_route(app, "POST", "/orders", server.request_handler)
+    direct = DirectRoute(app, "POST", "/orders", settings.public_path)
+    server.request_handler = direct.before(server.request_handler)
     if settings.public_path:
         server.request_factory = without_prefix(settings.public_path, server.request_factory)
     connections = Connections(
@@ -45,6 +46,7 @@ async def serving(app: web.Application) -> AsyncIterator[str]:
         context.metrics.requests,
         context.cors,
         of_clients=client_connections(settings),
+        direct=direct,
         keep_alive_seconds=settings.keep_alive_seconds,
         header_seconds=settings.header_seconds,
     )

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 from aiohttp.typedefs import Handler
 from yarl import URL
 
-from gateway.server.direct_route import direct_route
+from gateway.server.direct_route import DirectRoute
 
 seen = web.AppKey("seen", list[str])
 
@@ -73,7 +73,7 @@ def routed(app: web.Application, server: TestServer) -> list[str]:
         paths.append(request.path)
         return by_router(request)
 
-    server.handler.request_handler = direct_route(app, "POST", "/orders", route)  # type: ignore[arg-type]
+    server.handler.request_handler = DirectRoute(app, "POST", "/orders").before(route)  # type: ignore[arg-type]
     return paths
 
 
@@ -134,4 +134,4 @@ async def test_a_request_that_waits_for_100_continue_gets_it(
 
 async def test_an_unknown_route_is_an_error(app: web.Application) -> None:
     with pytest.raises(LookupError, match="POST /carts"):
-        direct_route(app, "POST", "/carts", app._handle)  # type: ignore[arg-type]
+        DirectRoute(app, "POST", "/carts")
