@@ -8,6 +8,7 @@ from rich.console import Console
 from loadtest.bench.results import RESULTS
 from loadtest.bench.scale.backlog import measure_backlog
 from loadtest.bench.scale.chart import draw
+from loadtest.bench.scale.connections import measure_connections
 from loadtest.bench.scale.figures import Row, flat, tables
 from loadtest.bench.scale.gateways import measure_gateways, measure_workers
 from loadtest.bench.scale.memory import measure_memory
@@ -18,6 +19,7 @@ WORKERS = (1, 2)
 GATEWAYS = (1, 2, 4, 8)
 BACKLOGS = (1_000, 10_000, 100_000, 1_000_000)
 SKUS = (1, 10, 100, 1_000)
+CONNECTIONS = (0, 1_000, 10_000)
 _CHUNK_SECONDS = 5
 
 
@@ -62,6 +64,7 @@ def measure(
         rows += measure_workers(testbed, WORKERS, rounds, seconds)
         rows += measure_gateways(testbed, GATEWAYS, rounds, seconds)
         rows += measure_skus(testbed, SKUS, seconds)
+        rows += measure_connections(testbed, CONNECTIONS, seconds)
     with open_testbed() as testbed:  # a new broker, as its memory is measured
         rows += measure_backlog(testbed, backlogs, seconds)
     with open_testbed() as testbed:

@@ -11,6 +11,7 @@ TITLES = {
     "gateways": "Gateways on one broker",
     "backlog": "Orders that wait",
     "skus": "Skus in one sale",
+    "connections": "Open connections, while 2,000 new ones a second come",
     "tenth": "Memory while orders pass through",
 }
 

@@ -41,9 +41,15 @@ class IntakeResult:
     broker_cores: float
 
 
-def order(folder: Path, gateways: Sequence[Gateway], seconds: int, skus: int = 1) -> list[Answers]:
+def order(
+    folder: Path,
+    gateways: Sequence[Gateway],
+    seconds: int,
+    skus: int = 1,
+    connections: int = CONNECTIONS,
+) -> list[Answers]:
     """Send orders to all gateways at once, over an equal share of the connections each."""
-    share = max(1, CONNECTIONS // len(gateways))
+    share = max(1, connections // len(gateways))
 
     def one(gateway: Gateway) -> Answers:
         run = f"{random.randrange(16**8):08x}"
@@ -56,13 +62,18 @@ def order(folder: Path, gateways: Sequence[Gateway], seconds: int, skus: int = 1
 
 
 def accept(
-    node: RabbitNode, folder: Path, gateways: Sequence[Gateway], seconds: int, skus: int = 1
+    node: RabbitNode,
+    folder: Path,
+    gateways: Sequence[Gateway],
+    seconds: int,
+    skus: int = 1,
+    connections: int = CONNECTIONS,
 ) -> IntakeResult:
     """Measure the intake for `seconds`."""
     serving = [process for gateway in gateways for process in gateway.processes()]
     broker = node.processes()
     before, broker_before, started = usage(serving), usage(broker), perf_counter()
-    answers = order(folder, gateways, seconds, skus)
+    answers = order(folder, gateways, seconds, skus, connections)
     took = perf_counter() - started
     spent = usage(serving).cpu_seconds - before.cpu_seconds
     return IntakeResult(
