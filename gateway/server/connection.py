@@ -241,19 +241,27 @@ class Connection(DirectAnswers):
                 self._connections.cors.answer(request, resp)
             self._connections.answered(request.method, resp.status)
         if isinstance(resp, JsonResponse) and not self._upgraded:
-            lost = not self._write(resp.whole(request))
+            lost = not await self._write(resp.whole(request))
         else:
             resp, lost = await super().finish_response(request, resp, start_time)
         if self._lingers:
             await self._linger()
         return resp, lost
 
-    def _write(self, data: bytes) -> bool:
-        """Send a whole answer; return whether the client is still there."""
+    async def _write(self, data: bytes) -> bool:
+        """Send a whole answer; return whether the client is still there.
+
+        Wait while a client that does not read has more than enough to read.
+        """
         transport = self.transport
         if transport is None or transport.is_closing():
             return False
         transport.write(data)
+        if self._paused:
+            try:
+                await self._drain_helper()
+            except ConnectionError:
+                return False
         return True
 
     async def _linger(self) -> None:

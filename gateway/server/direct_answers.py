@@ -66,10 +66,9 @@ class DirectAnswers(web.RequestHandler):
         self._answer = asyncio.Task(self._answer_directly(request), loop=self._loop, **_EAGER)
 
     async def _answer_directly(self, request: web.BaseRequest) -> None:
-        ends = True
+        lost = True
         try:
             response, lost = await self._handle_request(request, None, self._direct.handle)
-            ends = lost or not response.keep_alive or self._close or self._force_close
         except ConnectionError:
             self.log_debug("the client is gone")
         except Exception as error:
@@ -77,26 +76,32 @@ class DirectAnswers(web.RequestHandler):
         finally:
             self._answering = False
             self._answer = None
-            if ends:
+            if lost:
                 self.force_close()
-        if ends:
+        if lost or self._force_close:
+            return
+        if self._close or not response.keep_alive:
+            self.close()
+            if self.transport is not None:
+                self.transport.close()  # once all is sent
             return
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        if self._keepalive_handle is None:
-            self._keepalive_handle = self._loop.call_at(
-                self._next_keepalive_close_time, self._process_keepalive
-            )
-        self.answer_next()
+        # What has come meanwhile is aiohttp's: a task from here would see what this one has set.
+        if self._messages and self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _process_keepalive(self) -> None:
-        if self._answering:
-            self._keepalive_handle = None  # the answer sets it anew
-        else:
+        if not self._answering:
             super()._process_keepalive()
+            return
+        close_time = self._loop.time() + self._keepalive_timeout
+        self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """Wait for an answer up to `timeout` seconds, then cancel it and close the connection."""
         answer = self._answer
+        if answer is not None and not answer.done():
+            await asyncio.wait((answer,), timeout=timeout)
         await super().shutdown(timeout)
         if answer is not None:
             answer.cancel()

@@ -2,15 +2,17 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 from structlog.testing import capture_logs
 
 from flashsale.observability import unreadable_requests
 from gateway.http import json_body
+from gateway.server.connection import Connection
 from tests.integration.gateway.embedded_gateway import EmbeddedGateway, open_gateway
 
 ORDER = b'{"sku": "tv", "customer_id": "c-1"}'
@@ -264,6 +266,40 @@ async def test_a_client_that_sends_nothing_more_gets_the_answer_to_a_whole_reque
         came = await client.rest()
     assert came[: len(answer)] == answer
     assert bool(came) == bool(answer)
+
+
+@pytest.mark.parametrize(
+    "request_bytes", [POST + ORDER, b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"]
+)
+async def test_a_client_that_does_not_read_its_answers_is_not_read_either(
+    gateway: EmbeddedGateway, monkeypatch: pytest.MonkeyPatch, request_bytes: bytes
+) -> None:
+    made: list[Connection] = []
+    connection_made = Connection.connection_made
+
+    def note(connection: Connection, transport: asyncio.BaseTransport) -> None:
+        made.append(connection)
+        fileno = transport.get_extra_info("socket").fileno()
+        with socket.fromfd(fileno, socket.AF_INET, socket.SOCK_STREAM) as server_end:
+            server_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        connection_made(connection, transport)
+
+    monkeypatch.setattr(Connection, "connection_made", note)
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, port = gateway.url.removeprefix("http://").split(":")
+        client.connect((host, int(port)))
+        client.setblocking(False)
+        most = 0
+        for _ in range(3000):
+            with suppress(BlockingIOError):
+                client.send(100 * request_bytes)
+            await asyncio.sleep(0)
+            if made and (transport := made[0].transport) is not None:
+                most = max(most, transport.get_write_buffer_size())
+    assert 0 < most < 1_000_000
+    while made[0].transport is not None:
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b""], ids=["whole", "unfinished"])

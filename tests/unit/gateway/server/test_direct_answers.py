@@ -1,7 +1,10 @@
 """Direct answers: the same as aiohttp's own, in the same order, and as the connection ends."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -14,6 +17,8 @@ ORDER = b"POST /orders HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
 SALES = b"GET /sales HTTP/1.1\r\nHost: x\r\n\r\n"
 KEEP_ALIVE_SECONDS = 0.2
 
+noted: ContextVar[str] = ContextVar("noted", default="nothing")
+
 
 class Gateway:
     """A server with one hot address; its handler waits for `allowed`."""
@@ -25,6 +30,8 @@ class Gateway:
         self.answered = asyncio.Event()
         self.by_aiohttp: list[str] = []
         self.read = 0
+        self.orders: list[weakref.ref[web.Request]] = []
+        self.seen: list[str] = []
         self.protocols: list[DirectAnswers] = []
         app = web.Application()
         app.router.add_post("/orders", self._take_order)
@@ -34,8 +41,11 @@ class Gateway:
         self.port = 0
 
     async def _take_order(self, request: web.Request) -> web.Response:
+        self.orders.append(weakref.ref(request))
+        self.seen.append(noted.get())
         self.began.set()
         body = await request.text()
+        noted.set(body)
         await self.allowed.wait()
         self.answered.set()
         if body == "ee":
@@ -181,17 +191,37 @@ async def test_answers_keep_the_order_of_the_requests(gateway: Gateway, client: 
     ]
 
 
+async def test_an_order_does_not_see_what_the_one_before_has_noted(
+    gateway: Gateway, client: Client
+) -> None:
+    gateway.allowed.clear()
+    client.writer.write(ORDER + b"01")
+    await gateway.began.wait()
+    client.writer.write(ORDER + b"02")
+    while not gateway.protocols[0]._messages:
+        await asyncio.sleep(0)
+    gateway.allowed.set()
+    assert [await client.answer() for _ in range(2)] == [(200, "order 01"), (200, "order 02")]
+    assert gateway.seen == ["nothing", "nothing"]
+
+
 async def test_a_connection_is_not_idle_while_an_order_waits(
     gateway: Gateway, client: Client
 ) -> None:
     gateway.allowed.clear()
     client.writer.write(ORDER + b"01")
     await gateway.began.wait()
-    while gateway.protocols[0]._keepalive_handle is not None:  # until the time is over
+    timer = gateway.protocols[0]._keepalive_handle
+    while gateway.protocols[0]._keepalive_handle is timer:  # until the time is over
         await asyncio.sleep(0.01)
     gateway.allowed.set()
     assert await client.answer() == (200, "order 01")
-    # Now it is, and closes.
+    # Nothing keeps the request of that time.
+    client.writer.write(ORDER + b"02")
+    assert await client.answer() == (200, "order 02")
+    gc.collect()
+    assert gateway.orders[0]() is None
+    # Now it is idle, and closes.
     async with asyncio.timeout(20 * KEEP_ALIVE_SECONDS):
         assert await client.ended() == b""
 
@@ -227,10 +257,17 @@ async def test_an_order_whose_client_is_gone_is_still_taken(
     await gateway.answered.wait()
 
 
-async def test_a_shutdown_waits_for_the_answer(gateway: Gateway, client: Client) -> None:
+@pytest.mark.parametrize("first_turn", [True, False])
+async def test_a_shutdown_waits_for_the_answer(
+    gateway: Gateway, client: Client, first_turn: bool
+) -> None:
     gateway.allowed.clear()
     client.writer.write(ORDER + b"01")
-    await gateway.began.wait()
+    while not (gateway.protocols and gateway.protocols[0]._answering):
+        await asyncio.sleep(0)
+    if not first_turn:
+        await gateway.began.wait()
+    gateway.protocols[0].close()  # as aiohttp's server does first
     shutdown = asyncio.ensure_future(gateway.protocols[0].shutdown(10))
     await asyncio.sleep(0)
     gateway.allowed.set()
@@ -246,6 +283,7 @@ async def test_a_shutdown_cancels_an_answer_that_takes_too_long(
     await gateway.began.wait()
     answer = gateway.protocols[0]._answer
     assert answer is not None
+    gateway.protocols[0].close()
     await gateway.protocols[0].shutdown(0.01)
     await asyncio.wait((answer,))
     assert answer.cancelled()
