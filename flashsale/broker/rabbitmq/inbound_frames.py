@@ -15,14 +15,14 @@ from flashsale.broker.rabbitmq.outbound_frames import PLAIN_PROPERTIES
 OnDelivery = Callable[[int, bytes, str, bool], None]
 """Called with delivery tag, body, message id, and whether it is a redelivery."""
 
-OnAck = Callable[[int, bool], None]
-"""Called with delivery tag, and whether the confirm includes all earlier ones (`multiple`)."""
+OnAnswer = Callable[[int, bool], None]
+"""Called with delivery tag, and whether the answer includes all earlier ones (`multiple`)."""
 
 _METHOD, _HEADER, _BODY = 1, 2, 3
 _END = 0xCE
-_DELIVER, _ACK = 60 << 16 | 60, 60 << 16 | 80
+_DELIVER, _ACK, _NACK = 60 << 16 | 60, 60 << 16 | 80, 60 << 16 | 120
 _FRAME_BYTES = 8  # type, channel and size before the payload, an end byte after it
-_ACK_BYTES = 13 + _FRAME_BYTES
+_ANSWER_BYTES = 13 + _FRAME_BYTES  # of an ack, and of a nack
 
 _method = struct.Struct(">BHII").unpack_from  # frame header, and class and method id
 _tag_and_bit = struct.Struct(">QB").unpack_from
@@ -33,11 +33,13 @@ _frame = struct.Struct(">BHI").unpack_from
 
 
 class InboundFrames:
-    """A parser of plain frames. `deliveries` and `acks` are its callbacks by channel."""
+    """A parser of plain frames. `deliveries`, `acks` and `nacks` are its callbacks by channel."""
 
     def __init__(self) -> None:
         self.deliveries: dict[int, OnDelivery] = {}
-        self.acks: dict[int, OnAck] = {}
+        self.acks: dict[int, OnAnswer] = {}
+        self.nacks: dict[int, OnAnswer] = {}
+        self._answers = {_ACK: self.acks, _NACK: self.nacks}
 
     def take(self, buffer: bytes) -> int:
         """Parse plain frames at the start of the buffer; return the number of bytes used.
@@ -56,12 +58,14 @@ class InboundFrames:
                     if after == at:
                         return at
                     at = after
-                elif method == _ACK and channel in self.acks:
-                    tag, multiple = _tag_and_bit(buffer, at + 11)
-                    if buffer[at + _ACK_BYTES - 1] != _END:
+                elif (answers := self._answers.get(method)) is not None and (
+                    on_answer := answers.get(channel)
+                ) is not None:
+                    tag, bits = _tag_and_bit(buffer, at + 11)
+                    if buffer[at + _ANSWER_BYTES - 1] != _END:
                         return at
-                    self.acks[channel](tag, bool(multiple & 1))
-                    at += _ACK_BYTES
+                    on_answer(tag, bool(bits & 1))
+                    at += _ANSWER_BYTES
                 else:
                     return at
         except (struct.error, IndexError):

@@ -38,7 +38,9 @@ class ConfirmedChannel:
                 properties.message_id or "", f"{method.reply_text}: {method.routing_key}"
             )
         )
-        self._connection.inbound_frames.acks[int(channel.channel_number)] = self._on_ack
+        number = int(channel.channel_number)
+        self._connection.inbound_frames.acks[number] = self._on_ack
+        self._connection.inbound_frames.nacks[number] = self._on_nack
         try:
             await self._connection.call(
                 lambda answer: channel.confirm_delivery(
@@ -85,7 +87,9 @@ class ConfirmedChannel:
     def close(self) -> None:
         """Close only this channel and keep the connection."""
         self._closing = True
-        self._connection.inbound_frames.acks.pop(int(self._channel.channel_number), None)
+        number = int(self._channel.channel_number)
+        self._connection.inbound_frames.acks.pop(number, None)
+        self._connection.inbound_frames.nacks.pop(number, None)
         with suppress(AMQPError):
             self._channel.close()
 
@@ -95,12 +99,13 @@ class ConfirmedChannel:
             self._connection.end(reason)
 
     def _on_answer(self, method: Any) -> None:
-        if method.NAME == "Basic.Ack":
-            self._on_ack(method.delivery_tag, method.multiple)
-        else:
-            self.confirms.nack(method.delivery_tag, method.multiple)
-            self._batcher.confirmed_below(self.confirms.first)
+        on_answer = self._on_ack if method.NAME == "Basic.Ack" else self._on_nack
+        on_answer(method.delivery_tag, method.multiple)
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         self.confirms.ack(tag, multiple)
+        self._batcher.confirmed_below(self.confirms.first)
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        self.confirms.nack(tag, multiple)
         self._batcher.confirmed_below(self.confirms.first)

@@ -1,6 +1,7 @@
 """Frames parsed without pika equal those parsed by pika, for any mixture and any cuts."""
 
 import itertools
+from functools import partial
 from typing import Any
 
 from hypothesis import given
@@ -29,15 +30,16 @@ class Stream(PikaConnection):
         self.without_pika = 0
         self._assembler = ContentFrameAssembler()
         self.inbound_frames.deliveries[CHANNEL] = self._plain
-        self.inbound_frames.acks[CHANNEL] = self._ack
+        self.inbound_frames.acks[CHANNEL] = partial(self._answer, "ack")
+        self.inbound_frames.nacks[CHANNEL] = partial(self._answer, "nack")
 
     def _plain(self, *message: Any) -> None:
         self.without_pika += 1
         self.seen.append(message)
 
-    def _ack(self, tag: int, multiple: bool) -> None:
+    def _answer(self, kind: str, tag: int, multiple: bool) -> None:
         self.without_pika += 1
-        self.seen.append(("ack", tag, multiple))
+        self.seen.append((kind, tag, multiple))
 
     def _process_frame(self, value: Any) -> None:
         """Record a frame, in short as pika does it."""
@@ -133,9 +135,10 @@ def test_inbound_frames_are_read_as_pika_reads_them(
 def test_plain_messages_are_read_without_pika() -> None:
     read = Stream()
     expected = [plain((tag, b"order" * tag, f"m-{tag}", False)) for tag in range(1, 50)]
-    read._on_data_available(b"".join(data for _, data in expected) + answer("ack", 7, True)[1])
-    assert read.seen == [*(meant for meant, _ in expected), ("ack", 7, True)]
-    assert read.without_pika == 50
+    expected += [answer("ack", 7, True), answer("nack", 9, False)]
+    read._on_data_available(b"".join(data for _, data in expected))
+    assert read.seen == [meant for meant, _ in expected]
+    assert read.without_pika == 51
 
 
 def test_frames_of_an_unregistered_channel_are_left_to_pika() -> None:
