@@ -14,7 +14,7 @@ from flashsale.broker.port import AccessRefused, BrokerUnavailable
 from flashsale.broker.rabbitmq import plain_transport
 from flashsale.broker.rabbitmq.addresses import addresses, parse_address, without_secrets
 from flashsale.broker.rabbitmq.gathered_reads import GatheredReads
-from flashsale.broker.rabbitmq.inbound_frames import InboundFrames
+from flashsale.broker.rabbitmq.inbound_frames import InboundFrames, frame_end
 from flashsale.broker.rabbitmq.refusals import connection_refusal
 
 T = TypeVar("T")
@@ -53,15 +53,20 @@ class PikaConnection(AsyncioConnection):
         pika: Any = self  # pika's stubs lack private names
         if self._gathered_reads is not None:
             self._gathered_reads.have_read(self._transport)
-        pika._frame_buffer += data_in
-        # pika's own loop, but plain frames at the head of the buffer are parsed without pika.
-        while pika._frame_buffer:
-            pika._trim_frame_buffer(self.inbound_frames.take(pika._frame_buffer))
+        buffer = pika._frame_buffer + data_in
+        at = 0
+        # pika's own loop, but plain frames are parsed without pika, and pika gets one frame at a
+        # time: it would copy all that follows for each frame that it takes off its buffer.
+        while at < len(buffer):
+            at = self.inbound_frames.take(buffer, at)
+            pika._frame_buffer = buffer[at : frame_end(buffer, at)]
             consumed, frame = pika._read_frame()
             if frame is None:
-                return
-            pika._trim_frame_buffer(consumed)
+                break
+            at += consumed
             pika._process_frame(frame)
+        pika._frame_buffer = buffer[at:]
+        pika.bytes_received += at
 
     def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
         if not self._unwritten:

@@ -32,6 +32,14 @@ _header = struct.Struct(
 _frame = struct.Struct(">BHI").unpack_from
 
 
+def frame_end(buffer: bytes, at: int) -> int:
+    """Return where the frame that begins there ends; the end of the buffer if that is unknown."""
+    try:
+        return at + _FRAME_BYTES + int(_frame(buffer, at)[2])
+    except struct.error:
+        return len(buffer)
+
+
 class InboundFrames:
     """A parser of plain frames. `deliveries`, `acks` and `nacks` are its callbacks by channel."""
 
@@ -41,13 +49,12 @@ class InboundFrames:
         self.nacks: dict[int, OnAnswer] = {}
         self._answers = {_ACK: self.acks, _NACK: self.nacks}
 
-    def take(self, buffer: bytes) -> int:
-        """Parse plain frames at the start of the buffer; return the number of bytes used.
+    def take(self, buffer: bytes, at: int) -> int:
+        """Parse plain frames from there on; return where the first other one begins.
 
         Leave every other or incomplete frame to pika. pika can parse any message, so both can take
         turns at any frame.
         """
-        at = 0
         try:
             while True:
                 kind, channel, size, method = _method(buffer, at)
