@@ -65,7 +65,7 @@ async def _wait(shop: Shop, wanted: int) -> int:
                 had = int(await connection.fetchval("SELECT sum(sold + held) FROM sales"))
                 if had >= wanted:
                     return had
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.01)
     finally:
         await connection.close()
 

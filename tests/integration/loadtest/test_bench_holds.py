@@ -14,8 +14,8 @@ def test_a_sale_with_holds_is_drained_and_its_cost_is_measured(
 ) -> None:
     shop = BenchTestbed(rabbit_node, postgres_server, tmp_path).shop(hold_seconds=600)
     for _ in range(2):  # other customers each time, or the first holds would be given back
-        asyncio.run(shop.fill(WARM_UP + 6_000))
-        drained = drain_cost(shop, 6_000, postgres_server.processes)
+        asyncio.run(shop.fill(WARM_UP + 12_000))
+        drained = drain_cost(shop, 12_000, postgres_server.processes)
         assert drained.per_second > 100
         assert drained.cpu_us > 0
     shop.empty()

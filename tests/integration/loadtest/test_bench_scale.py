@@ -12,6 +12,6 @@ def test_a_queue_is_filled_by_all_skus_and_its_drain_is_timed(
     rabbit_node: RabbitNode, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     shop = BenchTestbed(rabbit_node, postgres_server, tmp_path).shop(skus=3)
-    asyncio.run(shop.fill(WARM_UP + 1_500))
-    assert drain(shop, 1_500) > 100
+    asyncio.run(shop.fill(WARM_UP + 10_000))
+    assert drain(shop, 10_000) > 100
     shop.empty()
