@@ -3,43 +3,25 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
 
 from flashsale.broker.rabbitmq.gathered_reads import GatheredReads
+from tests.unit.broker.socket_pairs import Stream, stream_and_peer
 
 SECONDS = 0.3
 
 
-class Loop:
-    """The part of pika's loop that a transport uses."""
+class GatheredStream(Stream):
+    """A stream that is left unread for a moment after each reading."""
 
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.set_reader, self.remove_reader = loop.add_reader, loop.remove_reader
-        self.remove_writer = loop.remove_writer
-        self.add_callback_threadsafe = loop.call_soon
-
-
-class Stream:
-    """The receiving end of a socket, and what it reads."""
-
-    def __init__(self, end: socket.socket, seconds: float) -> None:
-        self.read: list[bytes] = []
-        self.lost = asyncio.Event()
-        self._gathered = GatheredReads(seconds)
-        nbio: Any = Loop()
-        protocol: Any = self
-        self.transport: Any = _AsyncPlaintextTransport(end, protocol, nbio)
+    def __init__(self, end: socket.socket) -> None:
+        super().__init__(end)
+        self._gathered = GatheredReads(SECONDS)
 
     def data_received(self, data: bytes) -> None:
         self._gathered.have_read(self.transport)
-        self.read.append(data)
-
-    def connection_lost(self, _: object) -> None:
-        self.lost.set()
+        super().data_received(data)
 
     async def until(self, readings: int) -> None:
         async with asyncio.timeout(20):
@@ -48,19 +30,13 @@ class Stream:
 
 
 @pytest.fixture
-async def ends() -> AsyncIterator[tuple[socket.socket, Stream]]:
-    there, here = socket.socketpair()
-    here.setblocking(False)
-    stream = Stream(here, SECONDS)
-    yield there, stream
-    if not stream.lost.is_set():
-        stream.transport.abort()
-        await stream.lost.wait()
-    there.close()
+async def ends() -> AsyncIterator[tuple[socket.socket, GatheredStream]]:
+    async with stream_and_peer(GatheredStream) as ends:
+        yield ends
 
 
 async def test_what_comes_after_a_silence_is_read_at_once(
-    ends: tuple[socket.socket, Stream],
+    ends: tuple[socket.socket, GatheredStream],
 ) -> None:
     there, stream = ends
     started = asyncio.get_running_loop().time()
@@ -70,7 +46,7 @@ async def test_what_comes_after_a_silence_is_read_at_once(
 
 
 async def test_what_comes_soon_after_a_reading_is_read_together(
-    ends: tuple[socket.socket, Stream],
+    ends: tuple[socket.socket, GatheredStream],
 ) -> None:
     there, stream = ends
     there.send(b"1")
@@ -86,7 +62,7 @@ async def test_what_comes_soon_after_a_reading_is_read_together(
 
 
 async def test_a_connection_that_ends_while_it_is_unread_stays_ended(
-    ends: tuple[socket.socket, Stream],
+    ends: tuple[socket.socket, GatheredStream],
 ) -> None:
     there, stream = ends
     failures: list[object] = []

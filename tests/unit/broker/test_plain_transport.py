@@ -6,55 +6,18 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from pika.adapters.utils.io_services_utils import _AsyncPlaintextTransport
 
 from flashsale.broker.rabbitmq import plain_transport
+from tests.unit.broker.socket_pairs import Stream, stream_and_peer
 
 ONE_MB = 1024 * 1024
 
 
-class Loop:
-    """The part of pika's loop that a transport uses."""
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.set_reader, self.remove_reader = loop.add_reader, loop.remove_reader
-        self.set_writer, self.remove_writer = loop.add_writer, loop.remove_writer
-        self.add_callback_threadsafe = loop.call_soon
-
-
-class Stream:
-    """The end of a socket that pika has, and what it reads."""
-
-    def __init__(self, end: socket.socket) -> None:
-        self.read: list[bytes] = []
-        self.lost = asyncio.Event()
-        nbio: Any = Loop()
-        protocol: Any = self
-        self.transport: Any = _AsyncPlaintextTransport(end, protocol, nbio)
-        plain_transport.read_once(self.transport)
-
-    def data_received(self, data: bytes) -> None:
-        self.read.append(data)
-
-    def eof_received(self) -> bool:
-        return False
-
-    def connection_lost(self, _: object) -> None:
-        self.lost.set()
-
-
 @pytest.fixture
 async def ends() -> AsyncIterator[tuple[socket.socket, Stream]]:
-    there, here = socket.socketpair()
-    for end in (there, here):
-        end.setblocking(False)
-    stream = Stream(here)
-    yield there, stream
-    if not stream.lost.is_set():
-        stream.transport.abort()
-        await stream.lost.wait()
-    there.close()
+    async with stream_and_peer(Stream) as ends:
+        plain_transport.read_once(ends[1].transport)
+        yield ends
 
 
 async def test_data_is_sent_before_the_next_turn_of_the_event_loop(
