@@ -27,6 +27,8 @@ class Authority:
         self.root = Certificate(folder / "root.crt", folder / "root.key")
         _openssl(
             *("req", "-x509", *_new_key(self.root), "-days", "2", "-subj", "/CN=Test authority"),
+            # Python 3.13 asks for it, and for the key identifiers below (RFC 5280, 4.2.1).
+            *("-addext", "keyUsage = critical, keyCertSign, cRLSign"),
             *("-out", self.root.certificate),
         )
 
@@ -37,7 +39,10 @@ class Authority:
         """
         made = Certificate(self._folder / f"{name}.crt", self._folder / f"{name}.key")
         request, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
-        extensions.write_text(f"subjectAltName = {alternative}\n" if alternative else "")
+        lines = ["subjectKeyIdentifier = hash", "authorityKeyIdentifier = keyid"]
+        if alternative:
+            lines.append(f"subjectAltName = {alternative}")
+        extensions.write_text("\n".join(lines) + "\n")
         _openssl("req", *_new_key(made), "-subj", f"/CN={name}", "-out", request)
         _openssl(
             *("x509", "-req", "-in", request, "-days", str(days), "-extfile", extensions),
