@@ -6,13 +6,16 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from flashsale.observability import unreadable_requests
 from gateway.http import json_body
+from gateway.intake.accept_order import OrderIntake
 from gateway.server.connection import Connection
+from gateway.state.orders import KnownOrder
 from tests.integration.gateway.embedded_gateway import EmbeddedGateway, open_gateway
 
 ORDER = b'{"sku": "tv", "customer_id": "c-1"}'
@@ -258,14 +261,30 @@ async def test_a_request_that_is_on_its_way_when_the_gateway_stops_is_answered(
     ],
 )
 async def test_a_client_that_sends_nothing_more_gets_the_answer_to_a_whole_request(
-    gateway: EmbeddedGateway, sent: bytes, answer: bytes
+    gateway: EmbeddedGateway, monkeypatch: pytest.MonkeyPatch, sent: bytes, answer: bytes
 ) -> None:
+    ended = asyncio.Event()
+    eof_received, accept = Connection.eof_received, OrderIntake.accept
+
+    def note_end(connection: Connection) -> bool:
+        stays = eof_received(connection)
+        ended.set()
+        return stays
+
+    async def accept_after_the_end(intake: OrderIntake, *order: Any) -> KnownOrder:
+        await ended.wait()
+        return await accept(intake, *order)
+
+    # Else an order may be answered before the gateway hears that nothing more comes.
+    monkeypatch.setattr(Connection, "eof_received", note_end)
+    monkeypatch.setattr(OrderIntake, "accept", accept_after_the_end)
     async with connected(gateway) as client:
         client.send(sent)
         client.send_end()
         came = await client.rest()
     assert came[: len(answer)] == answer
     assert bool(came) == bool(answer)
+    assert (b"\r\nConnection: close\r\n" in came) == bool(answer)
 
 
 @pytest.mark.parametrize(

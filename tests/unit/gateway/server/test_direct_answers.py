@@ -134,6 +134,13 @@ async def client(gateway: Gateway) -> AsyncIterator[Client]:
     client.writer.close()
 
 
+async def hold_an_order(gateway: Gateway, client: Client) -> None:
+    """Send an order, whose handler then waits for `allowed`."""
+    gateway.allowed.clear()
+    client.writer.write(ORDER + b"01")
+    await gateway.began.wait()
+
+
 @pytest.mark.parametrize("address", [b"/orders", b"/shop/orders"])
 async def test_a_whole_request_of_the_hot_address_is_answered_directly(
     gateway: Gateway, client: Client, address: bytes
@@ -176,9 +183,7 @@ async def test_every_other_request_is_answered_by_aiohttp(
 
 
 async def test_answers_keep_the_order_of_the_requests(gateway: Gateway, client: Client) -> None:
-    gateway.allowed.clear()
-    client.writer.write(ORDER + b"01")
-    await gateway.began.wait()
+    await hold_an_order(gateway, client)
     client.writer.write(SALES)
     client.writer.write(ORDER + b"02")
     while len(gateway.protocols[0]._messages) < 2:
@@ -194,9 +199,7 @@ async def test_answers_keep_the_order_of_the_requests(gateway: Gateway, client: 
 async def test_an_order_does_not_see_what_the_one_before_has_noted(
     gateway: Gateway, client: Client
 ) -> None:
-    gateway.allowed.clear()
-    client.writer.write(ORDER + b"01")
-    await gateway.began.wait()
+    await hold_an_order(gateway, client)
     client.writer.write(ORDER + b"02")
     while not gateway.protocols[0]._messages:
         await asyncio.sleep(0)
@@ -208,9 +211,7 @@ async def test_an_order_does_not_see_what_the_one_before_has_noted(
 async def test_a_connection_is_not_idle_while_an_order_waits(
     gateway: Gateway, client: Client
 ) -> None:
-    gateway.allowed.clear()
-    client.writer.write(ORDER + b"01")
-    await gateway.began.wait()
+    await hold_an_order(gateway, client)
     timer = gateway.protocols[0]._keepalive_handle
     while gateway.protocols[0]._keepalive_handle is timer:  # until the time is over
         await asyncio.sleep(0.01)
@@ -247,9 +248,7 @@ async def test_an_error_of_the_handler_is_answered_and_ends_the_connection(
 async def test_an_order_whose_client_is_gone_is_still_taken(
     gateway: Gateway, client: Client
 ) -> None:
-    gateway.allowed.clear()
-    client.writer.write(ORDER + b"01")
-    await gateway.began.wait()
+    await hold_an_order(gateway, client)
     client.writer.transport.abort()
     while gateway.protocols[0].transport is not None:
         await asyncio.sleep(0)
@@ -278,9 +277,7 @@ async def test_a_shutdown_waits_for_the_answer(
 async def test_a_shutdown_cancels_an_answer_that_takes_too_long(
     gateway: Gateway, client: Client
 ) -> None:
-    gateway.allowed.clear()
-    client.writer.write(ORDER + b"01")
-    await gateway.began.wait()
+    await hold_an_order(gateway, client)
     answer = gateway.protocols[0]._answer
     assert answer is not None
     gateway.protocols[0].close()
